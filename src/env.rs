@@ -1,0 +1,188 @@
+//! The machine, the file system and the versions of SQLite that a run used.
+//!
+//! Read from `/proc` and from the programs themselves; what cannot be found out is left empty, never guessed.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
+    process::Command,
+    time::Instant,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{snapshot::Programs, warning::Warning};
+
+/// Where a run was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Processor model.
+    pub processor: String,
+    /// Processors that this program may use.
+    pub processors: usize,
+    /// Memory of the machine.
+    pub memory_bytes: u64,
+    /// Operating system kernel and its release.
+    pub kernel: String,
+    /// Type of the file system of the work folder.
+    pub file_system: String,
+    /// Its mount options.
+    pub mount_options: String,
+    /// Median time of an fsync after overwriting 4 KiB in the work folder, in microseconds.
+    pub fsync_us_p50: Option<u64>,
+    /// Version of the SQLite that this program is built with.
+    pub sqlite_version: String,
+    /// The system call that this SQLite syncs with: fsync or fdatasync.
+    pub sqlite_sync_call: String,
+    /// Version of the `sqlite3` program, where there is one.
+    pub sqlite3_program_version: Option<String>,
+    /// Version of `cp`, where it tells.
+    pub cp_version: Option<String>,
+    /// Whether the program was built with optimisation.
+    pub optimised_build: bool,
+}
+
+impl Environment {
+    /// Looks around; `work_dir` must exist.
+    #[must_use]
+    pub fn read(work_dir: &Path, programs: &Programs) -> Self {
+        let (file_system, mount_options) = mount_of(work_dir).unwrap_or_default();
+        let first_line = |program: &Option<std::path::PathBuf>, argument: &str| {
+            let output = Command::new(program.as_ref()?).arg(argument).output().ok()?;
+            String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+        };
+        Self {
+            processor: field_of("/proc/cpuinfo", "model name").unwrap_or_default(),
+            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_bytes: field_of("/proc/meminfo", "MemTotal")
+                .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+                .map_or(0, |kib| kib * 1024),
+            kernel: kernel(),
+            file_system,
+            mount_options,
+            fsync_us_p50: fsync_us_p50(work_dir),
+            sqlite_version: rusqlite::version().to_owned(),
+            sqlite_sync_call: sync_call(),
+            sqlite3_program_version: first_line(&programs.sqlite3, "--version")
+                .and_then(|line| line.split_whitespace().next().map(str::to_owned)),
+            cp_version: first_line(&programs.cp, "--version"),
+            optimised_build: !cfg!(debug_assertions),
+        }
+    }
+
+    /// What in it a reader should know.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        if !self.optimised_build {
+            warnings.push(Warning::DebugBuild);
+        }
+        // No disk confirms a write in less: the call did not reach one.
+        if matches!(self.file_system.as_str(), "tmpfs" | "ramfs") || self.fsync_us_p50.is_some_and(|time| time < 5) {
+            warnings.push(Warning::NoDurability { file_system: self.file_system.clone() });
+        }
+        let programs =
+            [("this program", Some(&self.sqlite_version)), ("sqlite3", self.sqlite3_program_version.as_ref())];
+        for (program, version) in programs {
+            if let Some(version) = version.filter(|version| has_wal_reset_bug(version)) {
+                warnings.push(Warning::WalReset { program: program.to_owned(), version: version.clone() });
+            }
+        }
+        warnings
+    }
+}
+
+/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (section 7 of the notes
+/// on SQLite). Distributions may have backported the fix.
+fn has_wal_reset_bug(version: &str) -> bool {
+    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    let &[major, minor, patch, ..] = numbers.as_slice() else { return false };
+    let version = (major, minor, patch);
+    ((3, 7, 0)..=(3, 51, 2)).contains(&version) || version == (3, 52, 0)
+}
+
+/// The bundled SQLite calls fdatasync only where it was built to.
+fn sync_call() -> String {
+    let built_with = || {
+        let connection = rusqlite::Connection::open_in_memory()?;
+        connection.query_row("SELECT sqlite_compileoption_used('HAVE_FDATASYNC')", [], |row| row.get::<_, bool>(0))
+    };
+    if built_with().unwrap_or(false) { "fdatasync" } else { "fsync" }.to_owned()
+}
+
+fn kernel() -> String {
+    let name = rustix::system::uname();
+    format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
+}
+
+/// The value of the first `name : value` line of a file in `/proc`.
+fn field_of(path: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Type and options of the mount that a folder is on: the longest mount point that it lies under.
+fn mount_of(folder: &Path) -> Option<(String, String)> {
+    let folder = folder.canonicalize().ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let fields = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        // Spaces in a mount point are written as \040.
+        let point = fields.next()?.replace("\\040", " ");
+        Some((point, fields.next()?.to_owned(), fields.next()?.to_owned()))
+    });
+    let on = fields.filter(|(point, ..)| folder.starts_with(point)).max_by_key(|(point, ..)| point.len())?;
+    Some((on.1, on.2))
+}
+
+fn fsync_us_p50(folder: &Path) -> Option<u64> {
+    const TIMES: usize = 101;
+    let path = tempfile::Builder::new().prefix("fsync-").tempfile_in(folder).ok()?.into_temp_path();
+    let file = File::options().write(true).open(&path).ok()?;
+    let page = [0; 4096];
+    file.write_all_at(&page, 0).ok()?;
+    file.sync_all().ok()?;
+    let mut times = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        file.write_all_at(&page, 0).ok()?;
+        let begun = Instant::now();
+        file.sync_all().ok()?;
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    u64::try_from(times[TIMES / 2].as_micros()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_with_the_wal_reset_bug() {
+        for (version, has) in [
+            ("3.6.23", false),
+            ("3.7.0", true),
+            ("3.40.1", true),
+            ("3.51.2", true),
+            ("3.51.3", false),
+            ("3.52.0", true),
+            ("3.53.0", false),
+            ("3.54.1", false),
+            ("", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(has_wal_reset_bug(version), has, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_environment_of_this_machine_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::read(folder.path(), &Programs::find("journalbench".into()));
+        assert!(!environment.file_system.is_empty());
+        assert!(environment.fsync_us_p50.is_some());
+        assert!(environment.memory_bytes > 0);
+    }
+}

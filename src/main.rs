@@ -1,0 +1,21 @@
+//! The `journalbench` program: parse, dispatch, print the error, exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use journalbench::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::main(Cli::parse(), interrupted_again) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("journalbench: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// At a second Ctrl-C the program goes at once; the next run removes what this one has left in the work folder.
+fn interrupted_again() {
+    std::process::exit(130);
+}

@@ -1,0 +1,262 @@
+//! Results in, a report out: pure functions, one file a format.
+//!
+//! What is said stands here, once, as a list of [`Block`]s; how it looks is the business of [`text`] (for a terminal)
+//! and [`markdown`] (for an issue). A new format renders the same blocks.
+//!
+//! Nothing is averaged over trials: every trial has its own rows, and a sentence that speaks of several gives the range.
+
+pub mod markdown;
+mod summary;
+mod tables;
+pub mod text;
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+
+use crate::{
+    results::{Results, TrialResult},
+    scenario::Keys,
+    sqlite::Synchronous,
+};
+
+/// A format of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for a terminal.
+    Text,
+    /// GitHub's Markdown, for an issue.
+    Markdown,
+}
+
+/// One part of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// A heading of level 1 or 2.
+    Heading(u8, String),
+    /// A paragraph.
+    Paragraph(String),
+    /// Sentences, one a line.
+    List(Vec<String>),
+    /// A table.
+    Table(Table),
+}
+
+/// A table; every row has as many cells as there are columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// Its cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// What stands above it.
+    pub title: String,
+    /// Whether it holds numbers, which stand to the right.
+    pub numbers: bool,
+}
+
+/// Renders the report in a format.
+#[must_use]
+pub fn render(results: &Results, format: Format) -> String {
+    let blocks = blocks(results);
+    match format {
+        Format::Text => text::render(&blocks),
+        Format::Markdown => markdown::render(&blocks),
+    }
+}
+
+/// The whole report.
+#[must_use]
+pub fn blocks(results: &Results) -> Vec<Block> {
+    let keys = &results.scenario.keys;
+    let mut blocks = vec![
+        Block::Heading(1, format!("journalbench: {}", results.scenario.name)),
+        Block::Paragraph(format!("Question: {} Expected: {}", sentence(&keys.why), sentence(&keys.expect))),
+        Block::List(summary::sentences(results)),
+    ];
+    for group in groups(results) {
+        blocks.push(Block::Heading(2, group.title()));
+        blocks.push(Block::Paragraph("Rates in the baseline, a second (offered / achieved):".to_owned()));
+        blocks.push(Block::Table(tables::rates(&group)));
+        blocks.push(Block::Paragraph(tables::RESPONSE_NOTE.to_owned()));
+        blocks.push(Block::Table(tables::response(&group)));
+        if group.trials.iter().any(|trial| !trial.snapshots.is_empty()) {
+            blocks.push(Block::Paragraph("Snapshots:".to_owned()));
+            blocks.push(Block::Table(tables::snapshots(&group)));
+        }
+    }
+    if !results.warnings.is_empty() {
+        blocks.push(Block::Heading(2, "Warnings".to_owned()));
+        blocks.push(Block::List(results.warnings.iter().map(ToString::to_string).collect()));
+    }
+    blocks.push(Block::Heading(2, "How it was measured".to_owned()));
+    blocks.push(Block::List(conditions(results)));
+    blocks
+}
+
+/// Trials that may be compared: the same offered rate and the same `synchronous`.
+struct Group<'a> {
+    rate_ops: f64,
+    synchronous: Synchronous,
+    keys: &'a Keys,
+    /// By journal mode, then in the order in which they ran.
+    trials: Vec<&'a TrialResult>,
+}
+
+impl Group<'_> {
+    fn title(&self) -> String {
+        let Self { rate_ops, synchronous, keys, .. } = self;
+        let profile = keys.load.write_profile;
+        format!("{} operations a second, {profile}, synchronous {synchronous}", count(*rate_ops))
+    }
+}
+
+fn groups(results: &Results) -> Vec<Group<'_>> {
+    let keys = &results.scenario.keys;
+    let mut groups = Vec::new();
+    for &rate_ops in &keys.load.rate_ops {
+        for &synchronous in &keys.sqlite.synchronous {
+            let mut trials = Vec::new();
+            for &journal_mode in &keys.sqlite.journal_mode {
+                trials.extend(results.trials.iter().filter(|trial| {
+                    trial.journal_mode == journal_mode
+                        && trial.synchronous == synchronous
+                        && trial.offered_rate_ops.to_bits() == rate_ops.to_bits()
+                }));
+            }
+            if !trials.is_empty() {
+                groups.push(Group { rate_ops, synchronous, keys, trials });
+            }
+        }
+    }
+    groups
+}
+
+fn conditions(results: &Results) -> Vec<String> {
+    let (keys, environment) = (&results.scenario.keys, &results.environment);
+    let fsync = environment.fsync_us_p50.map_or_else(|| "unknown".to_owned(), |time| format!("{time} us"));
+    let program = environment.sqlite3_program_version.as_deref().unwrap_or("not installed");
+    let cp = environment.cp_version.as_deref().unwrap_or("cp of unknown version");
+    vec![
+        format!(
+            "Dataset: {} torrents, seed {}, pages of {} bytes; page cache {}.",
+            count(keys.dataset.rows as f64),
+            keys.dataset.seed,
+            keys.sqlite.page_size_bytes,
+            keys.sqlite.page_cache
+        ),
+        format!(
+            "Load: open loop, {:?} arrivals, {}; {} announce and {} scrape connections; {} % announces, Zipf exponent \
+            {}, scrapes of 1 to {} hashes; client timeout {} s.",
+            keys.load.arrivals,
+            keys.load.write_profile,
+            keys.load.announce_connections,
+            keys.load.scrape_connections,
+            number(keys.load.announce_share * 100.0),
+            keys.load.zipf_exponent,
+            keys.load.scrape_hashes_max,
+            keys.client_timeout_s
+        )
+        .to_lowercase()
+        .replacen("load", "Load", 1)
+        .replace("zipf", "Zipf"),
+        format!(
+            "SQLite {} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, busy timeout {} ms.",
+            environment.sqlite_version,
+            environment.sqlite_sync_call,
+            keys.sqlite.cache_size_kib,
+            keys.sqlite.mmap_size_bytes,
+            keys.sqlite.wal_autocheckpoint_pages,
+            keys.sqlite.busy_timeout_ms
+        ),
+        format!("Programs: sqlite3 {program}, {cp}."),
+        format!(
+            "Machine: {} x {}, {} GB of memory, {}, {} ({}), fsync {fsync} at the median.",
+            environment.processors,
+            environment.processor,
+            environment.memory_bytes / 1_000_000_000,
+            environment.kernel,
+            environment.file_system,
+            environment.mount_options
+        ),
+        format!(
+            "journalbench {}, begun {}, {} s in all; schema version {}.",
+            results.journalbench_version,
+            results.started_at,
+            number(results.duration_s),
+            results.schema_version
+        ),
+    ]
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// A count with its thousands apart.
+fn count(value: f64) -> String {
+    if value < 10.0 && value.fract() != 0.0 {
+        return number(value);
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three significant digits.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        0.0 => 0,
+        size if size < 0.1 => 3,
+        size if size < 10.0 => 2,
+        size if size < 100.0 => 1,
+        _ => 0,
+    };
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write!(text, "{value:.decimals$}");
+    text
+}
+
+/// Microseconds as milliseconds.
+fn milliseconds(time_us: u64) -> String {
+    number(time_us as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_and_counts_their_thousands() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.0123, "0.012"),
+            (0.5, "0.50"),
+            (1.234, "1.23"),
+            (12.34, "12.3"),
+            (123.4, "123"),
+            (1234.0, "1234"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        for (value, text) in
+            [(0.0, "0"), (0.5, "0.50"), (999.0, "999"), (1e3, "1,000"), (17_000.0, "17,000"), (1e6, "1,000,000")]
+        {
+            assert_eq!(count(value), text);
+        }
+        assert_eq!(milliseconds(1_500), "1.50");
+    }
+}

@@ -1,0 +1,165 @@
+//! The sentences at the top of a report: what a reader who has to decide wants first.
+//!
+//! Each states what was seen, with the figures that it rests on.
+
+use std::collections::BTreeMap;
+
+use super::{Group, count, groups, milliseconds, number, tables};
+use crate::{
+    oracle::Verdict,
+    results::{PhaseName, PhaseResult, Results, SnapshotResult, TrialResult},
+    snapshot::Strategy,
+    sqlite::JournalMode,
+    workload::Kind,
+};
+
+pub fn sentences(results: &Results) -> Vec<String> {
+    let groups = groups(results);
+    let mut sentences = Vec::new();
+    for group in &groups {
+        sentences.extend(comparison(group));
+        sentences.extend(modes(group).filter_map(|mode| ceiling(group, mode)));
+    }
+    sentences.push(exact_strategies(results));
+    sentences.extend(groups.iter().flat_map(|group| modes(group).filter_map(|mode| cheapest(group, mode))));
+    sentences.push(silent_failures(results));
+    sentences.extend(lucky(results));
+    sentences
+}
+
+fn modes<'a>(group: &'a Group<'_>) -> impl Iterator<Item = JournalMode> + use<'a> {
+    group.keys.sqlite.journal_mode.iter().copied()
+}
+
+fn baselines<'a>(group: &'a Group<'_>, mode: JournalMode) -> impl Iterator<Item = &'a PhaseResult> + use<'a> {
+    let of_mode = group.trials.iter().filter(move |trial| trial.journal_mode == mode);
+    of_mode.filter_map(|trial| trial.phase(PhaseName::Baseline))
+}
+
+/// How the journal modes compared before any snapshot began.
+fn comparison(group: &Group<'_>) -> Option<String> {
+    let mut parts = Vec::new();
+    for mode in modes(group) {
+        let range = |percentile: fn(&PhaseResult) -> Option<u64>| {
+            let mut times: Vec<_> = baselines(group, mode).map(percentile).collect();
+            // "No answer" is later than every time.
+            times.sort_by_key(|time| time.unwrap_or(u64::MAX));
+            let text = |time: &Option<u64>| {
+                time.map_or_else(|| "no answer".to_owned(), |time| format!("{} ms", milliseconds(time)))
+            };
+            let (first, last) = (text(times.first()?), text(times.last()?));
+            Some(if first == last { first } else { format!("{first} to {last}") })
+        };
+        let p50 = range(|phase| phase.operation(Kind::Announce)?.response.p50_us);
+        let p99 = range(|phase| phase.operation(Kind::Announce)?.response.p99_us);
+        if let (Some(p50), Some(p99)) = (p50, p99) {
+            parts.push(format!("{mode} p50 {p50}, p99 {p99}"));
+        }
+    }
+    (parts.len() > 1).then(|| {
+        let trials = modes(group).map(|mode| baselines(group, mode).count()).max().unwrap_or(0);
+        let unit = if trials == 1 { "trial".to_owned() } else { format!("range of {trials} trials each") };
+        format!("Announces at {}, before any snapshot: {} ({unit}).", group.title(), parts.join("; "))
+    })
+}
+
+/// What a mode could do, where more was offered.
+fn ceiling(group: &Group<'_>, mode: JournalMode) -> Option<String> {
+    let saturated: Vec<_> =
+        group.trials.iter().filter(|trial| trial.journal_mode == mode && trial.is_saturated()).collect();
+    let phases: Vec<_> = saturated.iter().filter_map(|trial| trial.phase(PhaseName::Baseline)).collect();
+    let least_and_most = |value: fn(&PhaseResult) -> f64| {
+        let values = || phases.iter().map(|phase| value(phase));
+        let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+        if count(least) == count(most) { count(most) } else { format!("{} to {}", count(least), count(most)) }
+    };
+    (!phases.is_empty()).then(|| {
+        format!(
+            "{mode} could not do {} operations a second: its ceiling here was {} commits a second ({} requests) where {} \
+            commits were offered; its response times are lengths of a queue and not compared.",
+            count(group.rate_ops),
+            least_and_most(|phase| phase.achieved_commits_per_s),
+            least_and_most(|phase| phase.achieved_rate_ops),
+            least_and_most(|phase| phase.offered_commits_per_s),
+        )
+    })
+}
+
+fn judged(results: &Results) -> impl Iterator<Item = (&TrialResult, &SnapshotResult, Verdict)> {
+    let all = results.trials.iter().flat_map(|trial| trial.snapshots.iter().map(move |snapshot| (trial, snapshot)));
+    all.filter_map(|(trial, snapshot)| Some((trial, snapshot, snapshot.verdict?)))
+}
+
+fn exact_strategies(results: &Results) -> String {
+    let mut by_strategy: BTreeMap<Strategy, (u64, u64)> = BTreeMap::new();
+    for (_, snapshot, verdict) in judged(results) {
+        let (exact, all) = by_strategy.entry(snapshot.strategy).or_default();
+        *exact += u64::from(verdict == Verdict::Exact);
+        *all += 1;
+    }
+    if by_strategy.is_empty() {
+        return "No snapshot was judged.".to_owned();
+    }
+    let parts: Vec<_> =
+        by_strategy.iter().map(|(strategy, (exact, all))| format!("{strategy} {exact} of {all}")).collect();
+    format!("Exact snapshots: {}.", parts.join(", "))
+}
+
+/// Of the strategies that were always exact under a mode, the one in whose window announces waited least.
+fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
+    let of_mode: Vec<_> = group.trials.iter().filter(|trial| trial.journal_mode == mode).collect();
+    let always_exact = |strategy: Strategy| {
+        let mut verdicts =
+            of_mode.iter().filter(|trial| trial.strategy == strategy).flat_map(|trial| &trial.snapshots).peekable();
+        verdicts.peek().is_some() && verdicts.all(|snapshot| snapshot.verdict == Some(Verdict::Exact))
+    };
+    // The worst repetition counts. An announce without an answer is later than every time.
+    let mut costs: BTreeMap<Strategy, (u64, f64)> = BTreeMap::new();
+    for trial in of_mode.iter().filter(|trial| always_exact(trial.strategy)) {
+        let response = tables::while_it_ran(trial)?.operation(Kind::Announce)?.response.clone();
+        let duration_s = trial.snapshots.iter().map(|snapshot| snapshot.duration_s).fold(0.0, f64::max);
+        let cost = costs.entry(trial.strategy).or_default();
+        *cost = (cost.0.max(response.p99_us.unwrap_or(u64::MAX)), cost.1.max(duration_s));
+    }
+    let (strategy, (p99_us, duration_s)) =
+        costs.into_iter().min_by(|(_, one), (_, other)| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))?;
+    let p99 = if p99_us == u64::MAX { "without answer".to_owned() } else { format!("{} ms", milliseconds(p99_us)) };
+    Some(format!(
+        "Under {mode} at {} operations a second, the cheapest strategy that was exact every time was {strategy}: the p99 of \
+        announces due while it ran was {p99}, and it took {} s.",
+        count(group.rate_ops),
+        number(duration_s)
+    ))
+}
+
+fn silent_failures(results: &Results) -> String {
+    let all = judged(results).count();
+    let silent: Vec<_> = judged(results)
+        .filter(|(_, snapshot, _)| snapshot.silent_failure)
+        .map(|(trial, _, verdict)| format!("{} under {} ({verdict})", trial.strategy, trial.journal_mode))
+        .collect();
+    match silent.len() {
+        0 => format!("Silent failures (success reported, integrity_check ok, not exact): none of {all} snapshots."),
+        some => format!(
+            "Silent failures (success reported, integrity_check ok, not exact): {some} of {all} snapshots: {}.",
+            silent.join(", ")
+        ),
+    }
+}
+
+/// A copy that nothing protects and that came out exact all the same.
+fn lucky(results: &Results) -> Vec<String> {
+    judged(results)
+        .filter(|(_, snapshot, verdict)| *verdict == Verdict::Exact && !snapshot.strategy.is_isolated())
+        .map(|(trial, snapshot, _)| {
+            format!(
+                "{} under {} came out exact, although nothing keeps it from reading one page before a commit and another \
+                after it: {} commits were made in its {} s, and none happened to fall so. Nothing makes that happen again.",
+                trial.strategy,
+                trial.journal_mode,
+                count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),
+                number(snapshot.duration_s)
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,183 @@
+//! The tables of a report: one row a trial, or one a trial and kind of operation.
+
+use super::{Column, Group, Table, count, milliseconds, number};
+use crate::{
+    measure::Counts,
+    results::{Distribution, OperationResult, PhaseName, PhaseResult, SnapshotResult, Status, TrialResult},
+    workload::Kind,
+};
+
+/// What stands above the table of response times.
+pub const RESPONSE_NOTE: &str = "Response time in milliseconds, from the instant an operation was due, ranked over \
+    everything due (\"no answer\": that many were not served); \"few\" is under 10,000 operations. For the control \
+    `none`, \"while it ran\" is the whole time that the others have for snapshot and recovery. \"No commit for\" is the \
+    longest stretch, in milliseconds. Errors are those of the whole trial:";
+
+/// Requests, SQL operations and commits a second, offered and achieved, in the baseline.
+pub fn rates(group: &Group<'_>) -> Table {
+    let columns = columns(&["mode", "strategy"], &["requests/s", "SQL operations/s", "commits/s", "WAL at most, MB"]);
+    let row = |trial: &&TrialResult| {
+        let mut cells = labels(trial);
+        match trial.phase(PhaseName::Baseline) {
+            Some(phase) => cells.extend([
+                format!("{} / {}", count(phase.offered_rate_ops), count(phase.achieved_rate_ops)),
+                format!("{} / {}", count(phase.offered_sql_per_s), count(phase.achieved_sql_per_s)),
+                format!("{} / {}", count(phase.offered_commits_per_s), count(phase.achieved_commits_per_s)),
+                number(trial.wal_bytes_max as f64 / 1e6),
+            ]),
+            None => cells.extend([trial.status.to_string(), String::new(), String::new(), String::new()]),
+        }
+        cells
+    };
+    Table { columns, rows: group.trials.iter().map(row).collect() }
+}
+
+/// Response times at the baseline and while the snapshot ran.
+pub fn response(group: &Group<'_>) -> Table {
+    let percentiles = ["p50", "p99", "p99.9", "max", "no commit for"];
+    let numbers: Vec<String> = percentiles
+        .iter()
+        .map(|name| format!("baseline {name}"))
+        .chain(percentiles.iter().map(|name| format!("while it ran {name}")))
+        .collect();
+    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    let mut columns = columns(&["mode", "strategy", "operation"], &numbers);
+    columns.push(Column { title: "errors".into(), numbers: false });
+    columns.push(Column { title: "lost writes".into(), numbers: true });
+    let mut rows = Vec::new();
+    for trial in &group.trials {
+        if trial.status == Status::Skipped {
+            continue;
+        }
+        for kind in Kind::ALL {
+            let mut cells = labels(trial);
+            cells.push(kind.to_string());
+            for phase in [trial.phase(PhaseName::Baseline), while_it_ran(trial)] {
+                cells.extend(times(phase, kind));
+            }
+            let operations: Vec<_> = trial.phases.iter().filter_map(|phase| phase.operation(kind)).collect();
+            cells.push(errors(&operations));
+            cells.push(count(operations.iter().map(|operation| operation.lost_writes as f64).sum()));
+            rows.push(cells);
+        }
+    }
+    Table { columns, rows }
+}
+
+/// What became of each snapshot.
+pub fn snapshots(group: &Group<'_>) -> Table {
+    let mut columns = columns(&["mode", "strategy", "outcome"], &["time, s", "MB", "commits meanwhile"]);
+    let texts = ["verdict", "integrity_check", "quick_check", "silent failure", "evidence"];
+    columns.extend(texts.map(|title| Column { title: title.into(), numbers: false }));
+    let mut rows = Vec::new();
+    for trial in &group.trials {
+        for snapshot in &trial.snapshots {
+            let mut cells = labels(trial);
+            cells.extend([
+                outcome(snapshot),
+                number(snapshot.duration_s),
+                number(snapshot.bytes as f64 / 1e6),
+                count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),
+                snapshot.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string()),
+                first_line(snapshot.integrity_check.as_deref()),
+                first_line(snapshot.quick_check.as_deref()),
+                if snapshot.silent_failure { "SILENT" } else { "no" }.to_owned(),
+                evidence(snapshot),
+            ]);
+            rows.push(cells);
+        }
+    }
+    Table { columns, rows }
+}
+
+/// The phase in which the snapshot ran; for the control, the time that others have for theirs.
+pub fn while_it_ran(trial: &TrialResult) -> Option<&PhaseResult> {
+    trial.phase(PhaseName::Snapshot).or_else(|| trial.phase(PhaseName::Recovery))
+}
+
+/// A time, or why there is none.
+pub fn time(value: Option<u64>, due: u64) -> String {
+    match value {
+        Some(time_us) => milliseconds(time_us),
+        None if due == 0 => "-".to_owned(),
+        None => "no answer".to_owned(),
+    }
+}
+
+fn times(phase: Option<&PhaseResult>, kind: Kind) -> [String; 5] {
+    let Some((phase, operation)) = phase.and_then(|phase| Some((phase, phase.operation(kind)?))) else {
+        return [const { String::new() }; 5];
+    };
+    let Distribution { p50_us, p99_us, p999_us, max_us, .. } = operation.response;
+    let p999 =
+        if p999_us.is_none() && operation.due < 10_000 { "few".to_owned() } else { time(p999_us, operation.due) };
+    let without_commit = match kind {
+        Kind::Announce => number(phase.longest_without_commit_s * 1e3),
+        Kind::Scrape => String::new(),
+    };
+    [time(p50_us, operation.due), time(p99_us, operation.due), p999, time(max_us, operation.due), without_commit]
+}
+
+fn errors(operations: &[&OperationResult]) -> String {
+    let sum = operations.iter().fold(Counts::default(), |sum, operation| sum.plus(&operation.counts));
+    let mut parts = Vec::new();
+    let mut failures = std::collections::BTreeMap::new();
+    for (failure, times) in operations.iter().flat_map(|operation| &operation.failures) {
+        *failures.entry(failure.to_string()).or_insert(0) += times;
+    }
+    parts.extend(failures);
+    parts.push(("timed out".to_owned(), sum.timed_out));
+    parts.push(("dropped".to_owned(), sum.dropped));
+    parts.push(("never served".to_owned(), sum.never_served));
+    let parts: Vec<_> = parts.iter().filter(|(_, times)| *times > 0).collect();
+    if parts.is_empty() {
+        return "none".to_owned();
+    }
+    parts.iter().map(|(name, times)| format!("{name} {}", count(*times as f64))).collect::<Vec<_>>().join(", ")
+}
+
+fn outcome(snapshot: &SnapshotResult) -> String {
+    let error = snapshot.error.as_deref().map_or("done", |error| error.lines().next().unwrap_or_default());
+    shorten(error)
+}
+
+fn evidence(snapshot: &SnapshotResult) -> String {
+    let mut parts = Vec::new();
+    if let Some(left) = snapshot.evidence.left_behind {
+        parts.push(format!("left behind: {left}"));
+    }
+    parts.push(snapshot.evidence.reason.lines().next().unwrap_or_default().to_owned());
+    if let Some(done) = snapshot.evidence.progress.filter(|done| *done < 1.0) {
+        parts.push(format!("{:.0} % done", done * 100.0));
+    }
+    if let Some(restarts) = snapshot.restarts.filter(|restarts| *restarts > 0) {
+        parts.push(format!("began again {} times", count(restarts as f64)));
+    }
+    shorten(&parts.join("; "))
+}
+
+fn first_line(text: Option<&str>) -> String {
+    shorten(text.and_then(|text| text.lines().next()).unwrap_or("-"))
+}
+
+fn shorten(text: &str) -> String {
+    const MOST: usize = 90;
+    if text.chars().count() <= MOST {
+        text.to_owned()
+    } else {
+        text.chars().take(MOST - 3).chain("...".chars()).collect()
+    }
+}
+
+fn labels(trial: &TrialResult) -> Vec<String> {
+    let strategy = match trial.repetition {
+        1 => trial.strategy.to_string(),
+        again => format!("{} ({again})", trial.strategy),
+    };
+    vec![trial.journal_mode.to_string(), strategy]
+}
+
+fn columns(texts: &[&str], numbers: &[&str]) -> Vec<Column> {
+    let column = |numbers| move |title: &&str| Column { title: (*title).to_owned(), numbers };
+    texts.iter().map(column(false)).chain(numbers.iter().map(column(true))).collect()
+}

@@ -1,0 +1,451 @@
+//! What a run found: the JSON that others build on, saved and loaded whole.
+//!
+//! Names are snake_case with the unit last. Histograms are kept whole (base64 of a compressed `HdrHistogram` V2, in
+//! microseconds), beside the scenario with every default filled in and the environment, so that a figure can be
+//! questioned later. [`Results::save`] writes atomically.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Serializer, V2DeflateSerializer},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    env::Environment,
+    measure::{self, Counts, Failure, KindTally, Tally},
+    oracle::Verdict,
+    scenario::{PageCache, Scenario},
+    snapshot::Strategy,
+    sqlite::{JournalMode, Settings, Synchronous},
+    warning::Warning,
+    workload::{Kind, WriteProfile},
+};
+
+/// Raised when a name in the JSON changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that a run found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`SCHEMA_VERSION`] of the program that wrote it.
+    pub schema_version: u32,
+    /// Version of the program.
+    pub journalbench_version: String,
+    /// When the run began, in RFC 3339.
+    pub started_at: String,
+    /// How long it took, dataset and verification included.
+    pub duration_s: f64,
+    /// What was run, with every default filled in.
+    pub scenario: Scenario,
+    /// Where.
+    pub environment: Environment,
+    /// What a reader should know before believing a figure.
+    pub warnings: Vec<Warning>,
+    /// Nothing yet.
+    pub decision: Option<()>,
+    /// One for each trial that was begun, in the order in which they ran.
+    pub trials: Vec<TrialResult>,
+}
+
+/// Whether a trial is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It ran to its end.
+    Completed,
+    /// It cannot run here.
+    Skipped,
+    /// The harness or the database failed; what was measured is not to be relied on.
+    Failed,
+    /// It was stopped by the user.
+    Interrupted,
+}
+
+/// What one trial found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// Unique in the run.
+    pub id: String,
+    /// Journal mode of the database.
+    pub journal_mode: JournalMode,
+    /// When SQLite called fsync.
+    pub synchronous: Synchronous,
+    /// How the snapshot was taken.
+    pub strategy: Strategy,
+    /// The options that the strategy ran with.
+    pub strategy_options: serde_json::Value,
+    /// What reached the database of an announce.
+    pub write_profile: WriteProfile,
+    /// From 1.
+    pub repetition: u32,
+    /// Operations that arrived, a second.
+    pub offered_rate_ops: f64,
+    /// Operations that were served, a second, over all phases but the warm-up.
+    pub achieved_rate_ops: f64,
+    /// Whether it is whole.
+    pub status: Status,
+    /// Why it was skipped or failed.
+    pub reason: Option<String>,
+    /// Folder with ledger, live database and snapshots, relative to this file.
+    pub kept_in: Option<PathBuf>,
+    /// State of the page cache when it began.
+    pub page_cache: PageCache,
+    /// The settings of the connections, as SQLite reports them.
+    pub settings: Option<Settings>,
+    /// Largest size of the WAL that was seen.
+    pub wal_bytes_max: u64,
+    /// Whether the live database itself, read after the load had ended, was what the ledger says: the harness's check
+    /// of itself. `None` where the trial was interrupted before it.
+    pub live_database_matches_ledger: Option<bool>,
+    /// In time order; names may repeat.
+    pub phases: Vec<PhaseResult>,
+    /// In time order.
+    pub snapshots: Vec<SnapshotResult>,
+}
+
+/// The part of a trial that a phase is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// Load that is not reported.
+    Warmup,
+    /// No snapshot is running.
+    Baseline,
+    /// A snapshot is running.
+    Snapshot,
+    /// After a snapshot; for `none`, the time that others have for theirs as well.
+    Recovery,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed => "completed",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+impl fmt::Display for PhaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warmup => "warmup",
+            Self::Baseline => "baseline",
+            Self::Snapshot => "snapshot",
+            Self::Recovery => "recovery",
+        })
+    }
+}
+
+/// What was measured in one phase. An operation belongs to the phase in which it was due, a commit to the phase in
+/// which it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseResult {
+    /// Which part of the trial.
+    pub name: PhaseName,
+    /// When it began, in seconds from the start of the load.
+    pub started_s: f64,
+    /// How long it lasted.
+    pub duration_s: f64,
+    /// Operations that arrived, a second: those due, divided by the duration.
+    pub offered_rate_ops: f64,
+    /// Operations that were served in the phase, a second, whenever they were due.
+    pub achieved_rate_ops: f64,
+    /// SQL statements that the operations stand for, a second, on average over the workload.
+    pub offered_sql_per_s: f64,
+    /// SQL statements that were executed, a second, retries included, `BEGIN` and `COMMIT` not.
+    pub achieved_sql_per_s: f64,
+    /// Write transactions that the operations stand for, a second, on average over the workload.
+    pub offered_commits_per_s: f64,
+    /// Write transactions that were committed, a second.
+    pub achieved_commits_per_s: f64,
+    /// Write transactions that were committed.
+    pub commits: u64,
+    /// Longest stretch of the phase without a commit; its whole length where there was none.
+    pub longest_without_commit_s: f64,
+    /// Whether the generator's own lateness is over a tenth of the response time it measured, at the 99th percentile.
+    pub generator_bound: bool,
+    /// By kind.
+    pub operations: Vec<OperationResult>,
+    /// How late idle workers woke.
+    pub lag: Distribution,
+}
+
+/// What was measured of one kind of operation in one phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationResult {
+    /// Announce or scrape.
+    pub kind: Kind,
+    /// Operations that were due: the sum of the next five.
+    pub due: u64,
+    /// How they ended.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Writes that were given up although the client was answered as if all were well.
+    pub lost_writes: u64,
+    /// Why operations failed.
+    pub failures: BTreeMap<Failure, u64>,
+    /// Response times; percentiles rank over everything due.
+    pub response: Distribution,
+    /// Service times of the operations that were begun.
+    pub service: Distribution,
+}
+
+/// A distribution of times. A percentile is `None` where its rank falls among operations that were not served, or where
+/// nothing was due.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Median.
+    pub p50_us: Option<u64>,
+    /// 90th percentile.
+    pub p90_us: Option<u64>,
+    /// 99th percentile.
+    pub p99_us: Option<u64>,
+    /// 99.9th percentile; `None` also where fewer than 10,000 operations were due.
+    pub p999_us: Option<u64>,
+    /// Largest.
+    pub max_us: Option<u64>,
+    /// Base64 of a compressed `HdrHistogram` V2, in microseconds.
+    pub histogram: String,
+}
+
+/// What became of one snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotResult {
+    /// How it was taken.
+    pub strategy: Strategy,
+    /// When it began, in seconds from the start of the load.
+    pub started_s: f64,
+    /// From before its process was started to its end.
+    pub duration_s: f64,
+    /// When it would have been stopped.
+    pub deadline_s: f64,
+    /// Status of its process; `None` where it was killed.
+    pub exit_status: Option<i32>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// Size of everything that it left, before anything opened it.
+    pub bytes: u64,
+    /// The files that it left.
+    pub files: Vec<FileLeft>,
+    /// How often the backup API began again, where that is known.
+    pub restarts: Option<u64>,
+    /// What the oracle says.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub evidence: Evidence,
+    /// The strategy reported success, `integrity_check` says `ok`, and the verdict is not `exact`.
+    pub silent_failure: bool,
+    /// What `PRAGMA integrity_check` says.
+    pub integrity_check: Option<String>,
+    /// How long it took, with the oracle's other readings beside it.
+    pub integrity_check_s: Option<f64>,
+    /// What `PRAGMA quick_check` says.
+    pub quick_check: Option<String>,
+    /// How long it took, with the oracle's other readings beside it.
+    pub quick_check_s: Option<f64>,
+    /// k, where the content is S(k).
+    pub commit: Option<u64>,
+    /// The last commit acknowledged before it began.
+    pub commit_at_start: u64,
+    /// The last commit issued when it had ended.
+    pub commit_at_end: u64,
+}
+
+/// A file that a snapshot left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLeft {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a verdict rests on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Why, in words.
+    pub reason: String,
+    /// What the files left by an unfinished snapshot are.
+    pub left_behind: Option<Verdict>,
+    /// Commits issued by the end of the snapshot that it does not have.
+    pub age_commits: Option<u64>,
+    /// From the instant its last commit was made to the end of the snapshot.
+    pub age_s: Option<f64>,
+    /// Digest of the content.
+    pub digest: Option<Digest>,
+    /// Part of the copy that was done, from 0 to 1, as the strategy last said, where it says.
+    pub progress: Option<f64>,
+}
+
+/// No 99.9th percentile from fewer operations than this: it would rest on fewer than ten of them.
+const P999_LEAST: u64 = 10_000;
+
+impl Distribution {
+    /// The distribution of `histogram`, with percentiles ranked over `total` operations.
+    #[must_use]
+    pub fn new(histogram: &Histogram<u64>, total: u64) -> Self {
+        let percentile = |quantile| measure::percentile(histogram, total, quantile);
+        Self {
+            p50_us: percentile(0.5),
+            p90_us: percentile(0.9),
+            p99_us: percentile(0.99),
+            p999_us: percentile(0.999).filter(|_| total >= P999_LEAST),
+            max_us: percentile(1.0),
+            histogram: encode(histogram),
+        }
+    }
+}
+
+impl OperationResult {
+    /// What a tally says of one kind.
+    #[must_use]
+    pub fn new(kind: Kind, tally: &KindTally) -> Self {
+        let counts = tally.counts;
+        Self {
+            kind,
+            due: counts.due(),
+            counts,
+            lost_writes: 0,
+            failures: tally.failures.clone(),
+            response: Distribution::new(&tally.response, counts.due()),
+            service: Distribution::new(&tally.service, tally.service.len()),
+        }
+    }
+}
+
+impl PhaseResult {
+    /// Counts of all kinds together.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.operations.iter().fold(Counts::default(), |sum, operation| sum.plus(&operation.counts))
+    }
+
+    /// The operations of one kind.
+    #[must_use]
+    pub fn operation(&self, kind: Kind) -> Option<&OperationResult> {
+        self.operations.iter().find(|operation| operation.kind == kind)
+    }
+}
+
+impl TrialResult {
+    /// Whether more was offered than the database could do: in the baseline, less than 95 % of what was due was served
+    /// in time.
+    #[must_use]
+    pub fn is_saturated(&self) -> bool {
+        let baseline = self.phase(PhaseName::Baseline);
+        baseline.is_some_and(|phase| phase.achieved_rate_ops < 0.95 * phase.offered_rate_ops)
+    }
+
+    /// The first phase of a name.
+    #[must_use]
+    pub fn phase(&self, name: PhaseName) -> Option<&PhaseResult> {
+        self.phases.iter().find(|phase| phase.name == name)
+    }
+}
+
+/// Whether the generator was so late that response times say more of it than of the database.
+#[must_use]
+pub fn generator_bound(tally: &Tally) -> bool {
+    let lag = measure::percentile(&tally.lag, tally.lag.len(), 0.99);
+    let bound = |kind: &KindTally| {
+        let response = measure::percentile(&kind.response, kind.counts.due(), 0.99);
+        matches!((lag, response), (Some(lag), Some(response)) if lag * 10 > response)
+    };
+    tally.kinds.iter().any(bound)
+}
+
+fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    // Writing to memory fails for no histogram of these bounds.
+    match V2DeflateSerializer::new().serialize(histogram, &mut bytes) {
+        Ok(_) => BASE64_STANDARD.encode(bytes),
+        Err(_) => String::new(),
+    }
+}
+
+/// Why results could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It is not what [`Results::save`] writes.
+    #[error("{} is not a results.json of schema version {SCHEMA_VERSION}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+    /// It was written by another version.
+    #[error("{} has schema version {found}, this program reads {SCHEMA_VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+}
+
+impl Results {
+    /// Writes the results as JSON, atomically.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        write_atomically(path, &json)
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let bytes = fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let format = |source| LoadError::Format { path: path.to_owned(), source };
+        let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(format)?;
+        match json["schema_version"].as_u64() {
+            Some(found) if found != u64::from(SCHEMA_VERSION) => {
+                Err(LoadError::Version { path: path.to_owned(), found })
+            }
+            _ => serde_json::from_value(json).map_err(format),
+        }
+    }
+}
+
+/// Writes a file under a temporary name in the same folder, syncs it, and renames it.
+///
+/// # Errors
+/// As the operating system says.
+pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Those of a file that is made in the ordinary way, before the umask: temporary files are private otherwise.
+fn permissions() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}

@@ -1,0 +1,338 @@
+//! The measured part of a trial: load from warm-up to recovery, and the snapshot in its middle.
+//!
+//! One task conducts: it moves from phase to phase, starts the snapshot's child process and sees it end, and folds the
+//! workers' slices into the tally of the phase that they lie in. The last is exact, because phases begin and end between
+//! slices, always later than now: whatever has happened lies in a phase that is known.
+
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Event, Tick};
+use crate::{
+    child::{self, Ended},
+    interrupt::Interrupt,
+    ledger::Ledger,
+    load::{Backend, Load, Stream},
+    measure::{self, Outcome, SLICE_NS, Slice, Tally},
+    results::PhaseName,
+    scenario::Scenario,
+    snapshot::copy::Progress,
+    sqlite, work,
+    workload::Workload,
+};
+
+/// How often the conductor looks.
+const TICK: Duration = Duration::from_millis(20);
+/// How long operations in flight may take to end after an interrupt.
+const INTERRUPT_PATIENCE: Duration = Duration::from_millis(1_000);
+
+/// What to measure.
+pub struct Plan<'a, B> {
+    /// Phases and timeouts.
+    pub scenario: &'a Scenario,
+    /// The operations.
+    pub workload: &'a Workload,
+    /// When they are due and what executes them.
+    pub streams: Vec<Stream<B>>,
+    /// Where commits are recorded.
+    pub ledger: &'a Arc<Ledger>,
+    /// The live database.
+    pub live: PathBuf,
+    /// What takes the snapshot, and the file that it makes.
+    pub snapshot: Option<(Command, PathBuf)>,
+    /// Set to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What was measured.
+pub struct Measured {
+    /// In time order.
+    pub phases: Vec<Phase>,
+    /// The snapshot, where one was taken.
+    pub snapshot: Option<Taken>,
+    /// When operation 0 was due.
+    pub start: Instant,
+    /// Largest size of the WAL that was seen.
+    pub wal_bytes_max: u64,
+    /// Why the trial failed, if it did.
+    pub fatal: Option<String>,
+}
+
+/// A phase and what was measured in it.
+pub struct Phase {
+    /// Which.
+    pub name: PhaseName,
+    /// Its first slice of time.
+    pub first_slice: u64,
+    /// The slice after its last.
+    pub end_slice: u64,
+    /// The operations that were due in it.
+    pub tally: Tally,
+    /// Operations that were served and ended in it, whenever they were due.
+    pub completed: u64,
+}
+
+/// A snapshot that was taken, or tried.
+pub struct Taken {
+    /// When its process was started, in nanoseconds after the start of the load.
+    pub started_ns: u64,
+    /// How its process ended.
+    pub ended: Ended,
+    /// The last commit acknowledged before.
+    pub commit_at_start: u64,
+    /// The last commit issued when it had ended.
+    pub commit_at_end: u64,
+    /// The instant at which it had ended.
+    pub ended_at: Instant,
+    /// What it last said of its progress.
+    pub progress: Option<Progress>,
+}
+
+/// Measures. Returns when the load has ended.
+///
+/// # Errors
+/// When there is no runtime to wait with.
+pub fn measure<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> Result<Measured> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(conduct(plan, tell)))
+}
+
+async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> Measured {
+    let keys = &plan.scenario.keys;
+    let baseline_from = slices(keys.phases.warmup_s);
+    let snapshot_from = baseline_from + slices(keys.phases.baseline_s);
+    let end = slices(plan.scenario.load_s());
+    let with_snapshot = plan.snapshot.is_some();
+    let deadline = Duration::from_secs_f64(keys.snapshots.deadline_s);
+    let said = Cell::new(None);
+
+    let load = Load::start(plan.streams, plan.workload, plan.scenario.client_timeout());
+    let mut recorder = Recorder::new(end);
+    let mut display = Display::new(&plan.live, plan.snapshot.as_ref().map(|(_, out)| out.clone()), end);
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut snapshot = Box::pin(take_snapshot(plan.snapshot, &load, plan.ledger, deadline, snapshot_from, &said));
+    let mut taken = None;
+    let mut waiting = with_snapshot;
+    loop {
+        let mut finished = None;
+        tokio::select! {
+            biased;
+            result = &mut snapshot, if waiting => finished = result,
+            () = plan.interrupt.wait() => {}
+            _ = ticks.tick() => {}
+        }
+        let now = current_slice(&load);
+        if recorder.phase() == PhaseName::Warmup && now >= baseline_from {
+            recorder.begin(PhaseName::Baseline, baseline_from);
+        }
+        if recorder.phase() == PhaseName::Baseline && now >= snapshot_from {
+            recorder.begin(if with_snapshot { PhaseName::Snapshot } else { PhaseName::Recovery }, snapshot_from);
+        }
+        if finished.is_some() {
+            taken = finished;
+            waiting = false;
+            recorder.begin(PhaseName::Recovery, now + 1);
+        }
+        load.drain(|slice| recorder.add(slice));
+        display.show(&mut recorder, now, said.get(), tell);
+        let over = now >= end && !waiting;
+        if over || plan.interrupt.is_set() || load.fatal().is_some() {
+            break;
+        }
+    }
+    // Kills the child process, where it still runs.
+    drop(snapshot);
+    let fatal = load.fatal();
+    let start = load.start_instant();
+    load.stop(recorder.close(current_slice(&load)) * SLICE_NS);
+    let patience = if plan.interrupt.is_set() { INTERRUPT_PATIENCE } else { drain_patience(plan.scenario) };
+    let stuck = load.finish(patience, |slice| recorder.add(slice));
+    let stuck = (stuck > 0 && !plan.interrupt.is_set())
+        .then(|| format!("{stuck} workers had not ended {} s after the load", patience.as_secs()));
+    let phases = recorder.phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect();
+    Measured { phases, snapshot: taken, start, wal_bytes_max: display.wal_bytes_max, fatal: fatal.or(stuck) }
+}
+
+fn slices(seconds: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: not negative and small")]
+    let slices = (seconds * 1e9 / SLICE_NS as f64).round() as u64;
+    slices
+}
+
+/// Everything in flight ends by itself: its client gives up, and SQLite's last try takes a busy timeout at most.
+fn drain_patience(scenario: &Scenario) -> Duration {
+    let busy_ms = u64::try_from(scenario.keys.sqlite.busy_timeout_ms).unwrap_or(0);
+    scenario.client_timeout() + Duration::from_millis(busy_ms) * 2 + Duration::from_secs(30)
+}
+
+fn current_slice(load: &Load) -> u64 {
+    load.elapsed_ns() / SLICE_NS
+}
+
+/// Waits until the snapshot's phase begins, and takes it.
+async fn take_snapshot(
+    snapshot: Option<(Command, PathBuf)>,
+    load: &Load,
+    ledger: &Ledger,
+    deadline: Duration,
+    from_slice: u64,
+    said: &Cell<Option<Progress>>,
+) -> Option<Taken> {
+    let (command, _) = snapshot?;
+    let begin = load.start_instant() + Duration::from_nanos(from_slice * SLICE_NS);
+    tokio::time::sleep_until(begin.into()).await;
+    let commit_at_start = ledger.acknowledged();
+    let started_ns = load.elapsed_ns();
+    let ended = child::run(command, deadline, |line| {
+        if let Ok(progress) = serde_json::from_str(line) {
+            said.set(Some(progress));
+        }
+    })
+    .await;
+    let commit_at_end = ledger.issued();
+    Some(Taken { started_ns, ended, commit_at_start, commit_at_end, ended_at: Instant::now(), progress: said.get() })
+}
+
+/// Puts slices into phases.
+struct Recorder {
+    phases: Vec<Phase>,
+    /// What was added since the display last looked.
+    recent: Tally,
+}
+
+impl Recorder {
+    fn new(end_slice: u64) -> Self {
+        let mut recorder = Self { phases: Vec::new(), recent: Tally::default() };
+        recorder.begin(PhaseName::Warmup, 0);
+        recorder.phases[0].end_slice = end_slice;
+        recorder
+    }
+
+    fn phase(&self) -> PhaseName {
+        self.phases.last().map_or(PhaseName::Warmup, |phase| phase.name)
+    }
+
+    /// The current phase ends and the next begins at a slice that is not over.
+    fn begin(&mut self, name: PhaseName, first_slice: u64) {
+        let end_slice = match self.phases.last_mut() {
+            Some(last) => {
+                let first_slice = first_slice.min(last.end_slice);
+                std::mem::replace(&mut last.end_slice, first_slice)
+            }
+            None => u64::MAX,
+        };
+        let first_slice = first_slice.min(end_slice);
+        self.phases.push(Phase { name, first_slice, end_slice, tally: Tally::default(), completed: 0 });
+    }
+
+    /// The load ends in this slice, or at its planned end where that was before.
+    fn close(&mut self, slice: u64) -> u64 {
+        let Some(last) = self.phases.last_mut() else { return slice };
+        last.end_slice = last.end_slice.min(slice);
+        last.end_slice
+    }
+
+    fn phase_of(&mut self, slice: u64) -> Option<&mut Phase> {
+        self.phases.iter_mut().rev().find(|phase| phase.first_slice <= slice && slice < phase.end_slice)
+    }
+
+    fn add(&mut self, slice: &Slice) {
+        if slice.is_empty() {
+            return;
+        }
+        if let Some(phase) = self.phase_of(slice.index) {
+            phase.tally.add(slice);
+        }
+        for sample in &slice.samples {
+            if sample.outcome == Outcome::Served
+                && let Some(phase) = self.phase_of(u64::from(sample.ended_slice))
+            {
+                phase.completed += 1;
+            }
+        }
+        self.recent.add(slice);
+    }
+}
+
+/// Tells once a second, and when the phase changes, how the trial is doing; watches the WAL.
+struct Display {
+    live: PathBuf,
+    wal: PathBuf,
+    out: Option<PathBuf>,
+    of_s: f64,
+    phase: Option<PhaseName>,
+    last_second: u64,
+    achieved_rate_ops: f64,
+    p99_us: Option<u64>,
+    wal_bytes_max: u64,
+}
+
+impl Display {
+    fn new(live: &Path, out: Option<PathBuf>, end_slice: u64) -> Self {
+        Self {
+            live: live.to_owned(),
+            wal: sqlite::side_file(live, "-wal"),
+            out,
+            of_s: seconds(end_slice),
+            phase: None,
+            last_second: 0,
+            achieved_rate_ops: 0.0,
+            p99_us: None,
+            wal_bytes_max: 0,
+        }
+    }
+
+    fn show(&mut self, recorder: &mut Recorder, now: u64, said: Option<Progress>, tell: &mut dyn FnMut(Event)) {
+        let wal_bytes = work::file_bytes(&self.wal);
+        self.wal_bytes_max = self.wal_bytes_max.max(wal_bytes);
+        let phase = recorder.phase();
+        let second = now * SLICE_NS / 1_000_000_000;
+        if second == self.last_second && self.phase == Some(phase) {
+            return;
+        }
+        if second > self.last_second {
+            let mut served = measure::histogram();
+            for kind in &recorder.recent.kinds {
+                // Both have the same bounds.
+                let _ = served.add(&kind.response);
+            }
+            self.achieved_rate_ops = served.len() as f64 / (second - self.last_second) as f64;
+            self.p99_us = measure::percentile(&served, served.len(), 0.99);
+            recorder.recent.reset();
+            self.last_second = second;
+        }
+        self.phase = Some(phase);
+        tell(Event::Measuring(Tick {
+            phase,
+            elapsed_s: seconds(now),
+            of_s: self.of_s,
+            achieved_rate_ops: self.achieved_rate_ops,
+            p99_us: self.p99_us,
+            wal_bytes,
+            snapshot: (phase == PhaseName::Snapshot).then(|| self.snapshot_done(said)).flatten(),
+        }));
+    }
+
+    /// What the strategy says of itself, or else the size of its file.
+    fn snapshot_done(&self, said: Option<Progress>) -> Option<f64> {
+        if let Some(done) = said.and_then(Progress::done) {
+            return Some(done);
+        }
+        let live = work::file_bytes(&self.live);
+        let out = work::file_bytes(self.out.as_ref()?);
+        (live > 0).then(|| (out as f64 / live as f64).min(1.0))
+    }
+}
+
+fn seconds(slices: u64) -> f64 {
+    (slices * SLICE_NS) as f64 / 1e9
+}

@@ -1,0 +1,230 @@
+//! A run from scenario to results: the dataset, then one trial after the other.
+//!
+//! A trial is prepared and judged here ([`trial`]) and measured in [`measured`]. Whatever goes wrong in a trial is a row
+//! of the results. What happens meanwhile is told as [`Event`]s; drawing them is [`crate::progress`]'s business.
+
+mod measured;
+mod trial;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use crate::{
+    dataset::cache::{self, Cached},
+    env::Environment,
+    interrupt::Interrupt,
+    results::{PhaseName, Results, SCHEMA_VERSION, Status, TrialResult},
+    scenario::Scenario,
+    snapshot::Programs,
+    warning::Warning,
+    work::{self, RunFolder},
+};
+
+/// What a run needs beside its scenario.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where databases and the dataset cache live.
+    pub work_dir: PathBuf,
+    /// Folder to keep each trial's ledger, live database and snapshots in; removed where `None`.
+    pub keep_in: Option<PathBuf>,
+    /// The folder that results are written to: kept folders are named relative to it.
+    pub out_dir: PathBuf,
+    /// The programs that strategies run.
+    pub programs: Programs,
+    /// Set to stop.
+    pub interrupt: Interrupt,
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The dataset is being generated: rows done, and of how many.
+    Generating {
+        /// Rows done.
+        rows: u64,
+        /// Rows in all.
+        of: u64,
+    },
+    /// A trial begins.
+    TrialBegun {
+        /// From 1.
+        number: usize,
+        /// Trials in all.
+        of: usize,
+        /// The trial's name.
+        id: String,
+    },
+    /// The trial's database is being copied and brought into the page cache, or out of it.
+    Preparing,
+    /// The load runs; told once a second and when a phase begins.
+    Measuring(Tick),
+    /// The oracle reads the snapshot.
+    Judging,
+    /// A trial has ended, with these words.
+    TrialEnded {
+        /// What came of it, in a line.
+        summary: String,
+    },
+}
+
+/// How a trial is doing.
+#[derive(Debug, Clone, Copy)]
+pub struct Tick {
+    /// The phase that it is in.
+    pub phase: PhaseName,
+    /// Seconds since the load began.
+    pub elapsed_s: f64,
+    /// Seconds that it will last.
+    pub of_s: f64,
+    /// Operations served in the last second.
+    pub achieved_rate_ops: f64,
+    /// 99th percentile of the response times of the last second.
+    pub p99_us: Option<u64>,
+    /// Size of the WAL.
+    pub wal_bytes: u64,
+    /// How much of the snapshot is done, from 0 to 1.
+    pub snapshot: Option<f64>,
+}
+
+/// Runs every trial of a scenario. An interrupt ends the run early with what was measured so far.
+///
+/// # Errors
+/// When the run cannot begin: the work folder or the dataset cannot be written. An interrupt before the first trial
+/// gives results without trials.
+pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Results> {
+    let begun = Instant::now();
+    let started_at = jiff::Timestamp::now().to_string();
+    let folder = RunFolder::create(&options.work_dir)?;
+    let environment = Environment::read(folder.path(), &options.programs);
+    let mut trials = Vec::new();
+    if let Some(dataset) = prepare_dataset(scenario, options, tell)? {
+        let all = scenario.trials();
+        for (number, trial) in (1..).zip(&all) {
+            if options.interrupt.is_set() {
+                break;
+            }
+            tell(Event::TrialBegun { number, of: all.len(), id: trial.id() });
+            let context = trial::Context { scenario, options, dataset: &dataset, folder: folder.path() };
+            let result = trial::run(&context, trial, tell);
+            tell(Event::TrialEnded { summary: summary(&result) });
+            trials.push(result);
+        }
+    }
+    let mut warnings = environment.warnings();
+    warnings.extend(warnings_of(&trials));
+    Ok(Results {
+        schema_version: SCHEMA_VERSION,
+        journalbench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at,
+        duration_s: begun.elapsed().as_secs_f64(),
+        scenario: scenario.clone(),
+        environment,
+        warnings,
+        decision: None,
+        trials,
+    })
+}
+
+/// The cached dataset, generated if need be; `None` where that was interrupted.
+fn prepare_dataset(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Option<Cached>> {
+    let dataset = scenario.dataset();
+    let mut progress = |rows| tell(Event::Generating { rows, of: dataset.rows });
+    match cache::ensure(&options.work_dir, &dataset, options.interrupt.flag(), &mut progress) {
+        Ok(cached) => Ok(Some(cached)),
+        Err(_) if options.interrupt.is_set() => Ok(None),
+        Err(error) => Err(error.context("cannot generate the dataset")),
+    }
+}
+
+/// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
+/// snapshot, and half as much again for WAL, journal and ledger; all of that for every trial where it is kept.
+#[must_use]
+pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
+    let dataset = scenario.dataset();
+    let (cached, bytes) = match cache::find(work_dir, &dataset) {
+        Some(cached) => (0, cached.manifest.bytes),
+        None => (dataset.estimated_bytes(), dataset.estimated_bytes()),
+    };
+    let trial = bytes * 5 / 2;
+    let kept = if keep { scenario.trials().len() as u64 * trial } else { trial };
+    cached + kept
+}
+
+/// Refuses a run for which there is no room.
+///
+/// # Errors
+/// The bytes needed and those free, in words.
+pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
+    let needed = bytes_needed(scenario, work_dir, keep);
+    let Some(free) = work::free_bytes(work_dir).filter(|free| *free < needed) else { return Ok(()) };
+    Err(format!(
+        "dataset.rows = {}: the run needs about {} MB in {}, and {} MB are free; \
+        use fewer rows or another --work-dir",
+        scenario.keys.dataset.rows,
+        needed / 1_000_000,
+        work_dir.display(),
+        free / 1_000_000
+    ))
+}
+
+/// An upper bound of how long a run takes, without the time that a slow disk adds.
+///
+/// Assumed: generating 100,000 rows a second, copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
+/// a load that ends with everything stuck until the client timeout.
+#[must_use]
+pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
+    let dataset = scenario.dataset();
+    let bytes = dataset.estimated_bytes() as f64;
+    let generating = match cache::find(work_dir, &dataset) {
+        Some(_) => 0.0,
+        None => dataset.rows as f64 / 100_000.0 + 1.0,
+    };
+    let drain = scenario.keys.client_timeout_s + scenario.keys.sqlite.busy_timeout_ms as f64 / 1e3;
+    let trial = bytes / 50e6 + scenario.load_s() + drain + bytes / 1e9 * 60.0 + 1.0;
+    Duration::from_secs_f64(generating + trial * scenario.trials().len() as f64)
+}
+
+fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let (mut saturated, mut bound) = (Vec::new(), Vec::new());
+    for trial in trials {
+        if trial.status != Status::Completed {
+            let reason = trial.reason.clone().unwrap_or_else(|| trial.status.to_string());
+            warnings.push(Warning::Incomplete { trial: trial.id.clone(), reason });
+        }
+        if trial.is_saturated() {
+            saturated.push(trial.id.clone());
+            continue;
+        }
+        let phases = trial.phases.iter().filter(|phase| phase.generator_bound && phase.name != PhaseName::Warmup);
+        bound.extend(phases.map(|phase| format!("{} ({})", trial.id, phase.name)));
+    }
+    if !saturated.is_empty() {
+        warnings.push(Warning::Saturated { trials: saturated });
+    }
+    if !bound.is_empty() {
+        warnings.push(Warning::GeneratorBound { phases: bound });
+    }
+    warnings
+}
+
+/// A line for the progress display.
+fn summary(result: &TrialResult) -> String {
+    let outcome = match (result.status, result.snapshots.first()) {
+        (Status::Completed, Some(snapshot)) => {
+            let verdict = snapshot.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string());
+            let silent = if snapshot.silent_failure { ", a silent failure" } else { "" };
+            format!("{verdict}{silent}, {:.2} s", snapshot.duration_s)
+        }
+        (Status::Completed, None) => "done".to_owned(),
+        (status, _) => match &result.reason {
+            Some(reason) => format!("{status}: {reason}"),
+            None => status.to_string(),
+        },
+    };
+    format!("{}: {outcome}", result.id)
+}

@@ -1,0 +1,282 @@
+//! Who the torrents are: `(seed, id)` to rank to info-hash, and back.
+//!
+//! The generator needs the rows in id order for the table and in hash order for the index, the workload needs the
+//! info-hash of one row out of millions in nanoseconds, and the ledger stores a torrent as one number. All three ask
+//! here, and nothing is looked up: every answer is arithmetic on `(seed, rows, id)`.
+//!
+//! * The space of info-hashes is cut into `rows` equal strata; the hash of *rank* `j` lies in the `j`-th, so ranks are
+//!   the order of the hashes.
+//! * A seeded permutation (a Feistel network with cycle walking) maps ids to ranks, so that ids and hashes are
+//!   unrelated, as they are in a database that has grown by inserts.
+//! * A second permutation maps positions of popularity to ids, so that the popular torrents lie anywhere in both trees.
+//!
+//! No input or output and no SQLite here.
+
+use std::fmt;
+
+use crate::random::mix;
+
+/// The rows of the `torrents` table of a dataset, as functions of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Torrents {
+    rows: u64,
+    seed: u64,
+    ranks: Permutation,
+    popularity: Permutation,
+}
+
+/// A torrent that an operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Torrent {
+    /// The row of the dataset with this id, from 1 to the number of rows.
+    Known(u64),
+    /// A torrent that the dataset does not have, by a number of its own.
+    Unseen(u64),
+}
+
+/// An info-hash as the tracker stores it: 40 lower-case hexadecimal characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InfoHash([u8; 40]);
+
+impl Torrents {
+    /// The torrents of a dataset of `rows` rows (at least 1, at most 2^40).
+    #[must_use]
+    pub fn new(rows: u64, seed: u64) -> Self {
+        Self {
+            rows,
+            seed,
+            ranks: Permutation::new(rows, mix(seed ^ Domain::Rank as u64)),
+            popularity: Permutation::new(rows, mix(seed ^ Domain::Popularity as u64)),
+        }
+    }
+
+    /// Number of rows of the dataset.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Position of a row's info-hash among all of the dataset, from 0. `id` is from 1 to `rows`.
+    #[must_use]
+    pub fn rank_of(&self, id: u64) -> u64 {
+        self.ranks.apply(id - 1)
+    }
+
+    /// The id of the row whose info-hash has this rank; the inverse of [`Self::rank_of`].
+    #[must_use]
+    pub fn id_of(&self, rank: u64) -> u64 {
+        self.ranks.invert(rank) + 1
+    }
+
+    /// The id of the torrent at a position of popularity, 0 being the most popular.
+    #[must_use]
+    pub fn popular(&self, position: u64) -> u64 {
+        self.popularity.apply(position) + 1
+    }
+
+    /// The info-hash of a torrent.
+    #[must_use]
+    pub fn info_hash(&self, torrent: Torrent) -> InfoHash {
+        match torrent {
+            Torrent::Known(id) => self.info_hash_at_rank(self.rank_of(id)),
+            Torrent::Unseen(number) => {
+                let key = mix(self.seed ^ Domain::Unseen as u64);
+                InfoHash::from_bits(mix(key ^ number), key.wrapping_add(1), number)
+            }
+        }
+    }
+
+    /// The info-hash of a rank. Ascending in `rank`: the top 64 bits lie in the rank's own stratum.
+    #[must_use]
+    pub fn info_hash_at_rank(&self, rank: u64) -> InfoHash {
+        let bound = |rank: u64| (u128::from(rank) << 64) / u128::from(self.rows);
+        let (low, high) = (bound(rank), bound(rank + 1));
+        let key = mix(self.seed ^ Domain::Hash as u64);
+        let offset = (u128::from(mix(key ^ rank)) * (high - low)) >> 64;
+        #[expect(clippy::cast_possible_truncation, reason = "low + offset < high <= 2^64")]
+        let top = (low + offset) as u64;
+        InfoHash::from_bits(top, key.wrapping_add(1), rank)
+    }
+
+    /// Downloads that the dataset records for a row: at least 1, heavy-tailed (Pareto with shape 1, so that one torrent
+    /// in `k` has `k` downloads or more), at most 2^20.
+    #[must_use]
+    pub fn completed(&self, id: u64) -> i64 {
+        let uniform = mix(mix(self.seed ^ Domain::Completed as u64) ^ id) >> 44;
+        // 2^20 over a uniform number in [1, 2^20].
+        i64::try_from((1 << 20) / (uniform + 1)).unwrap_or(i64::MAX)
+    }
+
+    /// A 160-bit hash that is no torrent's, for the whitelist and the like: 40 hexadecimal characters.
+    #[must_use]
+    pub fn other_hash(&self, number: u64) -> InfoHash {
+        let key = mix(self.seed ^ Domain::Other as u64);
+        InfoHash::from_bits(mix(key ^ number), key.wrapping_add(1), number)
+    }
+}
+
+impl InfoHash {
+    fn from_bits(top: u64, key: u64, number: u64) -> Self {
+        let middle = mix(key ^ number);
+        let bottom = mix(middle ^ key.rotate_left(32));
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&top.to_be_bytes());
+        bytes[8..16].copy_from_slice(&middle.to_be_bytes());
+        bytes[16..].copy_from_slice(&bottom.to_be_bytes()[..4]);
+        let mut hex = [0; 40];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        }
+        Self(hex)
+    }
+
+    /// The 40 characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only hexadecimal digits are ever put in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The 40 characters as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Keeps the random numbers of different uses apart.
+#[derive(Clone, Copy)]
+enum Domain {
+    Rank = 0x7261_6e6b,
+    Popularity = 0x706f_7075,
+    Hash = 0x6861_7368,
+    Completed = 0x636f_6d70,
+    Unseen = 0x756e_7365,
+    Other = 0x6f74_6865,
+}
+
+/// A seeded permutation of `[0, size)`: a Feistel network over the smallest power of two that holds `size`, applied
+/// again while the result is outside (cycle walking), which takes fewer than two rounds on average.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Permutation {
+    size: u64,
+    low_bits: u32,
+    high_bits: u32,
+    seed: u64,
+}
+
+impl Permutation {
+    /// An even number, so that the halves, which differ in width where the number of bits is odd, end as they began.
+    const ROUNDS: u64 = 6;
+
+    fn new(size: u64, seed: u64) -> Self {
+        let bits = (64 - size.saturating_sub(1).leading_zeros()).max(2);
+        Self { size, low_bits: bits / 2, high_bits: bits - bits / 2, seed }
+    }
+
+    fn apply(&self, mut value: u64) -> u64 {
+        loop {
+            for round in 0..Self::ROUNDS {
+                value = self.round(value, round);
+            }
+            if value < self.size {
+                return value;
+            }
+        }
+    }
+
+    fn invert(&self, mut value: u64) -> u64 {
+        loop {
+            for round in (0..Self::ROUNDS).rev() {
+                value = self.round(value, round);
+            }
+            if value < self.size {
+                return value;
+            }
+        }
+    }
+
+    /// One round: even rounds change the high half by the low one, odd rounds the low half by the high one. Each round
+    /// is its own inverse.
+    fn round(&self, value: u64, round: u64) -> u64 {
+        let low_mask = (1 << self.low_bits) - 1;
+        let high_mask = (1 << self.high_bits) - 1;
+        let (high, low) = (value >> self.low_bits, value & low_mask);
+        let key = self.seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        if round % 2 == 0 {
+            ((high ^ (mix(key ^ low) & high_mask)) << self.low_bits) | low
+        } else {
+            (high << self.low_bits) | (low ^ (mix(key ^ high) & low_mask))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_and_ids_are_inverse_permutations() {
+        for rows in [1, 2, 3, 4, 5, 7, 8, 9, 100, 1_000, 4_097] {
+            let torrents = Torrents::new(rows, 310);
+            let mut seen = vec![false; usize::try_from(rows).unwrap()];
+            for id in 1..=rows {
+                let rank = torrents.rank_of(id);
+                assert_eq!(torrents.id_of(rank), id, "rows {rows}");
+                assert!(!std::mem::replace(&mut seen[usize::try_from(rank).unwrap()], true), "rows {rows}");
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_are_the_order_of_the_hashes() {
+        let torrents = Torrents::new(5_000, 310);
+        let hashes: Vec<_> = (0..5_000).map(|rank| torrents.info_hash_at_rank(rank)).collect();
+        assert!(hashes.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(torrents.info_hash(Torrent::Known(torrents.id_of(17))), hashes[17]);
+        assert!(
+            hashes.iter().all(|hash| hash.as_str().bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)))
+        );
+    }
+
+    #[test]
+    fn popularity_is_a_permutation_unrelated_to_ids() {
+        let torrents = Torrents::new(1_000, 310);
+        let mut ids: Vec<_> = (0..1_000).map(|position| torrents.popular(position)).collect();
+        let fixed = ids.iter().zip(1..).filter(|(id, n)| **id == *n).count();
+        assert!(fixed < 10, "{fixed} ids stand at their own position");
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(1..=1_000));
+    }
+
+    #[test]
+    fn downloads_are_heavy_tailed_and_at_least_one() {
+        let torrents = Torrents::new(100_000, 310);
+        let counts: Vec<_> = (1..=100_000).map(|id| torrents.completed(id)).collect();
+        assert_eq!(counts.iter().min(), Some(&1));
+        let hundred = counts.iter().filter(|count| **count >= 100).count();
+        assert!((900..1_100).contains(&hundred), "one in a hundred has a hundred or more, found {hundred}");
+    }
+
+    #[test]
+    fn hashes_are_the_same_on_every_machine() {
+        let torrents = Torrents::new(2_000_000, 310);
+        let hash = torrents.info_hash(Torrent::Known(1));
+        assert_eq!(hash, torrents.info_hash(Torrent::Known(1)));
+        assert_ne!(hash, torrents.info_hash(Torrent::Unseen(1)));
+        assert_ne!(hash, Torrents::new(2_000_000, 311).info_hash(Torrent::Known(1)));
+    }
+}

@@ -1,0 +1,73 @@
+//! What a reader should know before believing a figure.
+//!
+//! A closed set: each is found by the code that can know, kept in the results, and shown in every report. None of them
+//! stops a run.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    /// The program was built without optimisation.
+    DebugBuild,
+    /// The databases lie on a file system where fsync does nothing.
+    NoDurability {
+        /// Its type.
+        file_system: String,
+    },
+    /// SQLite is of a version with the WAL-reset bug.
+    WalReset {
+        /// Whose SQLite.
+        program: String,
+        /// Its version.
+        version: String,
+    },
+    /// The generator was late by more than a tenth of the response time that it measured.
+    GeneratorBound {
+        /// In these trials and phases.
+        phases: Vec<String>,
+    },
+    /// More was offered than the database could do: response times are lengths of a queue.
+    Saturated {
+        /// In these trials.
+        trials: Vec<String>,
+    },
+    /// The trial is not whole.
+    Incomplete {
+        /// Of this trial.
+        trial: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DebugBuild => f.write_str("built without optimisation: use `cargo run --release`"),
+            Self::NoDurability { file_system } => {
+                write!(f, "the databases lie on {file_system}, where fsync does nothing: no durability was measured")
+            }
+            Self::WalReset { program, version } => {
+                write!(
+                    f,
+                    "{program} has SQLite {version}, which has the WAL-reset bug (fixed in 3.51.3, unless backported)"
+                )
+            }
+            Self::GeneratorBound { phases } => write!(
+                f,
+                "the generator's own lag was over a tenth of the p99 response time, so the p99 is partly its own, in {}",
+                phases.join(", ")
+            ),
+            Self::Saturated { trials } => write!(
+                f,
+                "more was offered than the database could do, so response times are lengths of a queue, in {}",
+                trials.join(", ")
+            ),
+            Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
+        }
+    }
+}

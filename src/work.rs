@@ -1,0 +1,151 @@
+//! The folder in which databases live while a run lasts: one for each run, removed when it ends, however it ends.
+//!
+//! A run that was killed cannot remove its folder, so each run removes those of runs that are no more: a folder belongs
+//! to a running process as long as the lock on its `lock` file is held.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+const PREFIX: &str = "run-";
+
+/// A run's own folder.
+#[derive(Debug)]
+pub struct RunFolder {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes the folder under `work_dir`, which is made too, and removes what killed runs have left there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn create(work_dir: &Path) -> Result<Self> {
+        fs::create_dir_all(work_dir)
+            .with_context(|| format!("cannot create the work folder {}", work_dir.display()))?;
+        remove_abandoned(work_dir);
+        let describe = || format!("cannot create a folder in {}", work_dir.display());
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(work_dir).with_context(describe)?;
+        let lock = File::create(folder.path().join("lock")).with_context(describe)?;
+        lock.lock().with_context(describe)?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn remove_abandoned(work_dir: &Path) {
+    let Ok(entries) = fs::read_dir(work_dir) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let held = match File::open(entry.path().join("lock")).map(|lock| lock.try_lock()) {
+            Ok(Err(TryLockError::WouldBlock)) => true,
+            Ok(Ok(()) | Err(TryLockError::Error(_))) => false,
+            // It may be about to be locked by the run that is making it.
+            Err(_) => true,
+        };
+        if !held {
+            // What cannot be removed now is tried again by the next run.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Copies a file byte by byte, never sharing blocks with the original: copy-on-write would become part of what a trial
+/// measures.
+///
+/// # Errors
+/// As the operating system says, [`io::ErrorKind::Interrupted`] where `interrupted` was set.
+pub fn copy(from: &Path, to: &Path, interrupted: &AtomicBool) -> Result<()> {
+    let copy = || {
+        let mut source = File::open(from)?;
+        let mut target = File::create_new(to)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(io::Error::from(io::ErrorKind::Interrupted));
+            }
+            match source.read(&mut buffer)? {
+                0 => return Ok(()),
+                length => target.write_all(&buffer[..length])?,
+            }
+        }
+    };
+    copy().with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}
+
+/// Copies a folder and all that is in it, as [`copy`] does.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_folder(from: &Path, to: &Path, interrupted: &AtomicBool) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for path in files_in(from)? {
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_folder(&path, &target, interrupted)?;
+        } else {
+            copy(&path, &target, interrupted)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that are free for this user on the file system of a folder, or of its nearest parent that exists.
+#[must_use]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(folder).ok()?;
+    let existing = absolute.ancestors().find(|folder| folder.exists())?;
+    let space = rustix::fs::statvfs(existing).ok()?;
+    Some(space.f_bavail * space.f_frsize)
+}
+
+/// The size of a file, or 0 where there is none.
+#[must_use]
+pub fn file_bytes(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.len())
+}
+
+/// The files in a folder, by name.
+///
+/// # Errors
+/// As the operating system says.
+pub fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_removes_its_folder_and_those_of_killed_runs_but_no_others() {
+        let work = tempfile::tempdir().unwrap();
+        let killed = work.path().join("run-killed");
+        fs::create_dir(&killed).unwrap();
+        File::create(killed.join("lock")).unwrap();
+        let others = work.path().join("datasets");
+        fs::create_dir(&others).unwrap();
+        let first = RunFolder::create(work.path()).unwrap();
+        assert!(!killed.exists());
+        let second = RunFolder::create(work.path()).unwrap();
+        assert!(first.path().exists(), "the folder of a run that lasts");
+        drop((first, second));
+        assert_eq!(files_in(work.path()).unwrap(), [others]);
+    }
+}
