@@ -69,7 +69,7 @@ struct RunArguments {
     /// Folder for results.json and report.md; must not exist [default: journalbench-out/SCENARIO-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Override a key of the scenario, as in load.rate_ops=17000; the value is TOML, or else a string
+    /// Override a key of the scenario, as in `load.rate_ops=17000`; the value is TOML, or else a string
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Keep each trial's live database, snapshots and ledger in the results folder
@@ -243,33 +243,33 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("cannot make {} absolute", path.display()))
 }
 
-/// The results folder, made before anything is measured so that an unwritable one is noticed first, and removed again if
-/// nothing was put in.
-struct OutFolder<'a> {
-    path: &'a Path,
-    kept: std::cell::Cell<bool>,
+/// The results folder, made before anything is measured so that an unwritable one is noticed first, and removed again,
+/// with the folders above it that were made for it, if nothing was put in.
+struct OutFolder {
+    made: Vec<PathBuf>,
 }
 
-impl<'a> OutFolder<'a> {
-    fn create(path: &'a Path) -> anyhow::Result<Self> {
+impl OutFolder {
+    fn create(path: &Path) -> anyhow::Result<Self> {
         let describe = || format!("cannot create the results folder {}", path.display());
+        let made = path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        let folder = Self { made };
         fs::create_dir_all(path).with_context(describe)?;
-        let folder = Self { path, kept: std::cell::Cell::new(false) };
         let probe = path.join(".writable");
         File::create(&probe).and_then(|_| fs::remove_file(&probe)).with_context(describe)?;
         Ok(folder)
     }
 
-    fn keep(&self) {
-        self.kept.set(true);
+    fn keep(mut self) {
+        self.made.clear();
     }
 }
 
-impl Drop for OutFolder<'_> {
+impl Drop for OutFolder {
     fn drop(&mut self) {
-        if !self.kept.get() {
+        for folder in &self.made {
             // Only where it is empty.
-            let _ = fs::remove_dir(self.path);
+            let _ = fs::remove_dir(folder);
         }
     }
 }

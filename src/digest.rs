@@ -5,7 +5,7 @@
 //! subtraction and an addition, which is how [`crate::ledger`] knows the digest after each commit.
 //!
 //! The hash covers the table, and of each value its *type* and its bytes: one bit in a record header turns TEXT into
-//! BLOB, which no query finds any more and `integrity_check` does not notice (section 28 of the notes on SQLite).
+//! BLOB, which no query finds any more and `integrity_check` does not notice (`docs/sqlite.md`, 28).
 //!
 //! Sums do not see structure. Whether the b-trees hold those rows where SQLite will look for them is
 //! [`crate::oracle`]'s business.

@@ -93,8 +93,8 @@ impl Environment {
     }
 }
 
-/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (section 7 of the notes
-/// on SQLite). Distributions may have backported the fix.
+/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (`docs/sqlite.md`,
+/// 7). Distributions may have backported the fix.
 fn has_wal_reset_bug(version: &str) -> bool {
     let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
     let &[major, minor, patch, ..] = numbers.as_slice() else { return false };

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::workload::Kind;
+use crate::workload::{Kind, Work};
 
 /// Length of a slice of time, in nanoseconds. Phases begin and end between slices.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -89,6 +89,8 @@ pub struct Slice {
     pub never_served: [u64; Kind::ALL.len()],
     /// SQL statements that were executed, `BEGIN` and `COMMIT` not counted.
     pub statements: u64,
+    /// What the operations that were due ask of the database.
+    pub asked: Work,
 }
 
 /// The five ways in which an operation that was due can end; they add up to [`Counts::due`].
@@ -128,6 +130,8 @@ pub struct Tally {
     pub lag: Histogram<u64>,
     /// SQL statements executed.
     pub statements: u64,
+    /// What the operations that were due ask of the database.
+    pub asked: Work,
 }
 
 impl Counts {
@@ -173,7 +177,7 @@ impl Default for KindTally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { kinds: Default::default(), lag: histogram(), statements: 0 }
+        Self { kinds: Default::default(), lag: histogram(), statements: 0, asked: Work::default() }
     }
 }
 
@@ -203,6 +207,7 @@ impl Tally {
             tally.counts.never_served += slice.never_served[kind];
         }
         self.statements += slice.statements;
+        self.asked += slice.asked;
     }
 
     /// Counts of all kinds together.
@@ -221,6 +226,7 @@ impl Tally {
         }
         self.lag.reset();
         self.statements = 0;
+        self.asked = Work::default();
     }
 }
 
@@ -296,6 +302,7 @@ mod tests {
             dropped: [5, 0],
             never_served: [0, 7],
             statements: 9,
+            asked: Work { statements: 10, commits: 4 },
         });
         let counts = Counts { served: 1, failed: 2, timed_out: 1, dropped: 5, never_served: 7 };
         assert_eq!(tally.counts(), counts);

@@ -331,10 +331,10 @@ fn read_content(path: &Path, connection: &Connection, interrupted: &Arc<AtomicBo
             indexes.map(|index| sum_index(&connection, index)).collect::<Result<Vec<_>, Damage>>()
         });
         let tables = sum_tables(connection).map_err(|error| damage(&error))?;
-        let indexes = indexes.join().unwrap_or_else(|_| Err(Damage::Corrupt("reading the indexes panicked".into())))?;
-        let indexed =
+        let found = indexes.join().unwrap_or_else(|_| Err(Damage::Corrupt("reading the indexes panicked".into())))?;
+        let expected =
             TABLES.iter().zip(&tables).filter_map(|(table, sums)| Some((table.index.as_ref()?, sums.entries)));
-        for ((index, of_table), of_index) in indexed.zip(indexes) {
+        for ((index, of_table), of_index) in expected.zip(found) {
             if of_table != of_index {
                 return Err(Damage::Corrupt(format!("{} does not hold the entries of its table", index.name)));
             }

@@ -1,6 +1,6 @@
 //! What a run found: the JSON that others build on, saved and loaded whole.
 //!
-//! Names are snake_case with the unit last. Histograms are kept whole (base64 of a compressed `HdrHistogram` V2, in
+//! Names are in snake case with the unit last. Histograms are kept whole (base64 of a compressed `HdrHistogram` V2, in
 //! microseconds), beside the scenario with every default filled in and the environment, so that a figure can be
 //! questioned later. [`Results::save`] writes atomically.
 
@@ -162,11 +162,11 @@ pub struct PhaseResult {
     pub offered_rate_ops: f64,
     /// Operations that were served in the phase, a second, whenever they were due.
     pub achieved_rate_ops: f64,
-    /// SQL statements that the operations stand for, a second, on average over the workload.
+    /// SQL statements that the operations due in it ask for, a second, `BEGIN` and `COMMIT` not counted.
     pub offered_sql_per_s: f64,
-    /// SQL statements that were executed, a second, retries included, `BEGIN` and `COMMIT` not.
+    /// SQL statements that were executed for them, a second, retries included.
     pub achieved_sql_per_s: f64,
-    /// Write transactions that the operations stand for, a second, on average over the workload.
+    /// Write transactions that the operations due in it ask for, a second.
     pub offered_commits_per_s: f64,
     /// Write transactions that were committed, a second.
     pub achieved_commits_per_s: f64,
@@ -290,7 +290,7 @@ pub struct Evidence {
 }
 
 /// No 99.9th percentile from fewer operations than this: it would rest on fewer than ten of them.
-const P999_LEAST: u64 = 10_000;
+pub const P999_LEAST: u64 = 10_000;
 
 impl Distribution {
     /// The distribution of `histogram`, with percentiles ranked over `total` operations.

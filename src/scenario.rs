@@ -492,7 +492,7 @@ fn validate(keys: &Keys) -> Result<(), Refusal> {
     distinct("snapshots.strategies", &snapshots.strategies)
 }
 
-fn within<T: PartialOrd + fmt::Display>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {
+fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {
     if value >= least && value <= most {
         Ok(())
     } else {

@@ -5,7 +5,7 @@
 //! on where SQLite did not take the value.
 //!
 //! The live database of a trial is opened through SQLite and in no other way: closing any other file descriptor of it
-//! would drop this process's POSIX locks (section 1 of the notes on SQLite).
+//! would drop this process's POSIX locks (`docs/sqlite.md`, 1).
 
 use std::{
     fmt,

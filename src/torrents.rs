@@ -216,7 +216,7 @@ impl Permutation {
         let high_mask = (1 << self.high_bits) - 1;
         let (high, low) = (value >> self.low_bits, value & low_mask);
         let key = self.seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             ((high ^ (mix(key ^ low) & high_mask)) << self.low_bits) | low
         } else {
             (high << self.low_bits) | (low ^ (mix(key ^ high) & low_mask))

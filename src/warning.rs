@@ -59,15 +59,25 @@ impl fmt::Display for Warning {
             }
             Self::GeneratorBound { phases } => write!(
                 f,
-                "the generator's own lag was over a tenth of the p99 response time, so the p99 is partly its own, in {}",
-                phases.join(", ")
+                "the generator's own lag was over a tenth of the p99 response time, so that p99 is partly its own, in {}",
+                some(phases)
             ),
             Self::Saturated { trials } => write!(
                 f,
                 "more was offered than the database could do, so response times are lengths of a queue, in {}",
-                trials.join(", ")
+                some(trials)
             ),
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }
+    }
+}
+
+/// A list's length and its first entries.
+fn some(names: &[String]) -> String {
+    const MOST: usize = 4;
+    let shown = names[..names.len().min(MOST)].join(", ");
+    match names.len() {
+        all @ ..=MOST => format!("{all}: {shown}"),
+        all => format!("{all}: {shown} and {} more", all - MOST),
     }
 }

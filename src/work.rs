@@ -51,11 +51,10 @@ fn remove_abandoned(work_dir: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
+        // Without a lock file it may be about to be locked by the run that is making it.
         let held = match File::open(entry.path().join("lock")).map(|lock| lock.try_lock()) {
-            Ok(Err(TryLockError::WouldBlock)) => true,
+            Ok(Err(TryLockError::WouldBlock)) | Err(_) => true,
             Ok(Ok(()) | Err(TryLockError::Error(_))) => false,
-            // It may be about to be locked by the run that is making it.
-            Err(_) => true,
         };
         if !held {
             // What cannot be removed now is tried again by the next run.

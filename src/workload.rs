@@ -91,6 +91,35 @@ pub struct Operation {
     pub torrents: Vec<Torrent>,
 }
 
+/// What operations ask of the database, whether or not it is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// SQL statements, `BEGIN` and `COMMIT` not counted.
+    pub statements: u64,
+    /// Write transactions.
+    pub commits: u64,
+}
+
+impl std::ops::AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.statements += other.statements;
+        self.commits += other.commits;
+    }
+}
+
+impl Operation {
+    /// What it asks of the database: a write is an upsert of the torrent and an increment of the aggregate in one
+    /// transaction, a read one statement a torrent.
+    #[must_use]
+    pub fn asks(&self) -> Work {
+        if self.writes {
+            Work { statements: 2, commits: 1 }
+        } else {
+            Work { statements: self.torrents.len() as u64, commits: 0 }
+        }
+    }
+}
+
 impl Default for Operation {
     fn default() -> Self {
         Self { kind: Kind::Scrape, writes: false, torrents: Vec::with_capacity(128) }
@@ -138,25 +167,6 @@ impl Workload {
                 let hashes = random.random_range(1..=self.mix.scrape_hashes_max);
                 operation.torrents.extend((0..hashes).map(|_| self.popular(&mut random)));
             }
-        }
-    }
-
-    /// SQL statements that an operation of `kind` runs on average, `BEGIN` and `COMMIT` not counted.
-    #[must_use]
-    pub fn mean_statements(&self, kind: Kind) -> f64 {
-        match kind {
-            Kind::Announce => 1.0 + self.mean_commits(kind),
-            Kind::Scrape => f64::midpoint(1.0, f64::from(self.mix.scrape_hashes_max)),
-        }
-    }
-
-    /// Write transactions that an operation of `kind` commits on average.
-    #[must_use]
-    pub fn mean_commits(&self, kind: Kind) -> f64 {
-        match (kind, self.mix.write_profile) {
-            (Kind::Announce, WriteProfile::EveryAnnounce) => 1.0,
-            (Kind::Announce, WriteProfile::CompletedOnly) => self.mix.completed_share,
-            (Kind::Scrape, _) => 0.0,
         }
     }
 

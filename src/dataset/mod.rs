@@ -61,8 +61,8 @@ const DEMO_WHITELIST: u64 = 30_076;
 /// Rows of `keys`: as many as on the live demo, at any size.
 const KEYS: u64 = 10;
 
-/// Bytes a row of `torrents` takes in a database grown by inserts, index and interior pages included (section 32 of the
-/// notes on SQLite). For estimates of space only.
+/// Bytes a row of `torrents` takes in a database grown by inserts, index and interior pages included (`docs/sqlite.md`,
+/// 32). For estimates of space only.
 const BYTES_PER_ROW: u64 = 110;
 
 /// What a generated database contains.
@@ -133,7 +133,7 @@ impl Dataset {
     fn key(&self, number: u64) -> (String, Option<i64>) {
         let hash = self.torrents().other_hash(1 << 40 | number);
         let expires = i64::try_from(1_800_000_000 + mix(self.seed ^ number) % 31_536_000).ok();
-        (hash.as_str()[..32].to_owned(), expires.filter(|_| number % 5 != 0))
+        (hash.as_str()[..32].to_owned(), expires.filter(|_| !number.is_multiple_of(5)))
     }
 }
 
@@ -226,7 +226,7 @@ struct Filler<'c> {
 impl Filler<'_> {
     fn insert(&mut self, part: Part, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute(values)?;
-        let values = values.iter().map(|value| value.to_sql()).collect::<rusqlite::Result<Vec<_>>>()?;
+        let values = values.iter().map(ToSql::to_sql).collect::<rusqlite::Result<Vec<_>>>()?;
         let values = values.iter().map(|value| match value {
             ToSqlOutput::Borrowed(value) => *value,
             ToSqlOutput::Owned(value) => value.into(),

@@ -80,16 +80,11 @@ impl Backend for Database {
     fn execute(&mut self, operation: &Operation, until: Instant) -> Executed {
         let mut statements = 0;
         loop {
-            let result = match (operation.writes, operation.torrents.first()) {
-                (true, Some(torrent)) => {
-                    statements += 2;
-                    self.download(*torrent)
-                }
-                _ => {
-                    statements += operation.torrents.len() as u64;
-                    self.read(&operation.torrents)
-                }
+            let result = match operation.torrents.first() {
+                Some(torrent) if operation.writes => self.download(*torrent),
+                _ => self.read(&operation.torrents),
             };
+            statements += operation.asks().statements;
             let Err(error) = result else { return Executed { result: Ok(()), statements, fatal: None } };
             let fatal = self.clean_up();
             if fatal.is_some() || !sqlite::is_busy(&error) || Instant::now() >= until {

@@ -62,6 +62,7 @@ pub struct Load {
     start: Instant,
     control: Arc<Control>,
     claims: Vec<Claims>,
+    workload: Workload,
     slices: mpsc::Receiver<Slice>,
     recycled: mpsc::Sender<Slice>,
     workers: Vec<thread::JoinHandle<()>>,
@@ -89,6 +90,7 @@ impl Control {
 
 impl Load {
     /// Starts all workers; operation 0 of each stream is due from [`Self::start_instant`] on.
+    #[must_use]
     pub fn start<B: Backend>(streams: Vec<Stream<B>>, workload: &Workload, client_timeout: Duration) -> Self {
         let control = Arc::new(Control { stop_ns: AtomicU64::new(u64::MAX), fatal: Mutex::default() });
         let (sender, slices) = mpsc::channel();
@@ -118,7 +120,7 @@ impl Load {
             }
             claims.push(Claims { kind, next, schedule });
         }
-        Self { start, control, claims, slices, recycled, workers }
+        Self { start, control, claims, workload: *workload, slices, recycled, workers }
     }
 
     /// The instant from which due times count.
@@ -171,6 +173,7 @@ impl Load {
         }
         self.drain(&mut take);
         let stop_ns = self.control.stop_ns();
+        let mut operation = Operation::default();
         for mut stream in self.claims {
             let mut slice = Slice::default();
             for index in stream.next.load(Ordering::Relaxed).. {
@@ -179,7 +182,9 @@ impl Load {
                     take(&slice);
                     slice.reset(due_ns / SLICE_NS);
                 }
+                self.workload.operation(stream.kind, index, &mut operation);
                 slice.never_served[stream.kind as usize] += 1;
+                slice.asked += operation.asks();
             }
             take(&slice);
         }
@@ -228,10 +233,12 @@ impl<B: Backend> Worker<B> {
                 Waited::Stopped => {
                     if due_ns < self.control.stop_ns() {
                         self.slice.never_served[self.kind as usize] += 1;
+                        self.slice.asked += operation.asks();
                     }
                     break;
                 }
             };
+            self.slice.asked += operation.asks();
             self.execute(&operation, due, lag);
         }
         self.hand_over();

@@ -18,6 +18,7 @@ use crate::{
     results::{Results, TrialResult},
     scenario::Keys,
     sqlite::Synchronous,
+    workload::Kind,
 };
 
 /// A format of the report.
@@ -84,7 +85,16 @@ pub fn blocks(results: &Results) -> Vec<Block> {
         blocks.push(Block::Paragraph("Rates in the baseline, a second (offered / achieved):".to_owned()));
         blocks.push(Block::Table(tables::rates(&group)));
         blocks.push(Block::Paragraph(tables::RESPONSE_NOTE.to_owned()));
-        blocks.push(Block::Table(tables::response(&group)));
+        for kind in Kind::ALL {
+            blocks.push(Block::Paragraph(
+                match kind {
+                    Kind::Announce => "Announces:",
+                    Kind::Scrape => "Scrapes:",
+                }
+                .to_owned(),
+            ));
+            blocks.push(Block::Table(tables::response(&group, kind)));
+        }
         if group.trials.iter().any(|trial| !trial.snapshots.is_empty()) {
             blocks.push(Block::Paragraph("Snapshots:".to_owned()));
             blocks.push(Block::Table(tables::snapshots(&group)));

@@ -105,7 +105,8 @@ fn exact_strategies(results: &Results) -> String {
     format!("Exact snapshots: {}.", parts.join(", "))
 }
 
-/// Of the strategies that were always exact under a mode, the one in whose window announces waited least.
+/// Of the strategies that were always exact under a mode, and by more than luck, the one in whose window announces
+/// waited least.
 fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     let of_mode: Vec<_> = group.trials.iter().filter(|trial| trial.journal_mode == mode).collect();
     let always_exact = |strategy: Strategy| {
@@ -115,7 +116,7 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     };
     // The worst repetition counts. An announce without an answer is later than every time.
     let mut costs: BTreeMap<Strategy, (u64, f64)> = BTreeMap::new();
-    for trial in of_mode.iter().filter(|trial| always_exact(trial.strategy)) {
+    for trial in of_mode.iter().filter(|trial| trial.strategy.is_isolated() && always_exact(trial.strategy)) {
         let response = tables::while_it_ran(trial)?.operation(Kind::Announce)?.response.clone();
         let duration_s = trial.snapshots.iter().map(|snapshot| snapshot.duration_s).fold(0.0, f64::max);
         let cost = costs.entry(trial.strategy).or_default();

@@ -2,16 +2,15 @@
 
 use super::{Column, Group, Table, count, milliseconds, number};
 use crate::{
-    measure::Counts,
-    results::{Distribution, OperationResult, PhaseName, PhaseResult, SnapshotResult, Status, TrialResult},
+    results::{Distribution, OperationResult, P999_LEAST, PhaseName, PhaseResult, SnapshotResult, TrialResult},
     workload::Kind,
 };
 
-/// What stands above the table of response times.
+/// What stands above the tables of response times.
 pub const RESPONSE_NOTE: &str = "Response time in milliseconds, from the instant an operation was due, ranked over \
-    everything due (\"no answer\": that many were not served); \"few\" is under 10,000 operations. For the control \
-    `none`, \"while it ran\" is the whole time that the others have for snapshot and recovery. \"No commit for\" is the \
-    longest stretch, in milliseconds. Errors are those of the whole trial:";
+    everything due. \"no answer\": so many were not served in time; \"few\": under 10,000 operations. \"snapshot\" is \
+    while it ran; the control has none, and its row is the time that the others have for snapshot and recovery. \"no \
+    commit for\" is the longest stretch without one, in milliseconds.";
 
 /// Requests, SQL operations and commits a second, offered and achieved, in the baseline.
 pub fn rates(group: &Group<'_>) -> Table {
@@ -32,32 +31,31 @@ pub fn rates(group: &Group<'_>) -> Table {
     Table { columns, rows: group.trials.iter().map(row).collect() }
 }
 
-/// Response times at the baseline and while the snapshot ran.
-pub fn response(group: &Group<'_>) -> Table {
-    let percentiles = ["p50", "p99", "p99.9", "max", "no commit for"];
-    let numbers: Vec<String> = percentiles
-        .iter()
-        .map(|name| format!("baseline {name}"))
-        .chain(percentiles.iter().map(|name| format!("while it ran {name}")))
-        .collect();
-    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
-    let mut columns = columns(&["mode", "strategy", "operation"], &numbers);
+/// Response times of one kind of operation, at the baseline and while the snapshot ran.
+pub fn response(group: &Group<'_>, kind: Kind) -> Table {
+    let mut columns = columns(&["mode", "strategy", "when"], &["due", "p50", "p99", "p99.9", "max"]);
+    if kind == Kind::Announce {
+        columns.push(Column { title: "no commit for".into(), numbers: true });
+    }
     columns.push(Column { title: "errors".into(), numbers: false });
-    columns.push(Column { title: "lost writes".into(), numbers: true });
+    if kind == Kind::Announce {
+        columns.push(Column { title: "lost writes".into(), numbers: true });
+    }
     let mut rows = Vec::new();
     for trial in &group.trials {
-        if trial.status == Status::Skipped {
-            continue;
-        }
-        for kind in Kind::ALL {
+        for phase in [trial.phase(PhaseName::Baseline), while_it_ran(trial)].into_iter().flatten() {
+            let Some(operation) = phase.operation(kind) else { continue };
             let mut cells = labels(trial);
-            cells.push(kind.to_string());
-            for phase in [trial.phase(PhaseName::Baseline), while_it_ran(trial)] {
-                cells.extend(times(phase, kind));
+            cells.push(if phase.name == PhaseName::Recovery { "(no snapshot)".into() } else { phase.name.to_string() });
+            cells.push(count(operation.due as f64));
+            cells.extend(times(operation));
+            if kind == Kind::Announce {
+                cells.push(number(phase.longest_without_commit_s * 1e3));
             }
-            let operations: Vec<_> = trial.phases.iter().filter_map(|phase| phase.operation(kind)).collect();
-            cells.push(errors(&operations));
-            cells.push(count(operations.iter().map(|operation| operation.lost_writes as f64).sum()));
+            cells.push(errors(operation));
+            if kind == Kind::Announce {
+                cells.push(count(operation.lost_writes as f64));
+            }
             rows.push(cells);
         }
     }
@@ -96,7 +94,7 @@ pub fn while_it_ran(trial: &TrialResult) -> Option<&PhaseResult> {
 }
 
 /// A time, or why there is none.
-pub fn time(value: Option<u64>, due: u64) -> String {
+fn time(value: Option<u64>, due: u64) -> String {
     match value {
         Some(time_us) => milliseconds(time_us),
         None if due == 0 => "-".to_owned(),
@@ -104,36 +102,21 @@ pub fn time(value: Option<u64>, due: u64) -> String {
     }
 }
 
-fn times(phase: Option<&PhaseResult>, kind: Kind) -> [String; 5] {
-    let Some((phase, operation)) = phase.and_then(|phase| Some((phase, phase.operation(kind)?))) else {
-        return [const { String::new() }; 5];
-    };
+fn times(operation: &OperationResult) -> [String; 4] {
+    let due = operation.due;
     let Distribution { p50_us, p99_us, p999_us, max_us, .. } = operation.response;
-    let p999 =
-        if p999_us.is_none() && operation.due < 10_000 { "few".to_owned() } else { time(p999_us, operation.due) };
-    let without_commit = match kind {
-        Kind::Announce => number(phase.longest_without_commit_s * 1e3),
-        Kind::Scrape => String::new(),
-    };
-    [time(p50_us, operation.due), time(p99_us, operation.due), p999, time(max_us, operation.due), without_commit]
+    let p999 = if p999_us.is_none() && due < P999_LEAST { "few".to_owned() } else { time(p999_us, due) };
+    [time(p50_us, due), time(p99_us, due), p999, time(max_us, due)]
 }
 
-fn errors(operations: &[&OperationResult]) -> String {
-    let sum = operations.iter().fold(Counts::default(), |sum, operation| sum.plus(&operation.counts));
-    let mut parts = Vec::new();
-    let mut failures = std::collections::BTreeMap::new();
-    for (failure, times) in operations.iter().flat_map(|operation| &operation.failures) {
-        *failures.entry(failure.to_string()).or_insert(0) += times;
-    }
-    parts.extend(failures);
-    parts.push(("timed out".to_owned(), sum.timed_out));
-    parts.push(("dropped".to_owned(), sum.dropped));
-    parts.push(("never served".to_owned(), sum.never_served));
-    let parts: Vec<_> = parts.iter().filter(|(_, times)| *times > 0).collect();
-    if parts.is_empty() {
-        return "none".to_owned();
-    }
-    parts.iter().map(|(name, times)| format!("{name} {}", count(*times as f64))).collect::<Vec<_>>().join(", ")
+fn errors(operation: &OperationResult) -> String {
+    let counts = operation.counts;
+    let failures = operation.failures.iter().map(|(failure, times)| (failure.to_string(), *times));
+    let others = [("timed out", counts.timed_out), ("dropped", counts.dropped), ("never served", counts.never_served)];
+    let all = failures.chain(others.map(|(name, times)| (name.to_owned(), times)));
+    let parts: Vec<_> =
+        all.filter(|(_, times)| *times > 0).map(|(name, times)| format!("{name} {}", count(times as f64))).collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
 
 fn outcome(snapshot: &SnapshotResult) -> String {

@@ -1,6 +1,6 @@
 //! The report for a terminal.
 
-use comfy_table::{CellAlignment, ContentArrangement, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, ContentArrangement, presets::NOTHING};
 
 use super::{Block, Table};
 
@@ -24,7 +24,7 @@ pub fn render(blocks: &[Block]) -> String {
 
 fn draw(table: &Table) -> String {
     let mut drawn = comfy_table::Table::new();
-    drawn.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    drawn.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     drawn.set_header(table.columns.iter().map(|column| &column.title));
     drawn.add_rows(&table.rows);
     for (column, drawn) in table.columns.iter().zip(drawn.column_iter_mut()) {

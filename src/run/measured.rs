@@ -32,7 +32,7 @@ use crate::{
 /// How often the conductor looks.
 const TICK: Duration = Duration::from_millis(20);
 /// How long operations in flight may take to end after an interrupt.
-const INTERRUPT_PATIENCE: Duration = Duration::from_millis(1_000);
+const INTERRUPT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to measure.
 pub struct Plan<'a, B> {
@@ -270,7 +270,7 @@ struct Display {
     out: Option<PathBuf>,
     of_s: f64,
     phase: Option<PhaseName>,
-    last_second: u64,
+    last_slice: u64,
     achieved_rate_ops: f64,
     p99_us: Option<u64>,
     wal_bytes_max: u64,
@@ -284,7 +284,7 @@ impl Display {
             out,
             of_s: seconds(end_slice),
             phase: None,
-            last_second: 0,
+            last_slice: 0,
             achieved_rate_ops: 0.0,
             p99_us: None,
             wal_bytes_max: 0,
@@ -295,20 +295,21 @@ impl Display {
         let wal_bytes = work::file_bytes(&self.wal);
         self.wal_bytes_max = self.wal_bytes_max.max(wal_bytes);
         let phase = recorder.phase();
-        let second = now * SLICE_NS / 1_000_000_000;
-        if second == self.last_second && self.phase == Some(phase) {
+        let since_s = seconds(now - self.last_slice);
+        if since_s < 1.0 && self.phase == Some(phase) {
             return;
         }
-        if second > self.last_second {
+        // A part of a second says little of a rate; the figures of the second before still stand.
+        if since_s >= 0.5 {
             let mut served = measure::histogram();
             for kind in &recorder.recent.kinds {
                 // Both have the same bounds.
                 let _ = served.add(&kind.response);
             }
-            self.achieved_rate_ops = served.len() as f64 / (second - self.last_second) as f64;
+            self.achieved_rate_ops = served.len() as f64 / since_s;
             self.p99_us = measure::percentile(&served, served.len(), 0.99);
             recorder.recent.reset();
-            self.last_second = second;
+            self.last_slice = now;
         }
         self.phase = Some(phase);
         tell(Event::Measuring(Tick {

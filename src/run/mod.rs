@@ -97,7 +97,7 @@ pub struct Tick {
 /// gives results without trials.
 pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Results> {
     let begun = Instant::now();
-    let started_at = jiff::Timestamp::now().to_string();
+    let started_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let folder = RunFolder::create(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs);
     let mut trials = Vec::new();

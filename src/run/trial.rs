@@ -110,7 +110,7 @@ fn run_in(
     )?;
     result.wal_bytes_max = measured.wal_bytes_max;
     let commits = commits(&ledger, &context.dataset.manifest, &measured)?;
-    result.phases = measured.phases.iter().map(|phase| phase_result(phase, &commits.times_s, &workload)).collect();
+    result.phases = measured.phases.iter().map(|phase| phase_result(phase, &commits.times_s)).collect();
     result.achieved_rate_ops = achieved_rate_ops(&measured.phases);
     check_accounts(context.scenario, trial, &measured)?;
     if let Some(fatal) = measured.fatal {
@@ -240,7 +240,7 @@ fn commits(ledger: &Ledger, start: &Manifest, measured: &Measured) -> Result<Com
     Ok(Commits { times_s, last })
 }
 
-fn phase_result(phase: &Phase, commits_s: &[f64], workload: &Workload) -> PhaseResult {
+fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
     let seconds = |slices: u64| (slices * SLICE_NS) as f64 / 1e9;
     let (from_s, to_s) = (seconds(phase.first_slice), seconds(phase.end_slice));
     let duration_s = to_s - from_s;
@@ -250,18 +250,15 @@ fn phase_result(phase: &Phase, commits_s: &[f64], workload: &Workload) -> PhaseR
     let edges = std::iter::once(from_s).chain(within.iter().copied()).chain(std::iter::once(to_s));
     let edges: Vec<f64> = edges.collect();
     let tallies = || Kind::ALL.into_iter().zip(&phase.tally.kinds);
-    let offered = |mean: fn(&Workload, Kind) -> f64| {
-        tallies().map(|(kind, tally)| tally.counts.due() as f64 * mean(workload, kind)).sum::<f64>() / duration_s
-    };
     PhaseResult {
         name: phase.name,
         started_s: from_s,
         duration_s,
         offered_rate_ops: phase.tally.counts().due() as f64 / duration_s,
         achieved_rate_ops: phase.completed as f64 / duration_s,
-        offered_sql_per_s: offered(Workload::mean_statements),
+        offered_sql_per_s: phase.tally.asked.statements as f64 / duration_s,
         achieved_sql_per_s: phase.tally.statements as f64 / duration_s,
-        offered_commits_per_s: offered(Workload::mean_commits),
+        offered_commits_per_s: phase.tally.asked.commits as f64 / duration_s,
         achieved_commits_per_s: within.len() as f64 / duration_s,
         commits: within.len() as u64,
         longest_without_commit_s: edges.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max),
@@ -371,7 +368,7 @@ fn keep(folder: &Path, kept: &Path, out_dir: &Path) -> Result<PathBuf> {
     }
     match fs::rename(folder, kept) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            work::copy_folder(folder, kept, &AtomicBool::new(false))?
+            work::copy_folder(folder, kept, &AtomicBool::new(false))?;
         }
         moved => moved?,
     }

@@ -2,7 +2,7 @@
 //!
 //! Every strategy is a child process, as an administrator would run it: either a program of the system, or this
 //! program's own binary doing what [`copy`] says. The process that has the database open never touches its file
-//! otherwise (section 1 of the notes on SQLite).
+//! otherwise (`docs/sqlite.md`, 1).
 //!
 //! Nothing here knows of load, of deadlines or of verdicts. A new strategy is a variant of [`Strategy`] and its arms.
 

@@ -1,0 +1,201 @@
+//! The program as its users run it.
+
+mod common;
+
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use journalbench::results::{Results, Status};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The program, started in `folder`, with its work folder there.
+fn journalbench(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_journalbench"));
+    command.current_dir(folder).args(arguments).env("JOURNALBENCH_DIR", folder.join("work"));
+    command
+}
+
+fn output(folder: &Path, arguments: &[&str]) -> Output {
+    journalbench(folder, arguments).output().unwrap()
+}
+
+fn folder_with_scenario() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("test.toml"), common::SCENARIO).unwrap();
+    folder
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
+    let folder = folder_with_scenario();
+    let strategies = "snapshots.strategies=[\"none\", \"cp\", \"vacuum-into\"]";
+    let run = output(folder.path(), &["run", "test.toml", "--out", "out", "--set", strategies]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let stdout = text(&run.stdout);
+    assert!(stdout.contains("vacuum-into 2 of 2"), "{stdout}");
+    let json = folder.path().join("out/results.json");
+    assert_eq!(stdout.lines().last(), json.to_str());
+    let results = Results::load(&json).unwrap();
+    assert_eq!(results.trials.len(), 6);
+    assert!(results.trials.iter().all(|trial| trial.status == Status::Completed && trial.kept_in.is_none()));
+    assert_eq!(names(&folder.path().join("out")), ["report.md", "results.json"]);
+    assert_eq!(names(&folder.path().join("work")), ["datasets"], "the run's own folder is gone");
+    // No terminal, so plain lines, and each trial among them.
+    let stderr = text(&run.stderr);
+    assert!(stderr.contains("[6/6] wal-full-1500-vacuum-into-1: exact") && !stderr.contains('\x1b'), "{stderr}");
+
+    // `report` makes the same again.
+    let again = output(folder.path(), &["report", "out/results.json"]);
+    assert_eq!(format!("{}\n{}\n", text(&again.stdout), json.display()), stdout);
+    let markdown = output(folder.path(), &["report", "out/results.json", "--format", "markdown", "-o", "again.md"]);
+    assert!(markdown.status.success());
+    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("again.md")).unwrap(), report);
+    assert!(report.len() < 65_536);
+
+    // An existing folder is never written to.
+    let refused = output(folder.path(), &["run", "test.toml", "--out", "out"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("out: exists"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn the_names_in_the_json_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    common::run_kept(folder.path(), &["sqlite.journal_mode=wal", "snapshots.strategies=cp"]);
+    let bytes = fs::read(folder.path().join("out/results.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let has = |value: &serde_json::Value, names: &str| {
+        for name in names.split_whitespace() {
+            assert!(value.get(name).is_some(), "{name} is missing from {value:#}");
+        }
+    };
+    has(&json, "schema_version scenario environment warnings decision trials");
+    let trial = &json["trials"][0];
+    has(trial, "id journal_mode synchronous strategy strategy_options write_profile repetition offered_rate_ops");
+    has(trial, "achieved_rate_ops status kept_in phases snapshots");
+    assert_eq!((trial["status"].as_str(), trial["synchronous"].as_str()), (Some("completed"), Some("full")));
+    let phases: Vec<_> =
+        trial["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["warmup", "baseline", "snapshot", "recovery"]);
+    let phase = &trial["phases"][1];
+    has(phase, "name started_s duration_s operations lag");
+    let operation = &phase["operations"][0];
+    has(operation, "kind due served failed timed_out dropped never_served lost_writes response service");
+    has(&operation["response"], "p50_us p90_us p99_us p999_us max_us histogram");
+    assert!(operation["response"]["p999_us"].is_null(), "from fewer than 10,000 operations");
+    let sum: u64 = ["served", "failed", "timed_out", "dropped", "never_served"]
+        .iter()
+        .map(|name| operation[name].as_u64().unwrap())
+        .sum();
+    assert_eq!(operation["due"].as_u64(), Some(sum));
+    let snapshot = &trial["snapshots"][0];
+    has(snapshot, "strategy started_s duration_s deadline_s exit_status error bytes restarts verdict evidence");
+    has(snapshot, "silent_failure integrity_check quick_check commit commit_at_start commit_at_end");
+    let kept = folder.path().join("out").join(trial["kept_in"].as_str().unwrap());
+    for file in ["ledger", "live.db", "snapshots/0/snapshot.db", "dataset.json"] {
+        assert!(kept.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_dry_run_names_the_trials_and_writes_nothing() {
+    let folder = folder_with_scenario();
+    let run = output(folder.path(), &["run", "test.toml", "--dry-run", "--set", "repetitions=2"]);
+    assert!(run.status.success());
+    let stdout = text(&run.stdout);
+    assert!(stdout.starts_with("delete-full-1500-vacuum-into-1\nwal-full-1500-vacuum-into-1\n"), "{stdout}");
+    assert!(stdout.contains("4 trials, 1 s of load each, at most"), "{stdout}");
+    assert_eq!(names(folder.path()), ["test.toml"]);
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_written() {
+    let folder = folder_with_scenario();
+    for (arguments, code, message) in [
+        (&["run", "missing.toml"][..], 2, "cannot read the scenario missing.toml"),
+        (
+            &["run", "test.toml", "--set", "load.rate=5"],
+            2,
+            "test.toml: load.rate: unknown field `rate`, expected one of",
+        ),
+        (
+            &["run", "test.toml", "--set", "dataset.rows=100000000000"],
+            2,
+            "test.toml: dataset.rows = 100000000000: the run needs",
+        ),
+        (
+            &["run", "test.toml", "--set", "snapshots.strategies=[]"],
+            2,
+            "snapshots.strategies = []: expected at least one",
+        ),
+        (&["run", "test.toml", "--out", "/proc/nowhere/out"], 1, "cannot create the results folder /proc/nowhere/out"),
+        (&["run", "test.toml", "--work-dir", "test.toml/work"], 1, "cannot create the work folder"),
+        (&["report", "missing.json"], 1, "cannot read missing.json"),
+        (&["report", "test.toml"], 1, "is not a results.json"),
+        (&["run"], 2, "required arguments"),
+        (&["fly"], 2, "unrecognized subcommand"),
+    ] {
+        let run = output(folder.path(), arguments);
+        let stderr = text(&run.stderr);
+        assert_eq!(run.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+        assert!(run.stdout.is_empty(), "{arguments:?}");
+        assert_eq!(names(folder.path()), ["test.toml"], "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_missing_program_is_a_skipped_trial_with_its_reason() {
+    let folder = folder_with_scenario();
+    let mut command = journalbench(folder.path(), &["run", "test.toml", "--out", "out", "--set"]);
+    command.arg("snapshots.strategies=[\"cli-backup\"]").env("PATH", "/nowhere");
+    assert!(command.output().unwrap().status.success());
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    assert!(results.trials.iter().all(|trial| trial.status == Status::Skipped));
+    assert_eq!(results.trials[0].reason.as_deref(), Some("there is no program `sqlite3` on the PATH"));
+}
+
+#[test]
+fn an_interrupt_ends_the_run_within_two_seconds_and_keeps_what_was_measured() {
+    let folder = folder_with_scenario();
+    let long = ["run", "test.toml", "--out", "out", "--set", "phases.baseline_s=60"];
+    let mut child = journalbench(folder.path(), &long).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut said = String::new();
+    let mut buffer = [0; 256];
+    while !said.contains("baseline") {
+        let length = stderr.read(&mut buffer).unwrap();
+        assert!(length > 0, "ended early: {said}");
+        said.push_str(&text(&buffer[..length]));
+    }
+    thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(status.code(), Some(130));
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    assert_eq!(results.trials.len(), 1);
+    let trial = &results.trials[0];
+    assert_eq!(trial.status, Status::Interrupted);
+    assert!(trial.phases.iter().any(|phase| phase.counts().served > 100), "{:?}", trial.phases);
+    assert_eq!(names(&folder.path().join("work")), ["datasets"]);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,55 @@
+//! A small real run, kept, for tests to look into.
+
+use std::path::{Path, PathBuf};
+
+use journalbench::{
+    interrupt::Interrupt,
+    results::{Results, TrialResult},
+    run::{self, Options},
+    scenario::Scenario,
+    snapshot::Programs,
+};
+
+/// A scenario of a second and a half of load on 3,000 torrents.
+pub const SCENARIO: &str = r#"
+why = "a test"
+expect = "that it passes"
+[dataset]
+rows = 3000
+[sqlite]
+journal_mode = ["delete", "wal"]
+page_size_bytes = 1024
+[load]
+rate_ops = 1500
+completed_share = 0.2
+new_torrent_share = 0.2
+[snapshots]
+strategies = ["vacuum-into"]
+deadline_s = 1
+[phases]
+warmup_s = 0.1
+baseline_s = 0.3
+recovery_s = 0
+"#;
+
+/// Runs [`SCENARIO`] with these overrides in `folder` and keeps everything.
+pub fn run_kept(folder: &Path, overrides: &[&str]) -> Results {
+    let overrides: Vec<_> = overrides.iter().map(ToString::to_string).collect();
+    let scenario = Scenario::parse("test", SCENARIO, Path::new("test.toml"), &overrides).unwrap();
+    let options = Options {
+        work_dir: folder.join("work"),
+        keep_in: Some(folder.join("out/kept")),
+        out_dir: folder.join("out"),
+        programs: Programs::find(env!("CARGO_BIN_EXE_journalbench").into()),
+        interrupt: Interrupt::default(),
+    };
+    let results = run::run(&scenario, &options, &mut |_| ()).unwrap();
+    results.save(&folder.join("out/results.json")).unwrap();
+    results
+}
+
+/// Where a trial was kept.
+#[allow(dead_code, reason = "not every test looks into the files")]
+pub fn kept(folder: &Path, trial: &TrialResult) -> PathBuf {
+    folder.join("out").join(trial.kept_in.as_ref().unwrap())
+}
