@@ -14,7 +14,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use journalbench::{
     dataset::{Dataset, generate},
     ledger::Ledger,
-    load::{Backend, database::Database},
+    load::{
+        Backend,
+        database::{Database, TransactionMode},
+    },
     sqlite::{self, JournalMode, Settings, Synchronous},
     work,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
@@ -23,7 +26,10 @@ use journalbench::{
 const DATASET: Dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096 };
 const MIX: Mix = Mix {
     write_profile: WriteProfile::EveryAnnounce,
+    started_share: 0.0,
+    stopped_share: 0.0,
     completed_share: 1.0,
+    announce_share: 1.0,
     new_torrent_share: 0.01,
     zipf_exponent: 1.0,
     scrape_hashes_max: 74,
@@ -45,7 +51,8 @@ fn commit(criterion: &mut Criterion) {
                 workload.operation(Kind::Announce, index, &mut operation);
                 index += 1;
                 let until = Instant::now() + Duration::from_secs(15);
-                database.execute(&operation, until).result.expect("nobody else is at the database");
+                let executed = database.execute(&operation, until);
+                assert_eq!(executed.failure, None, "nobody else is at the database");
             });
         });
     }
@@ -66,7 +73,7 @@ fn open(folder: &Path, dataset: &Path, journal_mode: JournalMode) -> Database {
     let ledger = Ledger::create(&folder.join(format!("{journal_mode}.ledger"))).expect("the folder is writable");
     let mut connection = sqlite::open(&live, &settings).expect("the settings are SQLite's own");
     let session = ledger.attach(&mut connection).expect("a hook can be set");
-    Database::new(connection, session, DATASET.torrents())
+    Database::new(connection, session, DATASET.torrents(), TransactionMode::Immediate)
 }
 
 criterion_group! {

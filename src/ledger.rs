@@ -50,6 +50,12 @@ const RECORD_BYTES: usize = 32;
 pub enum Change {
     /// Upsert of the torrent, adding one to its count or inserting it with 1, and one more in the aggregate.
     Download(Torrent),
+    /// Upsert of the torrent with this absolute count.
+    StoreCount(Torrent, i64),
+    /// One more for a torrent that has a row; no upsert, so `sqlite_sequence` stays.
+    CountTorrent(Torrent),
+    /// One more in the aggregate.
+    CountTotal,
     /// Nothing: a transaction that changed no row.
     Nothing,
 }
@@ -186,12 +192,13 @@ impl Ledger {
 }
 
 impl Session {
-    /// Says what the transaction that this connection runs next will change. Before its commit.
-    pub fn begin(&self, change: Change) {
+    /// Says what the transaction that this connection runs next will change, in the order in which it does. Before its
+    /// commit.
+    pub fn begin(&self, changes: impl IntoIterator<Item = Change>) {
         self.shared.token.store(0, Ordering::Relaxed);
         let mut pending = lock(&self.shared.pending);
         pending.changes.clear();
-        pending.changes.push(change);
+        pending.changes.extend(changes);
     }
 
     /// Says that SQLite reported the commit as done.
@@ -232,6 +239,9 @@ mod kind {
     pub const DOWNLOAD: u64 = 1;
     pub const NOTHING: u64 = 2;
     pub const VOID: u64 = 3;
+    pub const STORE_COUNT: u64 = 4;
+    pub const COUNT_TORRENT: u64 = 5;
+    pub const COUNT_TOTAL: u64 = 6;
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -243,12 +253,15 @@ fn encode(token: u64, at_us: u64, entry: Entry, out: &mut Vec<u8>) {
         Torrent::Known(id) => id,
         Torrent::Unseen(number) => number | UNSEEN,
     };
-    let (kind, rest) = match entry {
-        Entry::Change(Change::Download(of)) => (kind::DOWNLOAD, torrent(of)),
-        Entry::Change(Change::Nothing) => (kind::NOTHING, 0),
-        Entry::Void => (kind::VOID, 0),
+    let (kind, rest, value) = match entry {
+        Entry::Change(Change::Download(of)) => (kind::DOWNLOAD, torrent(of), 0),
+        Entry::Change(Change::StoreCount(of, count)) => (kind::STORE_COUNT, torrent(of), count.cast_unsigned()),
+        Entry::Change(Change::CountTorrent(of)) => (kind::COUNT_TORRENT, torrent(of), 0),
+        Entry::Change(Change::CountTotal) => (kind::COUNT_TOTAL, 0, 0),
+        Entry::Change(Change::Nothing) => (kind::NOTHING, 0, 0),
+        Entry::Void => (kind::VOID, 0, 0),
     };
-    for field in [token, at_us, kind << KIND_SHIFT | rest, 0] {
+    for field in [token, at_us, kind << KIND_SHIFT | rest, value] {
         out.extend_from_slice(&field.to_le_bytes());
     }
 }
@@ -256,11 +269,14 @@ fn encode(token: u64, at_us: u64, entry: Entry, out: &mut Vec<u8>) {
 /// A record as read: token, microseconds, content. `None` where the bytes are no record.
 fn decode(record: &[u8; RECORD_BYTES]) -> Option<(u64, u64, Entry)> {
     let field = |n: usize| record[n * 8..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let (token, at_us, change) = (field(0), field(1), field(2));
+    let (token, at_us, change, value) = (field(0), field(1), field(2), field(3));
     let rest = change & ((1 << KIND_SHIFT) - 1);
     let torrent = if rest & UNSEEN == 0 { Torrent::Known(rest) } else { Torrent::Unseen(rest & !UNSEEN) };
     let entry = match change >> KIND_SHIFT {
         kind::DOWNLOAD => Entry::Change(Change::Download(torrent)),
+        kind::STORE_COUNT => Entry::Change(Change::StoreCount(torrent, value.cast_signed())),
+        kind::COUNT_TORRENT => Entry::Change(Change::CountTorrent(torrent)),
+        kind::COUNT_TOTAL => Entry::Change(Change::CountTotal),
         kind::NOTHING => Entry::Change(Change::Nothing),
         kind::VOID => Entry::Void,
         _ => return None,
@@ -413,27 +429,37 @@ impl Content {
     fn apply(&mut self, change: Change) {
         match change {
             Change::Download(torrent) => {
-                self.upsert(torrent);
+                self.upsert(torrent, |before| before.unwrap_or(0) + 1);
                 self.count_download();
             }
+            Change::StoreCount(torrent, count) => self.upsert(torrent, |_| count),
+            Change::CountTorrent(torrent) => {
+                if let Some((id, completed)) = self.row(torrent) {
+                    self.store(torrent, id, completed + 1);
+                }
+            }
+            Change::CountTotal => self.count_download(),
             Change::Nothing => {}
         }
     }
 
-    /// `INSERT INTO torrents ... VALUES (?1, 1) ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1`.
-    fn upsert(&mut self, torrent: Torrent) {
+    /// `INSERT INTO torrents ... ON CONFLICT (info_hash) DO UPDATE SET completed = ...`; `count` is told the count that
+    /// the row had, if there was one.
+    fn upsert(&mut self, torrent: Torrent, count: impl FnOnce(Option<i64>) -> i64) {
         let before = self.row(torrent);
         self.digest -= digest::sequence("torrents", self.sequence);
         self.sequence += 1;
         self.digest += digest::sequence("torrents", self.sequence);
+        let id = before.map_or(self.sequence, |(id, _)| id);
+        self.store(torrent, id, count(before.map(|(_, completed)| completed)));
+    }
+
+    /// The row of a torrent becomes this.
+    fn store(&mut self, torrent: Torrent, id: i64, completed: i64) {
         let info_hash = self.torrents.info_hash(torrent);
-        let (id, completed) = match before {
-            Some((id, completed)) => {
-                self.digest -= digest::torrent(id, info_hash.as_bytes(), completed);
-                (id, completed + 1)
-            }
-            None => (self.sequence, 1),
-        };
+        if let Some((id, completed)) = self.row(torrent) {
+            self.digest -= digest::torrent(id, info_hash.as_bytes(), completed);
+        }
         self.digest += digest::torrent(id, info_hash.as_bytes(), completed);
         self.written.insert(torrent, (id, completed));
     }
@@ -454,8 +480,10 @@ impl Content {
 
     fn saved(&self, changes: &[Change]) -> Saved {
         let rows = changes.iter().filter_map(|change| match change {
-            Change::Download(torrent) => Some((*torrent, self.written.get(torrent).copied())),
-            Change::Nothing => None,
+            Change::Download(torrent) | Change::StoreCount(torrent, _) | Change::CountTorrent(torrent) => {
+                Some((*torrent, self.written.get(torrent).copied()))
+            }
+            Change::CountTotal | Change::Nothing => None,
         });
         Saved { rows: rows.collect(), sequence: self.sequence, downloads: self.downloads, digest: self.digest }
     }

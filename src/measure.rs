@@ -74,6 +74,8 @@ pub struct Sample {
     pub lag_us: Option<u32>,
     /// The slice of time in which it ended.
     pub ended_slice: u32,
+    /// SQL statements that it executed, retries included, `BEGIN` and `COMMIT` not counted.
+    pub statements: u32,
 }
 
 /// What one worker did with the operations that were due in one slice of time.
@@ -87,8 +89,10 @@ pub struct Slice {
     pub dropped: [u64; Kind::ALL.len()],
     /// Operations that had not begun when the load stopped, by kind.
     pub never_served: [u64; Kind::ALL.len()],
-    /// SQL statements that were executed, `BEGIN` and `COMMIT` not counted.
-    pub statements: u64,
+    /// Writes that were given up although the client was answered as if all were well, by kind.
+    pub lost_writes: [u64; Kind::ALL.len()],
+    /// SQL statements that were executed in it beside the operations.
+    pub background_statements: u64,
     /// What the operations that were due ask of the database.
     pub asked: Work,
 }
@@ -113,6 +117,8 @@ pub struct Counts {
 pub struct KindTally {
     /// How the operations ended.
     pub counts: Counts,
+    /// Writes that were given up although the client was answered as if all were well.
+    pub lost_writes: u64,
     /// Failures by kind, in the order of [`Failure`].
     pub failures: BTreeMap<Failure, u64>,
     /// Response times of the operations that were served, in microseconds.
@@ -128,8 +134,6 @@ pub struct Tally {
     pub kinds: [KindTally; Kind::ALL.len()],
     /// How late idle workers woke, in microseconds.
     pub lag: Histogram<u64>,
-    /// SQL statements executed.
-    pub statements: u64,
     /// What the operations that were due ask of the database.
     pub asked: Work,
 }
@@ -165,19 +169,26 @@ impl Slice {
     /// Whether nothing happened in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.dropped.iter().chain(&self.never_served).all(|count| *count == 0)
+        let counts = self.dropped.iter().chain(&self.never_served).chain(&self.lost_writes);
+        self.samples.is_empty() && self.background_statements == 0 && counts.copied().all(|count| count == 0)
     }
 }
 
 impl Default for KindTally {
     fn default() -> Self {
-        Self { counts: Counts::default(), failures: BTreeMap::new(), response: histogram(), service: histogram() }
+        Self {
+            counts: Counts::default(),
+            lost_writes: 0,
+            failures: BTreeMap::new(),
+            response: histogram(),
+            service: histogram(),
+        }
     }
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { kinds: Default::default(), lag: histogram(), statements: 0, asked: Work::default() }
+        Self { kinds: Default::default(), lag: histogram(), asked: Work::default() }
     }
 }
 
@@ -205,8 +216,8 @@ impl Tally {
         for (kind, tally) in self.kinds.iter_mut().enumerate() {
             tally.counts.dropped += slice.dropped[kind];
             tally.counts.never_served += slice.never_served[kind];
+            tally.lost_writes += slice.lost_writes[kind];
         }
-        self.statements += slice.statements;
         self.asked += slice.asked;
     }
 
@@ -220,12 +231,12 @@ impl Tally {
     pub fn reset(&mut self) {
         for kind in &mut self.kinds {
             kind.counts = Counts::default();
+            kind.lost_writes = 0;
             kind.failures.clear();
             kind.response.reset();
             kind.service.reset();
         }
         self.lag.reset();
-        self.statements = 0;
         self.asked = Work::default();
     }
 }
@@ -262,7 +273,15 @@ mod tests {
     use super::*;
 
     fn sample(response_us: u32, outcome: Outcome) -> Sample {
-        Sample { kind: Kind::Announce, outcome, response_us, service_us: response_us / 2, lag_us: None, ended_slice: 3 }
+        Sample {
+            kind: Kind::Announce,
+            outcome,
+            response_us,
+            service_us: response_us / 2,
+            lag_us: None,
+            ended_slice: 3,
+            statements: 1,
+        }
     }
 
     #[test]
@@ -301,7 +320,8 @@ mod tests {
             ],
             dropped: [5, 0],
             never_served: [0, 7],
-            statements: 9,
+            lost_writes: [2, 0],
+            background_statements: 0,
             asked: Work { statements: 10, commits: 4 },
         });
         let counts = Counts { served: 1, failed: 2, timed_out: 1, dropped: 5, never_served: 7 };
@@ -310,6 +330,7 @@ mod tests {
         assert_eq!(tally.kinds[0].response.len(), 1);
         assert_eq!(tally.kinds[0].service.len(), 4);
         assert_eq!(tally.kinds[0].failures[&Failure::Busy], 2);
+        assert_eq!(tally.kinds[0].lost_writes, 2);
         assert_eq!(tally.kinds[1].counts, Counts { never_served: 7, ..Counts::default() });
     }
 }

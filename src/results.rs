@@ -25,7 +25,7 @@ use crate::{
     oracle::Verdict,
     scenario::{PageCache, Scenario},
     snapshot::Strategy,
-    sqlite::{JournalMode, Settings, Synchronous},
+    sqlite::{JournalMode, Synchronous},
     warning::Warning,
     workload::{Kind, WriteProfile},
 };
@@ -87,8 +87,9 @@ pub struct TrialResult {
     pub write_profile: WriteProfile,
     /// From 1.
     pub repetition: u32,
-    /// Operations that arrived, a second.
-    pub offered_rate_ops: f64,
+    /// Operations that arrived, a second: as the scenario says, or on average over the load where it changes; `None` in
+    /// the closed loop.
+    pub offered_rate_ops: Option<f64>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
     /// Whether it is whole.
@@ -99,8 +100,8 @@ pub struct TrialResult {
     pub kept_in: Option<PathBuf>,
     /// State of the page cache when it began.
     pub page_cache: PageCache,
-    /// The settings of the connections, as SQLite reports them.
-    pub settings: Option<Settings>,
+    /// The settings of the connections, by pragma, as SQLite reports them.
+    pub settings: BTreeMap<String, String>,
     /// Largest size of the WAL that was seen.
     pub wal_bytes_max: u64,
     /// Whether the live database itself, read after the load had ended, was what the ledger says: the harness's check
@@ -110,6 +111,33 @@ pub struct TrialResult {
     pub phases: Vec<PhaseResult>,
     /// In time order.
     pub snapshots: Vec<SnapshotResult>,
+    /// One for each second of the load.
+    pub series: Vec<SeriesPoint>,
+}
+
+/// One second of a trial.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoint {
+    /// When it began, in seconds from the start of the load.
+    pub t_s: u64,
+    /// Operations that were due in it.
+    pub due: u64,
+    /// Operations that were served in it.
+    pub served: u64,
+    /// Operations due in it that were not served in time, or never.
+    pub errors: u64,
+    /// Write transactions that were committed in it.
+    pub commits: u64,
+    /// Median response time of the operations that were served in it.
+    pub p50_us: Option<u64>,
+    /// 99th percentile of those.
+    pub p99_us: Option<u64>,
+    /// Largest of those.
+    pub max_us: Option<u64>,
+    /// Operations that were due and not begun, at its end.
+    pub backlog: u64,
+    /// Size of the WAL at its end.
+    pub wal_bytes: u64,
 }
 
 /// The part of a trial that a phase is.
@@ -196,10 +224,31 @@ pub struct OperationResult {
     pub lost_writes: u64,
     /// Why operations failed.
     pub failures: BTreeMap<Failure, u64>,
+    /// Where the 99th percentile of this phase lies among windows of the baseline that are as long as it; only for the
+    /// time of a snapshot.
+    pub placement: Option<Placement>,
     /// Response times; percentiles rank over everything due.
     pub response: Distribution,
     /// Service times of the operations that were begun.
     pub service: Distribution,
+}
+
+/// The 99th percentiles of the response time in windows of the baseline, to compare a phase of the same length with. Of a
+/// window, `None` is later than every time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Length of a window, and of the phase.
+    pub window_s: f64,
+    /// Windows that the baseline was cut into.
+    pub windows: u64,
+    /// The smallest of their 99th percentiles.
+    pub p99_least_us: Option<u64>,
+    /// Their median.
+    pub p99_median_us: Option<u64>,
+    /// The largest of them.
+    pub p99_most_us: Option<u64>,
+    /// Windows whose 99th percentile is below the phase's.
+    pub windows_below: u64,
 }
 
 /// A distribution of times. A percentile is `None` where its rank falls among operations that were not served, or where
@@ -317,8 +366,9 @@ impl OperationResult {
             kind,
             due: counts.due(),
             counts,
-            lost_writes: 0,
+            lost_writes: tally.lost_writes,
             failures: tally.failures.clone(),
+            placement: None,
             response: Distribution::new(&tally.response, counts.due()),
             service: Distribution::new(&tally.service, tally.service.len()),
         }
@@ -344,7 +394,7 @@ impl TrialResult {
     /// in time.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
-        let baseline = self.phase(PhaseName::Baseline);
+        let baseline = self.phase(PhaseName::Baseline).filter(|_| self.offered_rate_ops.is_some());
         baseline.is_some_and(|phase| phase.achieved_rate_ops < 0.95 * phase.offered_rate_ops)
     }
 

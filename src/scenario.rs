@@ -17,7 +17,8 @@ use serde::{
 
 use crate::{
     dataset::Dataset,
-    pace::Arrivals,
+    load::{Batch, database::TransactionMode},
+    pace::{Rate, Spread, Step},
     snapshot::Strategy,
     sqlite::{JournalMode, Settings, Synchronous},
     workload::{Mix, WriteProfile},
@@ -86,6 +87,12 @@ pub struct SqliteKeys {
     /// How long SQLite retries when the database is locked, in milliseconds.
     #[serde(default = "default::busy_timeout_ms")]
     pub busy_timeout_ms: i64,
+    /// How a write transaction of several statements begins.
+    #[serde(default)]
+    pub transaction_mode: TransactionMode,
+    /// How often a thread of its own runs a passive checkpoint, in milliseconds; 0 for no such thread.
+    #[serde(default)]
+    pub checkpoint_thread_ms: u64,
     /// Whether the operating system holds the database in memory when a trial begins.
     #[serde(default)]
     pub page_cache: PageCache,
@@ -102,6 +109,53 @@ pub enum PageCache {
     Cold,
 }
 
+/// When operations are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Open loop, with equal gaps.
+    Constant,
+    /// Open loop, with exponentially distributed gaps, as of many independent clients.
+    Poisson,
+    /// Open loop, with exponentially distributed gaps, at the rate of a file.
+    Trace,
+    /// Closed loop: as fast as the database answers. Finds the ceiling; its response times hide every stall.
+    Closed,
+}
+
+impl fmt::Display for Arrivals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Constant => "open loop, constant arrivals",
+            Self::Poisson => "open loop, Poisson arrivals",
+            Self::Trace => "open loop, Poisson arrivals at the rate of a trace",
+            Self::Closed => "closed loop",
+        })
+    }
+}
+
+/// One of `[[load.steps]]`: a stretch of time and its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepKeys {
+    /// How long it lasts, in seconds.
+    pub duration_s: f64,
+    /// Operations that arrive, a second.
+    pub rate_ops: f64,
+    /// The rate at its end, where it is a ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_end_ops: Option<f64>,
+}
+
+/// A line of a trace file: `t_s,ops_per_s`. The rate holds until the next line.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TracePoint {
+    /// Seconds since the start of the load.
+    pub t_s: f64,
+    /// Operations that arrive, a second.
+    pub ops_per_s: f64,
+}
+
 /// `[load]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,8 +164,17 @@ pub struct LoadKeys {
     #[serde(default = "default::arrivals")]
     pub arrivals: Arrivals,
     /// Operations that arrive, a second; a trial for each.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_many", default)]
     pub rate_ops: Vec<f64>,
+    /// A rate that changes over time, instead of `rate_ops`. The last step's rate goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepKeys>,
+    /// A file of `t_s,ops_per_s`, for arrivals = "trace"; relative to the scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<PathBuf>,
+    /// What the trace's rates are multiplied with.
+    #[serde(default = "default::trace_scale")]
+    pub trace_scale: f64,
     /// What reaches the database of an announce.
     #[serde(default = "default::write_profile")]
     pub write_profile: WriteProfile,
@@ -121,6 +184,12 @@ pub struct LoadKeys {
     /// Share of announces that complete a download.
     #[serde(default = "default::completed_share")]
     pub completed_share: f64,
+    /// Share of announces that begin a download.
+    #[serde(default = "default::started_share")]
+    pub started_share: f64,
+    /// Share of announces that leave.
+    #[serde(default = "default::stopped_share")]
+    pub stopped_share: f64,
     /// Share of announces for torrents that the dataset does not have.
     #[serde(default = "default::new_torrent_share")]
     pub new_torrent_share: f64,
@@ -136,6 +205,15 @@ pub struct LoadKeys {
     /// Connections (and threads) for scrapes.
     #[serde(default = "default::scrape_connections")]
     pub scrape_connections: u32,
+    /// Connections (and threads) that announces and scrapes share, in the `tracker-*` profiles and the closed loop.
+    #[serde(default = "default::pool_connections")]
+    pub pool_connections: u32,
+    /// Writes that the batched profile puts into one transaction at most.
+    #[serde(default = "default::batch_operations")]
+    pub batch_operations: u32,
+    /// How long the first write of a batch waits for the others, in milliseconds.
+    #[serde(default = "default::batch_wait_ms")]
+    pub batch_wait_ms: u64,
     /// What the operations follow from.
     #[serde(default = "default::seed")]
     pub seed: u64,
@@ -204,8 +282,17 @@ mod default {
     pub fn write_profile() -> WriteProfile {
         WriteProfile::CompletedOnly
     }
+    pub fn trace_scale() -> f64 {
+        1.0
+    }
     pub fn announce_share() -> f64 {
         0.9
+    }
+    pub fn started_share() -> f64 {
+        0.05
+    }
+    pub fn stopped_share() -> f64 {
+        0.05
     }
     pub fn completed_share() -> f64 {
         0.05
@@ -225,6 +312,15 @@ mod default {
     pub fn scrape_connections() -> u32 {
         4
     }
+    pub fn pool_connections() -> u32 {
+        10
+    }
+    pub fn batch_operations() -> u32 {
+        100
+    }
+    pub fn batch_wait_ms() -> u64 {
+        10
+    }
     pub fn deadline_s() -> f64 {
         5.0
     }
@@ -238,6 +334,9 @@ pub struct Scenario {
     /// Every key, defaults filled in.
     #[serde(flatten)]
     pub keys: Keys,
+    /// The lines of the trace file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace_points: Vec<TracePoint>,
 }
 
 /// One journal mode x one strategy x one offered rate x one repetition.
@@ -249,8 +348,8 @@ pub struct Trial {
     pub synchronous: Synchronous,
     /// How the snapshot is taken.
     pub strategy: Strategy,
-    /// Operations that arrive, a second.
-    pub rate_ops: f64,
+    /// Operations that arrive, a second; `None` where steps or a trace say so, or in the closed loop.
+    pub rate_ops: Option<f64>,
     /// From 1.
     pub repetition: u32,
 }
@@ -296,6 +395,14 @@ pub enum ScenarioError {
         /// What is allowed.
         allowed: String,
     },
+    /// The trace file is no list of `t_s,ops_per_s`.
+    #[error("load.trace = {}: {problem}; expected lines of t_s,ops_per_s under that heading, times ascending from 0", path.display())]
+    Trace {
+        /// The trace file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An override is not of the form `KEY=VALUE`.
     #[error("--set {0}: expected KEY=VALUE, as in --set load.rate_ops=17000")]
     Set(String),
@@ -337,16 +444,20 @@ impl Scenario {
             found,
             allowed,
         })?;
-        Ok(Self { name: name.to_owned(), keys })
+        let trace_points = match &keys.load.trace {
+            Some(trace) => read_trace(&path.parent().unwrap_or(Path::new("")).join(trace))?,
+            None => Vec::new(),
+        };
+        Ok(Self { name: name.to_owned(), keys, trace_points })
     }
 
     /// The trials in the order in which they run: repetitions outermost, every second one backwards (A B B A), so that
     /// a drift of the machine falls on all alike.
     #[must_use]
     pub fn trials(&self) -> Vec<Trial> {
-        let Keys { sqlite, load, snapshots, repetitions, .. } = &self.keys;
+        let Keys { sqlite, snapshots, repetitions, .. } = &self.keys;
         let mut once = Vec::new();
-        for &rate_ops in &load.rate_ops {
+        for rate_ops in self.rates() {
             for &synchronous in &sqlite.synchronous {
                 for &strategy in &snapshots.strategies {
                     for &journal_mode in &sqlite.journal_mode {
@@ -365,6 +476,70 @@ impl Scenario {
             }
         }
         all
+    }
+
+    /// The offered rates that trials are made for: those of `rate_ops`, or the one that steps, a trace or the closed loop
+    /// stand for.
+    #[must_use]
+    pub fn rates(&self) -> Vec<Option<f64>> {
+        match self.keys.load.rate_ops.as_slice() {
+            [] => vec![None],
+            rates => rates.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// Operations that arrive, as they change over the load of a trial; `None` in the closed loop.
+    #[must_use]
+    pub fn rate(&self, trial: &Trial) -> Option<Rate> {
+        let load = &self.keys.load;
+        match (load.arrivals, trial.rate_ops) {
+            (Arrivals::Closed, _) => None,
+            (Arrivals::Trace, _) => {
+                let points = &self.trace_points;
+                let ends = points.iter().skip(1).map(|point| point.t_s).chain(std::iter::once(f64::INFINITY));
+                let steps = points.iter().zip(ends).map(|(point, end_s)| {
+                    let rate_ops = point.ops_per_s * load.trace_scale;
+                    // The last one goes on, whatever its length.
+                    let duration_s = (end_s - point.t_s).min(1e9);
+                    Step { duration_s, from_ops: rate_ops, to_ops: rate_ops }
+                });
+                Some(Rate::steps(&steps.collect::<Vec<_>>()))
+            }
+            (Arrivals::Constant | Arrivals::Poisson, Some(rate_ops)) => Some(Rate::constant(rate_ops)),
+            (Arrivals::Constant | Arrivals::Poisson, None) => {
+                let steps = load.steps.iter().map(|step| Step {
+                    duration_s: step.duration_s,
+                    from_ops: step.rate_ops,
+                    to_ops: step.rate_end_ops.unwrap_or(step.rate_ops),
+                });
+                Some(Rate::steps(&steps.collect::<Vec<_>>()))
+            }
+        }
+    }
+
+    /// How gaps are spread in the open loop.
+    #[must_use]
+    pub fn spread(&self) -> Spread {
+        match self.keys.load.arrivals {
+            Arrivals::Constant => Spread::Constant,
+            Arrivals::Poisson | Arrivals::Trace | Arrivals::Closed => Spread::Poisson,
+        }
+    }
+
+    /// Whether announces and scrapes come in one stream, over one pool of connections.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.keys.load.write_profile.is_pooled() || self.keys.load.arrivals == Arrivals::Closed
+    }
+
+    /// Writes that go into one transaction, in the batched profile.
+    #[must_use]
+    pub fn batch(&self) -> Option<Batch> {
+        let load = &self.keys.load;
+        (load.write_profile == WriteProfile::Batched).then(|| Batch {
+            operations: load.batch_operations as usize,
+            wait: Duration::from_millis(load.batch_wait_ms),
+        })
     }
 
     /// The database at the start.
@@ -394,7 +569,10 @@ impl Scenario {
         let keys = &self.keys.load;
         Mix {
             write_profile: keys.write_profile,
+            started_share: keys.started_share,
+            stopped_share: keys.stopped_share,
             completed_share: keys.completed_share,
+            announce_share: keys.announce_share,
             new_torrent_share: keys.new_torrent_share,
             zipf_exponent: keys.zipf_exponent,
             scrape_hashes_max: keys.scrape_hashes_max,
@@ -420,7 +598,8 @@ impl Trial {
     #[must_use]
     pub fn id(&self) -> String {
         let Self { journal_mode, synchronous, strategy, rate_ops, repetition } = self;
-        format!("{journal_mode}-{synchronous}-{rate_ops}-{strategy}-{repetition}")
+        let rate = rate_ops.map_or_else(|| "load".to_owned(), |rate_ops| rate_ops.to_string());
+        format!("{journal_mode}-{synchronous}-{rate}-{strategy}-{repetition}")
     }
 }
 
@@ -479,17 +658,83 @@ fn validate(keys: &Keys) -> Result<(), Refusal> {
     within("load.scrape_hashes_max", load.scrape_hashes_max, 1, 74)?;
     within("load.announce_connections", load.announce_connections, 1, 1_000)?;
     within("load.scrape_connections", load.scrape_connections, 1, 1_000)?;
-    for rate_ops in &load.rate_ops {
-        within("load.rate_ops", *rate_ops, 0.001, 1e6)?;
-    }
+    within("load.started_share", load.started_share, 0.0, 1.0)?;
+    within("load.stopped_share", load.stopped_share, 0.0, 1.0)?;
+    let events = load.started_share + load.stopped_share + load.completed_share;
+    within("load.started_share + stopped_share + completed_share", events, 0.0, 1.0 + 1e-9)?;
+    within("load.pool_connections", load.pool_connections, 1, 1_000)?;
+    within("load.batch_operations", load.batch_operations, 1, 100_000)?;
+    within("load.batch_wait_ms", load.batch_wait_ms, 0, 60_000)?;
+    within("sqlite.checkpoint_thread_ms", sqlite.checkpoint_thread_ms, 0, 3_600_000)?;
+    validate_rate(load)?;
     within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
     within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
     within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
     within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
     distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
     distinct("sqlite.synchronous", &sqlite.synchronous)?;
-    distinct("load.rate_ops", &load.rate_ops)?;
     distinct("snapshots.strategies", &snapshots.strategies)
+}
+
+/// The rate is said in exactly one way.
+fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
+    let given = [
+        ("load.rate_ops", !load.rate_ops.is_empty()),
+        ("load.steps", !load.steps.is_empty()),
+        ("load.trace", load.trace.is_some()),
+    ];
+    let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key).collect();
+    let allowed: &[&str] = match load.arrivals {
+        Arrivals::Constant | Arrivals::Poisson => &["load.rate_ops", "load.steps"],
+        Arrivals::Trace => &["load.trace"],
+        Arrivals::Closed => &[],
+    };
+    match given.as_slice() {
+        [] if allowed.is_empty() => {}
+        [one] if allowed.contains(one) => {}
+        found => {
+            let found = if found.is_empty() { "no rate at all".to_owned() } else { found.join(" and ") };
+            let allowed = match allowed {
+                [] => "expected no rate with it".to_owned(),
+                some => format!("expected exactly one of {} with it", some.join(", ")),
+            };
+            return Err(("load.arrivals", format!("{} with {found}", load.arrivals), allowed));
+        }
+    }
+    for rate_ops in &load.rate_ops {
+        within("load.rate_ops", *rate_ops, 0.001, 1e6)?;
+    }
+    for step in &load.steps {
+        within("load.steps.duration_s", step.duration_s, 0.001, 1e9)?;
+        within("load.steps.rate_ops", step.rate_ops, 0.0, 1e6)?;
+        within("load.steps.rate_end_ops", step.rate_end_ops.unwrap_or(0.0), 0.0, 1e6)?;
+    }
+    within("load.trace_scale", load.trace_scale, 1e-9, 1e9)?;
+    if load.rate_ops.is_empty() { Ok(()) } else { distinct("load.rate_ops", &load.rate_ops) }
+}
+
+/// Reads a trace; every rate is checked, so that a schedule can be made of it.
+fn read_trace(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {
+    let refuse = |problem: String| ScenarioError::Trace { path: path.to_owned(), problem };
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
+    let mut points: Vec<TracePoint> = Vec::new();
+    for line in reader.deserialize() {
+        let point: TracePoint = line.map_err(|error| refuse(error.to_string()))?;
+        let last_s = points.last().map(|last| last.t_s);
+        if last_s.is_some_and(|last_s| point.t_s <= last_s) || (last_s.is_none() && point.t_s != 0.0) {
+            return Err(refuse(format!("line {}: t_s = {}", points.len() + 2, point.t_s)));
+        }
+        if !(0.0..=1e6).contains(&point.ops_per_s) {
+            return Err(refuse(format!(
+                "line {}: ops_per_s = {}, from 0 to 1000000",
+                points.len() + 2,
+                point.ops_per_s
+            )));
+        }
+        points.push(point);
+    }
+    if points.is_empty() { Err(refuse("it has no lines".to_owned())) } else { Ok(points) }
 }
 
 fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {
@@ -588,6 +833,44 @@ mod tests {
     }
 
     #[test]
+    fn steps_and_traces_say_the_rate() {
+        let steps = [
+            "load.rate_ops=[]",
+            "load.steps=[{duration_s=2, rate_ops=10}, {duration_s=2, rate_ops=0, rate_end_ops=40}]",
+        ];
+        let scenario = parse(SCENARIO, &steps).unwrap();
+        let trial = scenario.trials()[0];
+        assert_eq!((trial.rate_ops, trial.id().as_str()), (None, "delete-full-load-none-1"));
+        let rate = scenario.rate(&trial).unwrap();
+        for (at_s, arrivals) in [(1.0, 10.0), (2.0, 20.0), (3.0, 30.0), (4.0, 60.0), (5.0, 100.0)] {
+            assert!((rate.arrivals_until(at_s) - arrivals).abs() < 1e-9, "{at_s} s: {}", rate.arrivals_until(at_s));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let trace = folder.path().join("trace.csv");
+        let read = |text: &str| {
+            std::fs::write(&trace, text).unwrap();
+            let set = format!("load.trace={}", trace.display());
+            parse(SCENARIO, &["load.rate_ops=[]", "load.arrivals=trace", "load.trace_scale=0.5", &set])
+        };
+        let scenario = read("t_s,ops_per_s\n0,100\n10, 300\n20,0\n30,50\n").unwrap();
+        let rate = scenario.rate(&scenario.trials()[0]).unwrap();
+        for (at_s, arrivals) in [(10.0, 500.0), (20.0, 2_000.0), (30.0, 2_000.0), (40.0, 2_250.0)] {
+            assert!((rate.arrivals_until(at_s) - arrivals).abs() < 1e-3, "{at_s} s: {}", rate.arrivals_until(at_s));
+        }
+        for (text, problem) in [
+            ("t_s,ops_per_s\n", "it has no lines"),
+            ("t_s,ops_per_s\n1,5\n", "line 2: t_s = 1"),
+            ("t_s,ops_per_s\n0,5\n0,6\n", "line 3: t_s = 0"),
+            ("t_s,ops_per_s\n0,-5\n", "line 2: ops_per_s = -5"),
+            ("t_s,ops_per_s\n0,many\n", "invalid float"),
+            ("time,rate\n0,5\n", "missing field `t_s`"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("trace.csv") && error.contains(problem), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn a_resolved_scenario_is_a_scenario() {
         let scenario = parse(SCENARIO, &[]).unwrap();
         let text = toml::to_string(&scenario.keys).unwrap();
@@ -601,7 +884,17 @@ mod tests {
             ("speed=1", "unknown field `speed`, expected one of `why`"),
             ("load.rate_ops=fast", "test.toml: load.rate_ops: invalid type: string \"fast\", expected f64"),
             ("load.rate_ops=0", "test.toml: load.rate_ops = 0: expected 0.001 to 1000000"),
-            ("load.rate_ops=[]", "test.toml: load.rate_ops = []: expected at least one value"),
+            (
+                "load.rate_ops=[]",
+                "load.arrivals = open loop, Poisson arrivals with no rate at all: expected exactly one of",
+            ),
+            ("load.arrivals=closed", "load.arrivals = closed loop with load.rate_ops: expected no rate with it"),
+            (
+                "load.arrivals=trace",
+                "at the rate of a trace with load.rate_ops: expected exactly one of load.trace with it",
+            ),
+            ("load.steps=[{duration_s=1, rate_ops=5}]", "with load.rate_ops and load.steps: expected exactly one of"),
+            ("load.started_share=0.99", "started_share + stopped_share + completed_share = 1.09"),
             ("load.rate_ops=[1, 1]", "test.toml: load.rate_ops = 1: expected every value once"),
             ("load.announce_share=1.5", "test.toml: load.announce_share = 1.5: expected 0 to 1"),
             ("load.zipf_exponent=nan", "test.toml: load.zipf_exponent = NaN: expected 0 to 10"),

@@ -8,6 +8,7 @@
 //! would drop this process's POSIX locks (`docs/sqlite.md`, 1).
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{
@@ -68,6 +69,31 @@ pub struct Settings {
     pub wal_autocheckpoint_pages: i64,
     /// How long SQLite retries when the database is locked, in milliseconds (`PRAGMA busy_timeout`).
     pub busy_timeout_ms: i64,
+}
+
+/// The settings of an open connection as SQLite reports them, by pragma: those that [`open`] sets, and those that came
+/// with the file or the library.
+///
+/// # Errors
+/// What SQLite says.
+pub fn read_back(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let pragmas = [
+        "journal_mode",
+        "synchronous",
+        "page_size",
+        "cache_size",
+        "mmap_size",
+        "wal_autocheckpoint",
+        "busy_timeout",
+        "locking_mode",
+        "auto_vacuum",
+        "temp_store",
+        "journal_size_limit",
+        "cache_spill",
+        "fullfsync",
+        "checkpoint_fullfsync",
+    ];
+    pragmas.iter().map(|pragma| Ok(((*pragma).to_owned(), pragma_text(connection, pragma)?))).collect()
 }
 
 /// Why a database could not be opened with the settings asked for.

@@ -37,6 +37,20 @@ impl std::fmt::Display for Kind {
     }
 }
 
+/// What a client says in an announce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Nothing new: the announce that is repeated every half hour or so.
+    None,
+    /// It has begun to download.
+    Started,
+    /// It has gone away.
+    Stopped,
+    /// It has the whole of it.
+    Completed,
+}
+
 /// What reaches the database of an announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,6 +59,27 @@ pub enum WriteProfile {
     EveryAnnounce,
     /// That for the announces that complete a download; the others read the torrent's count.
     CompletedOnly,
+    /// As tracker 3.0.0 does: every announce with an event is an autocommitted upsert of an absolute count, given up
+    /// silently where the database stays busy; other announces and scrapes touch no SQL.
+    #[serde(rename = "tracker-3")]
+    Tracker3,
+    /// As newer trackers do: a completed download is counted off the response path, by one listener behind a queue;
+    /// nothing else touches SQL.
+    #[serde(rename = "tracker-4")]
+    Tracker4,
+    /// As completed-only, with the writes of several operations in one transaction.
+    Batched,
+}
+
+impl WriteProfile {
+    /// Whether announces and scrapes share one pool of connections, as in a tracker, rather than having their own.
+    #[must_use]
+    pub fn is_pooled(self) -> bool {
+        match self {
+            Self::Tracker3 | Self::Tracker4 => true,
+            Self::EveryAnnounce | Self::CompletedOnly | Self::Batched => false,
+        }
+    }
 }
 
 impl std::fmt::Display for WriteProfile {
@@ -52,8 +87,26 @@ impl std::fmt::Display for WriteProfile {
         f.write_str(match self {
             Self::EveryAnnounce => "every-announce",
             Self::CompletedOnly => "completed-only",
+            Self::Tracker3 => "tracker-3",
+            Self::Tracker4 => "tracker-4",
+            Self::Batched => "batched",
         })
     }
+}
+
+/// What an operation does to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It touches no SQL.
+    Nothing,
+    /// It reads the count of each of its torrents.
+    Read,
+    /// It upserts its torrent and increments the aggregate, in one transaction.
+    Download,
+    /// It upserts an absolute count of its torrent, autocommitting.
+    StoreCount,
+    /// It queues a download for the listener, which reads and writes the torrent and the aggregate, autocommitting.
+    Queue,
 }
 
 /// The shares and sizes that make a workload.
@@ -61,8 +114,14 @@ impl std::fmt::Display for WriteProfile {
 pub struct Mix {
     /// What reaches the database.
     pub write_profile: WriteProfile,
-    /// Share of announces that complete a download, from 0 to 1.
+    /// Share of announces that begin a download, from 0 to 1.
+    pub started_share: f64,
+    /// Share of announces that leave, from 0 to 1.
+    pub stopped_share: f64,
+    /// Share of announces that complete a download, from 0 to 1; the three shares sum to 1 at most.
     pub completed_share: f64,
+    /// Share of operations that are announces, where both kinds come in one stream.
+    pub announce_share: f64,
     /// Share of announces for torrents that the dataset does not have, from 0 to 1.
     pub new_torrent_share: f64,
     /// Exponent of the Zipf distribution of popularity; 0 is uniform.
@@ -70,6 +129,9 @@ pub struct Mix {
     /// Largest number of info-hashes in a scrape; the number is uniform from 1.
     pub scrape_hashes_max: u32,
 }
+
+/// Keeps the random numbers that choose a kind apart from those of the kinds.
+const MIXED: u64 = 0x6d69_7865;
 
 /// Makes operations.
 #[derive(Debug, Clone, Copy)]
@@ -85,8 +147,10 @@ pub struct Workload {
 pub struct Operation {
     /// Announce or scrape.
     pub kind: Kind,
-    /// Whether the write profile writes for it.
-    pub writes: bool,
+    /// What its client says; none for a scrape.
+    pub event: Event,
+    /// What the write profile makes of it.
+    pub action: Action,
     /// The torrents it is about: one for an announce, one and more for a scrape.
     pub torrents: Vec<Torrent>,
 }
@@ -108,21 +172,22 @@ impl std::ops::AddAssign for Work {
 }
 
 impl Operation {
-    /// What it asks of the database: a write is an upsert of the torrent and an increment of the aggregate in one
-    /// transaction, a read one statement a torrent.
+    /// What it asks of the database.
     #[must_use]
     pub fn asks(&self) -> Work {
-        if self.writes {
-            Work { statements: 2, commits: 1 }
-        } else {
-            Work { statements: self.torrents.len() as u64, commits: 0 }
+        match self.action {
+            Action::Nothing => Work::default(),
+            Action::Read => Work { statements: self.torrents.len() as u64, commits: 0 },
+            Action::Download => Work { statements: 2, commits: 1 },
+            Action::StoreCount => Work { statements: 1, commits: 1 },
+            Action::Queue => Work { statements: 4, commits: 2 },
         }
     }
 }
 
 impl Default for Operation {
     fn default() -> Self {
-        Self { kind: Kind::Scrape, writes: false, torrents: Vec::with_capacity(128) }
+        Self { kind: Kind::Scrape, event: Event::None, action: Action::Nothing, torrents: Vec::with_capacity(128) }
     }
 }
 
@@ -143,19 +208,22 @@ impl Workload {
         &self.torrents
     }
 
+    /// The kind of operation `index`, where both kinds come in one stream.
+    #[must_use]
+    pub fn kind(&self, index: u64) -> Kind {
+        let announces = generator(mix(self.seed ^ MIXED), index).random_bool(self.mix.announce_share);
+        if announces { Kind::Announce } else { Kind::Scrape }
+    }
+
     /// Fills in operation `index` of the stream of `kind`. Costs some 50 ns a torrent and allocates nothing.
     pub fn operation(&self, kind: Kind, index: u64, operation: &mut Operation) {
         let mut random = generator(mix(self.seed ^ kind as u64), index);
         operation.kind = kind;
-        operation.writes = false;
+        operation.event = Event::None;
         operation.torrents.clear();
         match kind {
             Kind::Announce => {
-                let completes = random.random_bool(self.mix.completed_share);
-                operation.writes = match self.mix.write_profile {
-                    WriteProfile::EveryAnnounce => true,
-                    WriteProfile::CompletedOnly => completes,
-                };
+                operation.event = self.event(random.random::<f64>());
                 let torrent = if random.random_bool(self.mix.new_torrent_share) {
                     Torrent::Unseen(index)
                 } else {
@@ -167,6 +235,33 @@ impl Workload {
                 let hashes = random.random_range(1..=self.mix.scrape_hashes_max);
                 operation.torrents.extend((0..hashes).map(|_| self.popular(&mut random)));
             }
+        }
+        operation.action = self.action(kind, operation.event);
+    }
+
+    /// The event that a uniform number from 0 to 1 stands for.
+    fn event(&self, uniform: f64) -> Event {
+        let Mix { completed_share, started_share, stopped_share, .. } = self.mix;
+        if uniform < completed_share {
+            Event::Completed
+        } else if uniform < completed_share + started_share {
+            Event::Started
+        } else if uniform < completed_share + started_share + stopped_share {
+            Event::Stopped
+        } else {
+            Event::None
+        }
+    }
+
+    fn action(&self, kind: Kind, event: Event) -> Action {
+        let completed = event == Event::Completed;
+        match (kind, self.mix.write_profile) {
+            (Kind::Announce, WriteProfile::EveryAnnounce) => Action::Download,
+            (Kind::Announce, WriteProfile::CompletedOnly | WriteProfile::Batched) if completed => Action::Download,
+            (_, WriteProfile::EveryAnnounce | WriteProfile::CompletedOnly | WriteProfile::Batched) => Action::Read,
+            (Kind::Announce, WriteProfile::Tracker3) if event != Event::None => Action::StoreCount,
+            (Kind::Announce, WriteProfile::Tracker4) if completed => Action::Queue,
+            (_, WriteProfile::Tracker3 | WriteProfile::Tracker4) => Action::Nothing,
         }
     }
 
@@ -187,7 +282,10 @@ mod tests {
 
     const MIX: Mix = Mix {
         write_profile: WriteProfile::CompletedOnly,
+        started_share: 0.1,
+        stopped_share: 0.08,
         completed_share: 0.05,
+        announce_share: 0.9,
         new_torrent_share: 0.01,
         zipf_exponent: 1.0,
         scrape_hashes_max: 74,
@@ -204,6 +302,11 @@ mod tests {
             .collect()
     }
 
+    /// Pearson's statistic of counts that should be as expected.
+    fn chi_squared(found: &[f64], expected: &[f64]) -> f64 {
+        found.iter().zip(expected).map(|(found, expected)| (found - expected).powi(2) / expected).sum()
+    }
+
     #[test]
     fn an_operation_depends_on_seed_and_index_only() {
         let forward = operations(MIX, Kind::Announce, 1_000);
@@ -217,45 +320,81 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_as_stated() {
+    fn events_have_the_stated_distribution() {
         let announces = operations(MIX, Kind::Announce, 100_000);
-        let writes = announces.iter().filter(|operation| operation.writes).count();
+        let events = [Event::Completed, Event::Started, Event::Stopped, Event::None];
+        let found = events.map(|event| announces.iter().filter(|operation| operation.event == event).count() as f64);
+        let statistic = chi_squared(&found, &[5_000.0, 10_000.0, 8_000.0, 77_000.0]);
+        // The 99.9th percentile for 3 degrees of freedom.
+        assert!(statistic < 16.3, "{found:?}: {statistic}");
         let unseen = announces.iter().filter(|operation| matches!(operation.torrents[0], Torrent::Unseen(_))).count();
-        // Four standard deviations of a binomial distribution.
-        assert!(writes.abs_diff(5_000) < 276, "{writes} of 100,000 write");
-        assert!(unseen.abs_diff(1_000) < 126, "{unseen} of 100,000 are new");
-        let every = Mix { write_profile: WriteProfile::EveryAnnounce, ..MIX };
-        assert!(operations(every, Kind::Announce, 100).iter().all(|operation| operation.writes));
+        assert!(chi_squared(&[unseen as f64, 100_000.0 - unseen as f64], &[1_000.0, 99_000.0]) < 10.8, "{unseen}");
     }
 
     #[test]
-    fn scrapes_have_one_to_the_most_hashes_and_write_nothing() {
-        let scrapes = operations(MIX, Kind::Scrape, 10_000);
-        let mut seen = [0; 75];
-        for scrape in &scrapes {
-            assert!(!scrape.writes);
-            seen[scrape.torrents.len()] += 1;
+    fn kinds_have_the_stated_distribution() {
+        let workload = Workload::new(MIX, Torrents::new(1_000, 310), 7);
+        let scrapes = (0..100_000).filter(|index| workload.kind(*index) == Kind::Scrape).count() as f64;
+        assert!(chi_squared(&[scrapes, 100_000.0 - scrapes], &[10_000.0, 90_000.0]) < 10.8, "{scrapes}");
+    }
+
+    #[test]
+    fn scrapes_have_one_to_the_most_hashes_evenly() {
+        let mut found = [0.0; 75];
+        for scrape in operations(MIX, Kind::Scrape, 74_000) {
+            assert_eq!((scrape.event, scrape.action), (Event::None, Action::Read));
+            found[scrape.torrents.len()] += 1.0;
         }
-        assert_eq!(seen[0], 0);
-        assert!(seen[1..].iter().all(|count| (80..200).contains(count)), "{seen:?}");
+        // 73 degrees of freedom.
+        let statistic = chi_squared(&found[1..], &[1_000.0; 74]);
+        assert!(found[0] == 0.0 && statistic < 115.0, "{statistic}");
     }
 
     #[test]
     fn popularity_follows_zipf() {
-        let torrents = Torrents::new(1_000, 310);
-        let announces = operations(MIX, Kind::Announce, 200_000);
-        let count = |position: u64| {
-            let torrent = Torrent::Known(torrents.popular(position));
-            announces.iter().filter(|operation| operation.torrents[0] == torrent).count() as f64
-        };
-        let harmonic: f64 = (1..=1_000).map(|n| 1.0 / f64::from(n)).sum();
-        for position in [0, 1, 4, 9] {
-            let expected = 200_000.0 * 0.99 / harmonic / (position + 1) as f64;
-            let found = count(position);
-            assert!(
-                (found - expected).abs() < 4.0 * expected.sqrt(),
-                "position {position}: {found}, not {expected:.0}"
-            );
+        for exponent in [0.0, 0.8, 1.0, 1.5] {
+            let torrents = Torrents::new(1_000, 310);
+            let mix = Mix { zipf_exponent: exponent, new_torrent_share: 0.0, ..MIX };
+            let mut by_torrent = std::collections::HashMap::new();
+            for announce in operations(mix, Kind::Announce, 200_000) {
+                *by_torrent.entry(announce.torrents[0]).or_insert(0.0) += 1.0;
+            }
+            let weight = |position: u64| ((position + 1) as f64).powf(-exponent);
+            let all: f64 = (0..1_000).map(weight).sum();
+            // The popular ones one by one, the others together.
+            let popular = 0..20_u64;
+            let count = |position| by_torrent.get(&Torrent::Known(torrents.popular(position))).copied().unwrap_or(0.0);
+            let mut found: Vec<f64> = popular.clone().map(count).collect();
+            let mut expected: Vec<f64> = popular.map(|position| 200_000.0 * weight(position) / all).collect();
+            found.push(200_000.0 - found.iter().sum::<f64>());
+            expected.push(200_000.0 - expected.iter().sum::<f64>());
+            // 20 degrees of freedom.
+            let statistic = chi_squared(&found, &expected);
+            assert!(statistic < 45.3, "exponent {exponent}: {statistic}");
+        }
+    }
+
+    #[test]
+    fn what_reaches_the_database_by_table() {
+        use {Action as A, Event as E, WriteProfile as P};
+        for (profile, event, expected) in [
+            (P::EveryAnnounce, E::None, A::Download),
+            (P::EveryAnnounce, E::Completed, A::Download),
+            (P::CompletedOnly, E::Started, A::Read),
+            (P::CompletedOnly, E::Completed, A::Download),
+            (P::Batched, E::None, A::Read),
+            (P::Batched, E::Completed, A::Download),
+            (P::Tracker3, E::None, A::Nothing),
+            (P::Tracker3, E::Started, A::StoreCount),
+            (P::Tracker3, E::Stopped, A::StoreCount),
+            (P::Tracker3, E::Completed, A::StoreCount),
+            (P::Tracker4, E::Started, A::Nothing),
+            (P::Tracker4, E::Completed, A::Queue),
+        ] {
+            let workload = Workload::new(Mix { write_profile: profile, ..MIX }, Torrents::new(10, 1), 1);
+            assert_eq!(workload.action(Kind::Announce, event), expected, "{profile} {event:?}");
+            let scrape = if profile.is_pooled() { A::Nothing } else { A::Read };
+            assert_eq!(workload.action(Kind::Scrape, E::None), scrape, "{profile} scrape");
         }
     }
 }

@@ -33,7 +33,7 @@ fn settings(journal_mode: JournalMode) -> Settings {
 fn download(connection: &Connection, session: &ledger::Session, torrent: Torrent) {
     let info_hash = DATASET.torrents().info_hash(torrent);
     loop {
-        session.begin(Change::Download(torrent));
+        session.begin([Change::Download(torrent)]);
         let attempt = || {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             connection.execute(UPSERT, params![info_hash.as_str()])?;
@@ -122,7 +122,7 @@ fn a_commit_that_fails_after_its_hook_is_a_candidate_and_not_a_state() {
     let session = ledger.attach(&mut connection).unwrap();
     download(&connection, &session, Torrent::Known(7));
     // A transaction that took its token and was then given up, as after an I/O error.
-    session.begin(Change::Download(Torrent::Unseen(1)));
+    session.begin([Change::Download(Torrent::Unseen(1))]);
     connection.execute_batch("BEGIN IMMEDIATE; UPDATE keys SET key = key; COMMIT").unwrap();
     session.fail().unwrap();
     download(&connection, &session, Torrent::Unseen(1));

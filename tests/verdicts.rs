@@ -136,7 +136,7 @@ fn dataset(folder: &Path) -> (Manifest, PathBuf) {
 
 fn download(connection: &Connection, session: &Session, manifest: &Manifest, id: u64) {
     let info_hash = manifest.dataset.torrents().info_hash(Torrent::Known(id));
-    session.begin(Change::Download(Torrent::Known(id)));
+    session.begin([Change::Download(Torrent::Known(id))]);
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
     let upsert = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
         ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1";

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 
 use crate::{
     results::{Results, TrialResult},
-    scenario::Keys,
+    scenario::{Arrivals, Keys, Scenario},
     sqlite::Synchronous,
     workload::Kind,
 };
@@ -111,7 +111,8 @@ pub fn blocks(results: &Results) -> Vec<Block> {
 
 /// Trials that may be compared: the same offered rate and the same `synchronous`.
 struct Group<'a> {
-    rate_ops: f64,
+    /// `None` where the rate is not one number.
+    rate_ops: Option<f64>,
     synchronous: Synchronous,
     keys: &'a Keys,
     /// By journal mode, then in the order in which they ran.
@@ -120,23 +121,36 @@ struct Group<'a> {
 
 impl Group<'_> {
     fn title(&self) -> String {
-        let Self { rate_ops, synchronous, keys, .. } = self;
-        let profile = keys.load.write_profile;
-        format!("{} operations a second, {profile}, synchronous {synchronous}", count(*rate_ops))
+        let Self { synchronous, keys, .. } = self;
+        format!("{}, {}, synchronous {synchronous}", self.rate(), keys.load.write_profile)
+    }
+
+    /// The offered rate in words.
+    fn rate(&self) -> String {
+        match (self.rate_ops, self.keys.load.arrivals) {
+            (Some(rate_ops), _) => format!("{} operations a second", count(rate_ops)),
+            (None, Arrivals::Closed) => "as fast as the database answers".to_owned(),
+            (None, Arrivals::Trace) => "the rate of the trace".to_owned(),
+            (None, Arrivals::Constant | Arrivals::Poisson) => "a rate in steps".to_owned(),
+        }
+    }
+
+    fn is_saturated(&self) -> bool {
+        self.trials.iter().any(|trial| trial.is_saturated())
     }
 }
 
 fn groups(results: &Results) -> Vec<Group<'_>> {
     let keys = &results.scenario.keys;
     let mut groups = Vec::new();
-    for &rate_ops in &keys.load.rate_ops {
+    for rate_ops in results.scenario.rates() {
         for &synchronous in &keys.sqlite.synchronous {
             let mut trials = Vec::new();
             for &journal_mode in &keys.sqlite.journal_mode {
                 trials.extend(results.trials.iter().filter(|trial| {
                     trial.journal_mode == journal_mode
                         && trial.synchronous == synchronous
-                        && trial.offered_rate_ops.to_bits() == rate_ops.to_bits()
+                        && rate_ops.is_none_or(|rate_ops| trial.offered_rate_ops == Some(rate_ops))
                 }));
             }
             if !trials.is_empty() {
@@ -161,27 +175,25 @@ fn conditions(results: &Results) -> Vec<String> {
             keys.sqlite.page_cache
         ),
         format!(
-            "Load: open loop, {:?} arrivals, {}; {} announce and {} scrape connections; {} % announces, Zipf exponent \
-            {}, scrapes of 1 to {} hashes; client timeout {} s.",
+            "Load: {}, {}; {}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; client timeout {} s.",
             keys.load.arrivals,
             keys.load.write_profile,
-            keys.load.announce_connections,
-            keys.load.scrape_connections,
+            connections(&results.scenario),
             number(keys.load.announce_share * 100.0),
             keys.load.zipf_exponent,
             keys.load.scrape_hashes_max,
             keys.client_timeout_s
-        )
-        .to_lowercase()
-        .replacen("load", "Load", 1)
-        .replace("zipf", "Zipf"),
+        ),
         format!(
-            "SQLite {} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, busy timeout {} ms.",
+            "SQLite {} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, checkpoint thread \
+            every {} ms (0: none), transactions {}, busy timeout {} ms.",
             environment.sqlite_version,
             environment.sqlite_sync_call,
             keys.sqlite.cache_size_kib,
             keys.sqlite.mmap_size_bytes,
             keys.sqlite.wal_autocheckpoint_pages,
+            keys.sqlite.checkpoint_thread_ms,
+            keys.sqlite.transaction_mode,
             keys.sqlite.busy_timeout_ms
         ),
         format!("Programs: sqlite3 {program}, {cp}."),
@@ -202,6 +214,14 @@ fn conditions(results: &Results) -> Vec<String> {
             results.schema_version
         ),
     ]
+}
+
+fn connections(scenario: &Scenario) -> String {
+    let load = &scenario.keys.load;
+    if scenario.is_pooled() {
+        return format!("{} connections for both kinds", load.pool_connections);
+    }
+    format!("{} announce and {} scrape connections", load.announce_connections, load.scrape_connections)
 }
 
 fn sentence(text: &str) -> String {

@@ -8,6 +8,7 @@ use super::{Group, count, groups, milliseconds, number, tables};
 use crate::{
     oracle::Verdict,
     results::{PhaseName, PhaseResult, Results, SnapshotResult, TrialResult},
+    scenario::Arrivals,
     snapshot::Strategy,
     sqlite::JournalMode,
     workload::Kind,
@@ -38,6 +39,9 @@ fn baselines<'a>(group: &'a Group<'_>, mode: JournalMode) -> impl Iterator<Item 
 
 /// How the journal modes compared before any snapshot began.
 fn comparison(group: &Group<'_>) -> Option<String> {
+    if group.is_saturated() || group.keys.load.arrivals == Arrivals::Closed {
+        return None;
+    }
     let mut parts = Vec::new();
     for mode in modes(group) {
         let range = |percentile: fn(&PhaseResult) -> Option<u64>| {
@@ -52,37 +56,49 @@ fn comparison(group: &Group<'_>) -> Option<String> {
         };
         let p50 = range(|phase| phase.operation(Kind::Announce)?.response.p50_us);
         let p99 = range(|phase| phase.operation(Kind::Announce)?.response.p99_us);
-        if let (Some(p50), Some(p99)) = (p50, p99) {
-            parts.push(format!("{mode} p50 {p50}, p99 {p99}"));
+        let max = range(|phase| phase.operation(Kind::Announce)?.response.max_us);
+        let scrapes = range(|phase| phase.operation(Kind::Scrape)?.response.p99_us);
+        if let (Some(p50), Some(p99), Some(max), Some(scrapes)) = (p50, p99, max, scrapes) {
+            parts.push(format!("{mode}: announces p50 {p50}, p99 {p99}, max {max}, scrapes p99 {scrapes}"));
         }
     }
     (parts.len() > 1).then(|| {
         let trials = modes(group).map(|mode| baselines(group, mode).count()).max().unwrap_or(0);
         let unit = if trials == 1 { "trial".to_owned() } else { format!("range of {trials} trials each") };
-        format!("Announces at {}, before any snapshot: {} ({unit}).", group.title(), parts.join("; "))
+        format!("At {}, before any snapshot, {} ({unit}).", group.title(), parts.join("; "))
     })
 }
 
 /// What a mode could do, where more was offered.
 fn ceiling(group: &Group<'_>, mode: JournalMode) -> Option<String> {
-    let saturated: Vec<_> =
-        group.trials.iter().filter(|trial| trial.journal_mode == mode && trial.is_saturated()).collect();
+    let closed = group.keys.load.arrivals == Arrivals::Closed;
+    let of_mode = group.trials.iter().filter(|trial| trial.journal_mode == mode);
+    let saturated: Vec<_> = of_mode.filter(|trial| closed || trial.is_saturated()).collect();
     let phases: Vec<_> = saturated.iter().filter_map(|trial| trial.phase(PhaseName::Baseline)).collect();
     let least_and_most = |value: fn(&PhaseResult) -> f64| {
         let values = || phases.iter().map(|phase| value(phase));
         let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
         if count(least) == count(most) { count(most) } else { format!("{} to {}", count(least), count(most)) }
     };
-    (!phases.is_empty()).then(|| {
-        format!(
-            "{mode} could not do {} operations a second: its ceiling here was {} commits a second ({} requests) where {} \
-            commits were offered; its response times are lengths of a queue and not compared.",
-            count(group.rate_ops),
+    if phases.is_empty() {
+        return None;
+    }
+    if closed {
+        return Some(format!(
+            "Closed loop, {mode}: {} commits a second ({} requests). A closed loop waits for the database, so its response \
+            times hide every stall.",
             least_and_most(|phase| phase.achieved_commits_per_s),
             least_and_most(|phase| phase.achieved_rate_ops),
-            least_and_most(|phase| phase.offered_commits_per_s),
-        )
-    })
+        ));
+    }
+    Some(format!(
+        "{mode} could not do {}: its ceiling here was {} commits a second ({} requests) where {} \
+            commits were offered; its response times are lengths of a queue and not compared.",
+        group.rate(),
+        least_and_most(|phase| phase.achieved_commits_per_s),
+        least_and_most(|phase| phase.achieved_rate_ops),
+        least_and_most(|phase| phase.offered_commits_per_s),
+    ))
 }
 
 fn judged(results: &Results) -> impl Iterator<Item = (&TrialResult, &SnapshotResult, Verdict)> {
@@ -124,11 +140,14 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     }
     let (strategy, (p99_us, duration_s)) =
         costs.into_iter().min_by(|(_, one), (_, other)| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))?;
-    let p99 = if p99_us == u64::MAX { "without answer".to_owned() } else { format!("{} ms", milliseconds(p99_us)) };
+    let p99 = match p99_us {
+        u64::MAX => "had no answer".to_owned(),
+        time_us => format!("was {} ms", milliseconds(time_us)),
+    };
     Some(format!(
-        "Under {mode} at {} operations a second, the cheapest strategy that was exact every time was {strategy}: the p99 of \
-        announces due while it ran was {p99}, and it took {} s.",
-        count(group.rate_ops),
+        "Under {mode} at {}, the cheapest strategy that was exact every time was {strategy}: the p99 of \
+        announces due while it ran {p99}, and it took {} s.",
+        group.rate(),
         number(duration_s)
     ))
 }

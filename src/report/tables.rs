@@ -2,7 +2,9 @@
 
 use super::{Column, Group, Table, count, milliseconds, number};
 use crate::{
-    results::{Distribution, OperationResult, P999_LEAST, PhaseName, PhaseResult, SnapshotResult, TrialResult},
+    results::{
+        Distribution, OperationResult, P999_LEAST, PhaseName, PhaseResult, Placement, SnapshotResult, TrialResult,
+    },
     workload::Kind,
 };
 
@@ -10,7 +12,8 @@ use crate::{
 pub const RESPONSE_NOTE: &str = "Response time in milliseconds, from the instant an operation was due, ranked over \
     everything due. \"no answer\": so many were not served in time; \"few\": under 10,000 operations. \"snapshot\" is \
     while it ran; the control has none, and its row is the time that the others have for snapshot and recovery. \"no \
-    commit for\" is the longest stretch without one, in milliseconds.";
+    commit for\" is the longest stretch without one, in milliseconds. \"baseline windows' p99\" is what windows of the \
+    baseline that are as long as the snapshot had, to compare its p99 with.";
 
 /// Requests, SQL operations and commits a second, offered and achieved, in the baseline.
 pub fn rates(group: &Group<'_>) -> Table {
@@ -37,6 +40,7 @@ pub fn response(group: &Group<'_>, kind: Kind) -> Table {
     if kind == Kind::Announce {
         columns.push(Column { title: "no commit for".into(), numbers: true });
     }
+    columns.push(Column { title: "baseline windows' p99".into(), numbers: false });
     columns.push(Column { title: "errors".into(), numbers: false });
     if kind == Kind::Announce {
         columns.push(Column { title: "lost writes".into(), numbers: true });
@@ -52,6 +56,7 @@ pub fn response(group: &Group<'_>, kind: Kind) -> Table {
             if kind == Kind::Announce {
                 cells.push(number(phase.longest_without_commit_s * 1e3));
             }
+            cells.push(operation.placement.map(placed).unwrap_or_default());
             cells.push(errors(operation));
             if kind == Kind::Announce {
                 cells.push(count(operation.lost_writes as f64));
@@ -107,6 +112,18 @@ fn times(operation: &OperationResult) -> [String; 4] {
     let Distribution { p50_us, p99_us, p999_us, max_us, .. } = operation.response;
     let p999 = if p999_us.is_none() && due < P999_LEAST { "few".to_owned() } else { time(p999_us, due) };
     [time(p50_us, due), time(p99_us, due), p999, time(max_us, due)]
+}
+
+/// The 99th percentiles of the baseline's windows that are as long as the phase.
+fn placed(placement: Placement) -> String {
+    let text = |time: Option<u64>| time.map_or_else(|| "no answer".to_owned(), milliseconds);
+    let Placement { windows, window_s, windows_below, .. } = placement;
+    format!(
+        "{} to {} ({windows_below} of {windows} of {} s below)",
+        text(placement.p99_least_us),
+        text(placement.p99_most_us),
+        number(window_s)
+    )
 }
 
 fn errors(operation: &OperationResult) -> String {

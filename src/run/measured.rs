@@ -15,14 +15,17 @@ use std::{
 use anyhow::Result;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Event, Tick};
+use super::{
+    Event, Tick,
+    series::{Seconds, WindowLog},
+};
 use crate::{
     child::{self, Ended},
     interrupt::Interrupt,
     ledger::Ledger,
-    load::{Backend, Load, Stream},
+    load::{Backend, Background, Load, Stream},
     measure::{self, Outcome, SLICE_NS, Slice, Tally},
-    results::PhaseName,
+    results::{PhaseName, SeriesPoint},
     scenario::Scenario,
     snapshot::copy::Progress,
     sqlite, work,
@@ -42,6 +45,8 @@ pub struct Plan<'a, B> {
     pub workload: &'a Workload,
     /// When they are due and what executes them.
     pub streams: Vec<Stream<B>>,
+    /// What works beside them.
+    pub background: Vec<Background>,
     /// Where commits are recorded.
     pub ledger: &'a Arc<Ledger>,
     /// The live database.
@@ -62,6 +67,8 @@ pub struct Measured {
     pub start: Instant,
     /// Largest size of the WAL that was seen.
     pub wal_bytes_max: u64,
+    /// One for each second; commits are not filled in.
+    pub series: Vec<SeriesPoint>,
     /// Why the trial failed, if it did.
     pub fatal: Option<String>,
 }
@@ -78,12 +85,16 @@ pub struct Phase {
     pub tally: Tally,
     /// Operations that were served and ended in it, whenever they were due.
     pub completed: u64,
+    /// SQL statements that were executed by operations that ended in it, and beside the operations.
+    pub statements: u64,
+    /// Of the baseline: every operation, for windows.
+    pub log: WindowLog,
 }
 
 /// A snapshot that was taken, or tried.
 pub struct Taken {
-    /// When its process was started, in nanoseconds after the start of the load.
-    pub started_ns: u64,
+    /// When its process was started, from the start of the load.
+    pub started_after: Duration,
     /// How its process ended.
     pub ended: Ended,
     /// The last commit acknowledged before.
@@ -114,12 +125,13 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
     let deadline = Duration::from_secs_f64(keys.snapshots.deadline_s);
     let said = Cell::new(None);
 
-    let load = Load::start(plan.streams, plan.workload, plan.scenario.client_timeout());
+    let mut load = Load::start(plan.streams, plan.background, plan.workload, plan.scenario.client_timeout());
     let mut recorder = Recorder::new(end);
     let mut display = Display::new(&plan.live, plan.snapshot.as_ref().map(|(_, out)| out.clone()), end);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut snapshot = Box::pin(take_snapshot(plan.snapshot, &load, plan.ledger, deadline, snapshot_from, &said));
+    let start = load.start_instant();
+    let mut snapshot = Box::pin(take_snapshot(plan.snapshot, start, plan.ledger, deadline, snapshot_from, &said));
     let mut taken = None;
     let mut waiting = with_snapshot;
     loop {
@@ -143,7 +155,7 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
             recorder.begin(PhaseName::Recovery, now + 1);
         }
         load.drain(|slice| recorder.add(slice));
-        display.show(&mut recorder, now, said.get(), tell);
+        display.show(&mut recorder, &mut load, now, said.get(), tell);
         let over = now >= end && !waiting;
         if over || plan.interrupt.is_set() || load.fatal().is_some() {
             break;
@@ -152,14 +164,21 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
     // Kills the child process, where it still runs.
     drop(snapshot);
     let fatal = load.fatal();
-    let start = load.start_instant();
     load.stop(recorder.close(current_slice(&load)) * SLICE_NS);
     let patience = if plan.interrupt.is_set() { INTERRUPT_PATIENCE } else { drain_patience(plan.scenario) };
     let stuck = load.finish(patience, |slice| recorder.add(slice));
     let stuck = (stuck > 0 && !plan.interrupt.is_set())
-        .then(|| format!("{stuck} workers had not ended {} s after the load", patience.as_secs()));
-    let phases = recorder.phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect();
-    Measured { phases, snapshot: taken, start, wal_bytes_max: display.wal_bytes_max, fatal: fatal.or(stuck) }
+        .then(|| format!("{stuck} threads had not ended {} s after the load", patience.as_secs()));
+    let Recorder { phases, seconds, .. } = recorder;
+    let end_slice = phases.last().map_or(0, |phase| phase.end_slice);
+    Measured {
+        phases: phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect(),
+        snapshot: taken,
+        start,
+        wal_bytes_max: display.wal_bytes_max,
+        series: seconds.finish(end_slice),
+        fatal: fatal.or(stuck),
+    }
 }
 
 fn slices(seconds: f64) -> u64 {
@@ -181,17 +200,17 @@ fn current_slice(load: &Load) -> u64 {
 /// Waits until the snapshot's phase begins, and takes it.
 async fn take_snapshot(
     snapshot: Option<(Command, PathBuf)>,
-    load: &Load,
+    start: Instant,
     ledger: &Ledger,
     deadline: Duration,
     from_slice: u64,
     said: &Cell<Option<Progress>>,
 ) -> Option<Taken> {
     let (command, _) = snapshot?;
-    let begin = load.start_instant() + Duration::from_nanos(from_slice * SLICE_NS);
+    let begin = start + Duration::from_nanos(from_slice * SLICE_NS);
     tokio::time::sleep_until(begin.into()).await;
     let commit_at_start = ledger.acknowledged();
-    let started_ns = load.elapsed_ns();
+    let started_after = start.elapsed();
     let ended = child::run(command, deadline, |line| {
         if let Ok(progress) = serde_json::from_str(line) {
             said.set(Some(progress));
@@ -199,7 +218,7 @@ async fn take_snapshot(
     })
     .await;
     let commit_at_end = ledger.issued();
-    Some(Taken { started_ns, ended, commit_at_start, commit_at_end, ended_at: Instant::now(), progress: said.get() })
+    Some(Taken { started_after, ended, commit_at_start, commit_at_end, ended_at: Instant::now(), progress: said.get() })
 }
 
 /// Puts slices into phases.
@@ -207,11 +226,12 @@ struct Recorder {
     phases: Vec<Phase>,
     /// What was added since the display last looked.
     recent: Tally,
+    seconds: Seconds,
 }
 
 impl Recorder {
     fn new(end_slice: u64) -> Self {
-        let mut recorder = Self { phases: Vec::new(), recent: Tally::default() };
+        let mut recorder = Self { phases: Vec::new(), recent: Tally::default(), seconds: Seconds::default() };
         recorder.begin(PhaseName::Warmup, 0);
         recorder.phases[0].end_slice = end_slice;
         recorder
@@ -231,7 +251,15 @@ impl Recorder {
             None => u64::MAX,
         };
         let first_slice = first_slice.min(end_slice);
-        self.phases.push(Phase { name, first_slice, end_slice, tally: Tally::default(), completed: 0 });
+        self.phases.push(Phase {
+            name,
+            first_slice,
+            end_slice,
+            tally: Tally::default(),
+            completed: 0,
+            statements: 0,
+            log: WindowLog::default(),
+        });
     }
 
     /// The load ends in this slice, or at its planned end where that was before.
@@ -251,15 +279,19 @@ impl Recorder {
         }
         if let Some(phase) = self.phase_of(slice.index) {
             phase.tally.add(slice);
+            phase.statements += slice.background_statements;
+            if phase.name == PhaseName::Baseline {
+                phase.log.add(slice);
+            }
         }
         for sample in &slice.samples {
-            if sample.outcome == Outcome::Served
-                && let Some(phase) = self.phase_of(u64::from(sample.ended_slice))
-            {
-                phase.completed += 1;
+            if let Some(phase) = self.phase_of(u64::from(sample.ended_slice)) {
+                phase.completed += u64::from(sample.outcome == Outcome::Served);
+                phase.statements += u64::from(sample.statements);
             }
         }
         self.recent.add(slice);
+        self.seconds.add(slice);
     }
 }
 
@@ -291,9 +323,17 @@ impl Display {
         }
     }
 
-    fn show(&mut self, recorder: &mut Recorder, now: u64, said: Option<Progress>, tell: &mut dyn FnMut(Event)) {
+    fn show(
+        &mut self,
+        recorder: &mut Recorder,
+        load: &mut Load,
+        now: u64,
+        said: Option<Progress>,
+        tell: &mut dyn FnMut(Event),
+    ) {
         let wal_bytes = work::file_bytes(&self.wal);
         self.wal_bytes_max = self.wal_bytes_max.max(wal_bytes);
+        recorder.seconds.note(now, wal_bytes, || load.backlog());
         let phase = recorder.phase();
         let since_s = seconds(now - self.last_slice);
         if since_s < 1.0 && self.phase == Some(phase) {

@@ -4,6 +4,7 @@
 //! of the results. What happens meanwhile is told as [`Event`]s; drawing them is [`crate::progress`]'s business.
 
 mod measured;
+mod series;
 mod trial;
 
 use std::{

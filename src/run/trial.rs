@@ -1,10 +1,12 @@
 //! One trial: its database is prepared, measured under load while a snapshot is taken, and judged.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool, mpsc},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -17,20 +19,22 @@ use super::{
 use crate::{
     dataset::{Manifest, cache::Cached},
     ledger::{self, Ledger},
-    load::{Stream, database::Database},
+    load::{
+        Background, Pace, Stream, background,
+        database::{Database, MemoryCounts},
+    },
     measure::SLICE_NS,
     oracle::{self, Claim},
     pace::Schedule,
     random::mix,
     results::{
-        Distribution, Evidence, FileLeft, OperationResult, PhaseName, PhaseResult, SnapshotResult, Status, TrialResult,
-        generator_bound,
+        Distribution, Evidence, FileLeft, OperationResult, PhaseName, PhaseResult, SeriesPoint, SnapshotResult, Status,
+        TrialResult, generator_bound,
     },
     scenario::{PageCache, Scenario, Trial},
     snapshot::{self, SNAPSHOT_FILE},
-    sqlite::{self, Settings},
-    work,
-    workload::{Kind, Workload},
+    sqlite, work,
+    workload::{Kind, Workload, WriteProfile},
 };
 
 /// What a trial needs beside its own description.
@@ -94,13 +98,14 @@ fn run_in(
     fs::write(folder.join("dataset.json"), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
     let ledger = Ledger::create(&folder.join("ledger")).context("cannot create the ledger")?;
     let workload = workload(context, trial);
-    let (streams, settings) = connect(context, trial, &live, &ledger, &workload)?;
-    result.settings = Some(settings);
+    let Connected { streams, background, settings } = connect(context, trial, &live, &ledger, &workload)?;
+    result.settings = settings;
     let measured = measure(
         Plan {
             scenario: context.scenario,
             workload: &workload,
             streams,
+            background,
             ledger: &ledger,
             live: live.clone(),
             snapshot,
@@ -111,8 +116,10 @@ fn run_in(
     result.wal_bytes_max = measured.wal_bytes_max;
     let commits = commits(&ledger, &context.dataset.manifest, &measured)?;
     result.phases = measured.phases.iter().map(|phase| phase_result(phase, &commits.times_s)).collect();
+    place(&measured.phases, &mut result.phases);
+    result.series = series(&measured.series, &commits.times_s);
     result.achieved_rate_ops = achieved_rate_ops(&measured.phases);
-    check_accounts(context.scenario, trial, &measured)?;
+    check_accounts(context.scenario, trial, &workload, &measured)?;
     if let Some(fatal) = measured.fatal {
         bail!(fatal);
     }
@@ -141,17 +148,21 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
         strategy_options: trial.strategy.options(),
         write_profile: scenario.keys.load.write_profile,
         repetition: trial.repetition,
-        offered_rate_ops: trial.rate_ops,
+        offered_rate_ops: trial.rate_ops.or_else(|| {
+            let load_s = scenario.load_s();
+            scenario.rate(trial).map(|rate| rate.arrivals_until(load_s) / load_s)
+        }),
         achieved_rate_ops: 0.0,
         status: Status::Failed,
         reason: None,
         kept_in: None,
         page_cache: scenario.keys.sqlite.page_cache,
-        settings: None,
+        settings: BTreeMap::new(),
         wal_bytes_max: 0,
         live_database_matches_ledger: None,
         phases: Vec::new(),
         snapshots: Vec::new(),
+        series: Vec::new(),
     }
 }
 
@@ -181,6 +192,13 @@ fn workload(context: &Context<'_>, trial: &Trial) -> Workload {
     Workload::new(context.scenario.mix(), torrents, seed)
 }
 
+/// Everything that has the database open while the load runs.
+struct Connected {
+    streams: Vec<Stream<Database>>,
+    background: Vec<Background>,
+    settings: BTreeMap<String, String>,
+}
+
 /// Opens every connection of the trial.
 fn connect(
     context: &Context<'_>,
@@ -188,38 +206,62 @@ fn connect(
     live: &Path,
     ledger: &Arc<Ledger>,
     workload: &Workload,
-) -> Result<(Vec<Stream<Database>>, Settings)> {
+) -> Result<Connected> {
     let keys = &context.scenario.keys;
     let settings = context.scenario.settings(trial);
+    let counts = MemoryCounts::default();
+    let (queue, queued) = mpsc::sync_channel(background::QUEUE_LENGTH);
+    let with_listener = keys.load.write_profile == WriteProfile::Tracker4;
+    let open = || -> Result<Database> {
+        let mut connection = sqlite::open(live, &settings)?;
+        let session = ledger.attach(&mut connection)?;
+        let database = Database::new(connection, session, *workload.torrents(), keys.sqlite.transaction_mode);
+        Ok(database.of_tracker(&counts, with_listener.then(|| queue.clone())))
+    };
     let mut streams = Vec::new();
-    for kind in Kind::ALL {
+    for kind in stream_kinds(context.scenario) {
         let connections = match kind {
-            Kind::Announce => keys.load.announce_connections,
-            Kind::Scrape => keys.load.scrape_connections,
+            None => keys.load.pool_connections,
+            Some(Kind::Announce) => keys.load.announce_connections,
+            Some(Kind::Scrape) => keys.load.scrape_connections,
         };
-        let mut backends = Vec::new();
-        for _ in 0..connections {
-            let mut connection = sqlite::open(live, &settings)?;
-            let session = ledger.attach(&mut connection)?;
-            backends.push(Database::new(connection, session, *workload.torrents()));
-        }
-        let schedule = schedule(context.scenario, trial, kind);
-        streams.push(Stream { kind, schedule, backends });
+        let backends = (0..connections).map(|_| open()).collect::<Result<Vec<_>>>()?;
+        let batch = context.scenario.batch().filter(|_| kind != Some(Kind::Scrape));
+        let pace = schedule(context.scenario, trial, kind).map_or(Pace::Closed, Pace::Open);
+        streams.push(Stream { kind, pace, batch, backends });
     }
-    Ok((streams, settings))
+    let mut background = Vec::new();
+    if with_listener {
+        // The listener ends when every queue's sender is gone, its own among them.
+        background.push(background::listener(open()?.without_queue(), queued));
+    }
+    if keys.sqlite.checkpoint_thread_ms > 0 {
+        let interval = Duration::from_millis(keys.sqlite.checkpoint_thread_ms);
+        background.push(background::checkpointer(sqlite::open(live, &settings)?, interval));
+    }
+    let settings = sqlite::read_back(&sqlite::open(live, &settings)?)?;
+    Ok(Connected { streams, background, settings })
 }
 
-/// When the operations of a kind are due.
-fn schedule(scenario: &Scenario, trial: &Trial, kind: Kind) -> Schedule {
+/// The streams of a scenario: one of each kind, or one of both.
+fn stream_kinds(scenario: &Scenario) -> Vec<Option<Kind>> {
+    if scenario.is_pooled() { vec![None] } else { Kind::ALL.map(Some).to_vec() }
+}
+
+/// When the operations of a stream are due; `None` in the closed loop.
+fn schedule(scenario: &Scenario, trial: &Trial, kind: Option<Kind>) -> Option<Schedule> {
     let keys = &scenario.keys.load;
     let share = match kind {
-        Kind::Announce => keys.announce_share,
-        Kind::Scrape => 1.0 - keys.announce_share,
+        None => 1.0,
+        Some(Kind::Announce) => keys.announce_share,
+        Some(Kind::Scrape) => 1.0 - keys.announce_share,
     };
-    let seed = mix(keys.seed ^ u64::from(trial.repetition)) ^ kind as u64;
+    let stream = kind.map_or(0, |kind| 1 + kind as u64);
+    let seed = mix(mix(keys.seed ^ u64::from(trial.repetition)) ^ stream);
     let end_ns = (scenario.load_s() * 1e9 / SLICE_NS as f64).round() * SLICE_NS as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: not negative and small")]
-    Schedule::new(keys.arrivals, trial.rate_ops * share, seed, end_ns as u64)
+    let end_ns = end_ns as u64;
+    Some(Schedule::new(scenario.spread(), scenario.rate(trial)?.scaled(share), seed, end_ns))
 }
 
 /// The commits of a trial.
@@ -257,7 +299,7 @@ fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
         offered_rate_ops: phase.tally.counts().due() as f64 / duration_s,
         achieved_rate_ops: phase.completed as f64 / duration_s,
         offered_sql_per_s: phase.tally.asked.statements as f64 / duration_s,
-        achieved_sql_per_s: phase.tally.statements as f64 / duration_s,
+        achieved_sql_per_s: phase.statements as f64 / duration_s,
         offered_commits_per_s: phase.tally.asked.commits as f64 / duration_s,
         achieved_commits_per_s: within.len() as f64 / duration_s,
         commits: within.len() as u64,
@@ -274,26 +316,52 @@ fn achieved_rate_ops(phases: &[Phase]) -> f64 {
     if seconds == 0.0 { 0.0 } else { reported().map(|phase| phase.completed).sum::<u64>() as f64 / seconds }
 }
 
-/// Every operation that the schedule holds must have been accounted for, phase by phase and kind by kind.
-fn check_accounts(scenario: &Scenario, trial: &Trial, measured: &Measured) -> Result<()> {
+/// Every operation that the schedules hold must have been accounted for, phase by phase and kind by kind. The closed loop
+/// has no schedule.
+fn check_accounts(scenario: &Scenario, trial: &Trial, workload: &Workload, measured: &Measured) -> Result<()> {
     if measured.fatal.is_some() {
         return Ok(());
     }
-    for (index, kind) in Kind::ALL.into_iter().enumerate() {
-        let mut schedule = schedule(scenario, trial, kind);
-        let mut dues = (0..).map_while(|operation| schedule.due_ns(operation)).peekable();
-        for phase in &measured.phases {
-            let mut due = 0;
-            while dues.next_if(|due_ns| due_ns / SLICE_NS < phase.end_slice).is_some() {
-                due += 1;
+    let mut due = vec![[0; Kind::ALL.len()]; measured.phases.len()];
+    for stream in stream_kinds(scenario) {
+        let Some(mut schedule) = schedule(scenario, trial, stream) else { return Ok(()) };
+        let mut phase = 0;
+        for index in 0.. {
+            let Some(slice) = schedule.due_ns(index).map(|due_ns| due_ns / SLICE_NS) else { break };
+            while measured.phases.get(phase).is_some_and(|phase| slice >= phase.end_slice) {
+                phase += 1;
             }
-            let accounted = phase.tally.kinds[index].counts.due();
-            if due != accounted {
-                bail!("{due} {kind}s were due in {}, but {accounted} are accounted for", phase.name);
-            }
+            let Some(counts) = due.get_mut(phase) else { break };
+            counts[stream.unwrap_or_else(|| workload.kind(index)) as usize] += 1;
+        }
+    }
+    for (phase, due) in measured.phases.iter().zip(due) {
+        let accounted = phase.tally.kinds.each_ref().map(|kind| kind.counts.due());
+        if due != accounted {
+            bail!("{due:?} announces and scrapes were due in {}, but {accounted:?} are accounted for", phase.name);
         }
     }
     Ok(())
+}
+
+/// Places the snapshot's percentiles among those of baseline windows of the same length.
+fn place(phases: &[Phase], results: &mut [PhaseResult]) {
+    let Some(baseline) = phases.iter().find(|phase| phase.name == PhaseName::Baseline) else { return };
+    for (phase, result) in phases.iter().zip(results).filter(|(phase, _)| phase.name == PhaseName::Snapshot) {
+        let length = phase.end_slice - phase.first_slice;
+        for operation in &mut result.operations {
+            let range = (baseline.first_slice, baseline.end_slice);
+            operation.placement = baseline.log.place(operation.kind, range, length, operation.response.p99_us);
+        }
+    }
+}
+
+/// The series with its commits.
+fn series(points: &[SeriesPoint], commits_s: &[f64]) -> Vec<SeriesPoint> {
+    let before = |second: u64| commits_s.partition_point(|at_s| *at_s < second as f64) as u64;
+    let with_commits =
+        |point: &SeriesPoint| SeriesPoint { commits: before(point.t_s + 1) - before(point.t_s), ..point.clone() };
+    points.iter().map(with_commits).collect()
 }
 
 /// Judges the snapshot in its folder.
@@ -333,7 +401,7 @@ fn judge(
     let judgement = judgements.pop().context("the oracle gave no answer")??;
     Ok(SnapshotResult {
         strategy: trial.strategy,
-        started_s: taken.started_ns as f64 / 1e9,
+        started_s: taken.started_after.as_secs_f64(),
         duration_s: taken.ended.duration.as_secs_f64(),
         deadline_s: context.scenario.keys.snapshots.deadline_s,
         exit_status: taken.ended.exit_status(),

@@ -1,0 +1,91 @@
+//! What the load generator itself costs and how late it is: a backend that does nothing, at a given rate.
+//!
+//! `cargo run --release --example noop -- 17000 60` runs announces and scrapes with Poisson arrivals at 17,000 operations
+//! a second for 60 s, with the five workers of `scenarios/quick.toml`, and prints the rate achieved, the processor time an
+//! operation takes, and the lag. It says nothing of SQLite.
+
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
+
+use journalbench::{
+    load::{Backend, Executed, Load, Pace, Stream},
+    measure::{SLICE_NS, Tally, percentile},
+    pace::{Rate, Schedule, Spread},
+    torrents::{Torrent, Torrents},
+    workload::{Kind, Mix, Operation, Workload, WriteProfile},
+};
+
+struct Noop;
+
+impl Backend for Noop {
+    fn execute(&mut self, operation: &Operation, _: Instant) -> Executed {
+        std::hint::black_box(operation);
+        Executed::default()
+    }
+
+    fn download_together(&mut self, torrents: &[Torrent], _: Instant) -> Executed {
+        std::hint::black_box(torrents);
+        Executed::default()
+    }
+}
+
+const MIX: Mix = Mix {
+    write_profile: WriteProfile::CompletedOnly,
+    started_share: 0.05,
+    stopped_share: 0.05,
+    completed_share: 0.05,
+    announce_share: 0.9,
+    new_torrent_share: 0.01,
+    zipf_exponent: 1.0,
+    scrape_hashes_max: 74,
+};
+
+fn main() {
+    let mut arguments = env::args().skip(1).filter_map(|argument| argument.parse::<u32>().ok());
+    let (Some(rate_ops), Some(length_s)) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: noop RATE SECONDS");
+        std::process::exit(2);
+    };
+    let end_ns = u64::from(length_s) * 1_000_000_000;
+    let stream = |kind, share, workers| {
+        let rate = Rate::constant(f64::from(rate_ops)).scaled(share);
+        let schedule = Schedule::new(Spread::Poisson, rate, kind as u64, end_ns);
+        let backends = (0..workers).map(|_| Noop).collect();
+        Stream { kind: Some(kind), pace: Pace::Open(schedule), batch: None, backends }
+    };
+    let streams = vec![stream(Kind::Announce, 0.9, 1), stream(Kind::Scrape, 0.1, 4)];
+    let workload = Workload::new(MIX, Torrents::new(2_000_000, 310), 1);
+    let mut tally = Tally::default();
+    let mut in_time = 0;
+    let mut count = |slice: &journalbench::measure::Slice| {
+        tally.add(slice);
+        let ended = slice.samples.iter().filter(|sample| u64::from(sample.ended_slice) * SLICE_NS < end_ns);
+        in_time += ended.count();
+    };
+    let processor_before = processor_time();
+    let load = Load::start(streams, Vec::new(), &workload, Duration::from_secs(15));
+    while load.elapsed_ns() < end_ns {
+        load.drain(&mut count);
+        thread::sleep(Duration::from_millis(20));
+    }
+    load.stop(end_ns);
+    load.finish(Duration::from_secs(5), &mut count);
+    let processor = processor_time() - processor_before;
+    let due = tally.counts().due();
+    let lag = |quantile| percentile(&tally.lag, tally.lag.len(), quantile).unwrap_or(0);
+    println!(
+        "offered {:.1}/s, achieved {:.1}/s",
+        due as f64 / f64::from(length_s),
+        in_time as f64 / f64::from(length_s)
+    );
+    println!("{:.2} us of processor time an operation", processor.as_secs_f64() * 1e6 / due as f64);
+    println!("lag of idle workers: p50 {} us, p99 {} us, max {} us", lag(0.5), lag(0.99), lag(1.0));
+}
+
+/// Processor time of this process so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
