@@ -8,7 +8,7 @@
 //! It cannot show how late the open loop is: `cargo run --release --example noop` does.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -114,7 +114,7 @@ fn commit_bare(connection: &Connection, torrents: &[String], next: &mut usize, c
 }
 
 /// The time that the engine takes for so many commits, from its first operation to the commit that makes them full.
-fn commit_with_engine(live: &Path, ledger: &PathBuf, commits: u64) -> Duration {
+fn commit_with_engine(live: &Path, ledger: &Path, commits: u64) -> Duration {
     let ledger = Ledger::create(ledger).expect("the folder is writable");
     let mut connection = sqlite::open(live, &SETTINGS).expect("the settings are SQLite's own");
     let session = ledger.attach(&mut connection).expect("a hook can be set");
