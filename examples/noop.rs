@@ -72,7 +72,7 @@ fn main() {
     }
     load.stop(end_ns);
     load.finish(Duration::from_secs(5), &mut count);
-    let processor = processor_time() - processor_before;
+    let processor = processor_time().saturating_sub(processor_before);
     let due = tally.counts().due();
     let lag = |quantile| percentile(&tally.lag, tally.lag.len(), quantile).unwrap_or(0);
     println!(
