@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example noop -- 17000 60` runs announces and scrapes with Poisson arrivals at 17,000 operations
 //! a second for 60 s, with the five workers of `scenarios/quick.toml`, and prints the rate achieved, the processor time an
-//! operation takes, and the lag. It says nothing of SQLite.
+//! operation takes, and the lag. Beside it, in the same sitting, one thread that does nothing but sleep until the same
+//! kind of instants: what a wake-up costs on this machine, whoever wakes. It says nothing of SQLite.
 
 use std::{
     env, thread,
@@ -64,6 +65,7 @@ fn main() {
         let ended = slice.samples.iter().filter(|sample| u64::from(sample.ended_slice) * SLICE_NS < end_ns);
         in_time += ended.count();
     };
+    let bare = bare_sleeps(f64::from(rate_ops), end_ns.min(10_000_000_000));
     let processor_before = processor_time();
     let load = Load::start(streams, Vec::new(), &workload, Duration::from_secs(15));
     while load.elapsed_ns() < end_ns {
@@ -80,8 +82,26 @@ fn main() {
         due as f64 / f64::from(length_s),
         in_time as f64 / f64::from(length_s)
     );
-    println!("{:.2} us of processor time an operation", processor.as_secs_f64() * 1e6 / due as f64);
+    println!(
+        "{:.2} us of processor time an operation; a thread that only sleeps takes {bare:.2} us",
+        processor.as_secs_f64() * 1e6 / due as f64
+    );
     println!("lag of idle workers: p50 {} us, p99 {} us, max {} us", lag(0.5), lag(0.99), lag(1.0));
+}
+
+/// Processor time that one wake-up takes, in microseconds, in a thread that sleeps until each arrival of a schedule.
+fn bare_sleeps(rate_ops: f64, end_ns: u64) -> f64 {
+    let mut schedule = Schedule::new(Spread::Poisson, Rate::constant(rate_ops), 7, end_ns);
+    let before = processor_time();
+    let sleeper = thread::spawn(move || {
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        let start = Instant::now();
+        let dues = (0..).map_while(|index| schedule.due_ns(index)).map(Duration::from_nanos);
+        dues.map(|due| thread::sleep(due.saturating_sub(start.elapsed()))).count()
+    });
+    // A thread that panicked has slept not once.
+    let sleeps = sleeper.join().unwrap_or(0);
+    processor_time().saturating_sub(before).as_secs_f64() * 1e6 / sleeps as f64
 }
 
 /// Processor time of this process so far.
