@@ -498,3 +498,56 @@ impl Content {
         (self.sequence, self.downloads, self.digest) = (saved.sequence, saved.downloads, saved.digest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_their_encoding() {
+        let entries = [
+            Entry::Change(Change::Download(Torrent::Known(161_454_700))),
+            Entry::Change(Change::Download(Torrent::Unseen(u64::from(u32::MAX) * 7))),
+            Entry::Change(Change::StoreCount(Torrent::Known(1), -5)),
+            Entry::Change(Change::StoreCount(Torrent::Unseen(0), i64::MAX)),
+            Entry::Change(Change::CountTorrent(Torrent::Known(2))),
+            Entry::Change(Change::CountTotal),
+            Entry::Change(Change::Nothing),
+            Entry::Void,
+        ];
+        for entry in entries {
+            let mut bytes = Vec::new();
+            encode(7, 1_000_001, entry, &mut bytes);
+            let record = bytes.as_slice().try_into().unwrap();
+            assert_eq!(decode(record), Some((7, 1_000_001, entry)));
+        }
+        assert_eq!(decode(&[0; RECORD_BYTES]), None, "a hole is no record");
+    }
+
+    #[test]
+    fn a_commit_that_cannot_be_recorded_does_not_happen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("live.db");
+        // Refuses every write, as a full disk does.
+        let full = Path::new("/dev/full");
+        let ledger = Arc::new(Ledger {
+            file: File::options().write(true).open(full).unwrap(),
+            path: full.to_owned(),
+            created: Instant::now(),
+            tokens: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+            sessions: Mutex::default(),
+        });
+        let mut connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        let session = ledger.attach(&mut connection).unwrap();
+        session.begin([Change::Nothing]);
+        connection.execute("UPDATE t SET x = 2", []).unwrap_err();
+        assert!(connection.is_autocommit());
+        let error = session.fail().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!((ledger.issued(), ledger.acknowledged()), (0, 0));
+        let stored: i64 = connection.query_row("SELECT x FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(stored, 1);
+    }
+}

@@ -60,12 +60,12 @@ impl fmt::Display for Warning {
             Self::GeneratorBound { phases } => write!(
                 f,
                 "the generator's own lag was over a tenth of the p99 response time, so that p99 is partly its own, in {}",
-                some(phases)
+                some(phases, "phases")
             ),
             Self::Saturated { trials } => write!(
                 f,
                 "more was offered than the database could do, so response times are lengths of a queue, in {}",
-                some(trials)
+                some(trials, "trials")
             ),
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }
@@ -73,11 +73,11 @@ impl fmt::Display for Warning {
 }
 
 /// A list's length and its first entries.
-fn some(names: &[String]) -> String {
+fn some(names: &[String], of_what: &str) -> String {
     const MOST: usize = 4;
     let shown = names[..names.len().min(MOST)].join(", ");
     match names.len() {
-        all @ ..=MOST => format!("{all}: {shown}"),
-        all => format!("{all}: {shown} and {} more", all - MOST),
+        all @ ..=MOST => format!("{all} {of_what}: {shown}"),
+        all => format!("{all} {of_what}: {shown} and {} more", all - MOST),
     }
 }

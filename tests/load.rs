@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use journalbench::{
     dataset::{Dataset, generate},
     ledger::{self, Ledger},
     load::{
-        Load, Pace, Stream,
+        Backend, Executed, Load, Pace, Stream,
         database::{Database, TransactionMode},
     },
     measure::{Counts, Tally},
@@ -24,9 +24,22 @@ use journalbench::{
     pace::{Rate, Schedule, Spread},
     results::{OperationResult, PhaseName, Results, Status, TrialResult},
     sqlite::{self, JournalMode, Settings, Synchronous},
-    workload::{Kind, Mix, Workload, WriteProfile},
+    torrents::{Torrent, Torrents},
+    workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 use rusqlite::Connection;
+
+/// Announces that all complete a download.
+const EVERY_ANNOUNCE: Mix = Mix {
+    write_profile: WriteProfile::EveryAnnounce,
+    started_share: 0.0,
+    stopped_share: 0.0,
+    completed_share: 1.0,
+    announce_share: 1.0,
+    new_torrent_share: 0.1,
+    zipf_exponent: 1.0,
+    scrape_hashes_max: 74,
+};
 
 /// The announces of the baseline.
 fn baseline(trial: &TrialResult) -> &OperationResult {
@@ -123,6 +136,45 @@ fn a_checkpoint_thread_keeps_the_wal_short_where_no_commit_does() {
     assert_eq!(wal_pages_a_commit("sqlite.checkpoint_thread_ms=20"), 0);
 }
 
+/// Notes what it is asked to execute.
+struct Noting(Arc<Mutex<Vec<Operation>>>);
+
+impl Backend for Noting {
+    fn execute(&mut self, operation: &Operation, _: Instant) -> Executed {
+        self.0.lock().unwrap().push(operation.clone());
+        Executed::default()
+    }
+
+    fn download_together(&mut self, torrents: &[Torrent], _: Instant) -> Executed {
+        panic!("{torrents:?} were not to be batched")
+    }
+}
+
+#[test]
+fn two_numbers_of_threads_run_the_same_operations() {
+    let run = |threads: usize| {
+        let noted = Arc::default();
+        let backends = (0..threads).map(|_| Noting(Arc::clone(&noted))).collect();
+        let end_ns = 500_000_000;
+        let schedule = Schedule::new(Spread::Poisson, Rate::constant(4_000.0), 1, end_ns);
+        let mix = Mix { announce_share: 0.7, ..EVERY_ANNOUNCE };
+        let workload = Workload::new(mix, Torrents::new(1_000, 310), 1);
+        let streams = vec![Stream { kind: None, pace: Pace::Open(schedule), batch: None, backends }];
+        let load = Load::start(streams, Vec::new(), &workload, Duration::from_secs(15));
+        while !load.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        load.stop(end_ns);
+        load.finish(Duration::from_secs(5), |_| ());
+        let mut operations: Vec<_> = noted.lock().unwrap().iter().map(|operation| format!("{operation:?}")).collect();
+        operations.sort();
+        operations
+    };
+    let (one, seven) = (run(1), run(7));
+    assert!(one.len() > 1_800, "{} operations in half a second at 4,000 a second", one.len());
+    assert_eq!(one, seven);
+}
+
 #[test]
 fn a_rate_in_steps_is_followed() {
     let steps = "load.steps=[{duration_s=0.5, rate_ops=200}, {duration_s=10, rate_ops=1000}]";
@@ -198,17 +250,7 @@ fn run_against_a_lock(write_profile: WriteProfile, busy_timeout_ms: i64, rate_op
     let mut connection = sqlite::open(&live, &settings).unwrap();
     let session = ledger.attach(&mut connection).unwrap();
     let database = Database::new(connection, session, dataset.torrents(), TransactionMode::Immediate);
-    let mix = Mix {
-        write_profile,
-        started_share: 0.0,
-        stopped_share: 0.0,
-        completed_share: 1.0,
-        announce_share: 1.0,
-        new_torrent_share: 0.1,
-        zipf_exponent: 1.0,
-        scrape_hashes_max: 74,
-    };
-    let workload = Workload::new(mix, dataset.torrents(), 1);
+    let workload = Workload::new(Mix { write_profile, ..EVERY_ANNOUNCE }, dataset.torrents(), 1);
     let end_ns = 3_000_000_000;
     let schedule = Schedule::new(Spread::Constant, Rate::constant(rate_ops), 1, end_ns);
     let streams =

@@ -172,9 +172,16 @@ fn lucky(results: &Results) -> Vec<String> {
     judged(results)
         .filter(|(_, snapshot, verdict)| *verdict == Verdict::Exact && !snapshot.strategy.is_isolated())
         .map(|(trial, snapshot, _)| {
+            let why = match trial.journal_mode {
+                JournalMode::Wal => {
+                    "In WAL the main file changes only in checkpoints, and it holds what one left that ended just before \
+                    it began or while it ran."
+                }
+                _ => "None of them happened to change both a page that it had read and one that it had yet to read.",
+            };
             format!(
-                "{} under {} came out exact, although nothing keeps it from reading one page before a commit and another \
-                after it: {} commits were made in its {} s, and none happened to fall so. Nothing makes that happen again.",
+                "{} under {} came out exact by chance: {} commits were made in its {} s. {why} Nothing keeps another one \
+                from being torn.",
                 trial.strategy,
                 trial.journal_mode,
                 count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),

@@ -4,327 +4,28 @@
 //! Validation happens once, before anything is written, and an error names the file, the key, what was found and what is
 //! allowed.
 
+mod keys;
+mod validate;
+
 use std::{
-    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{self, IntoDeserializer, SeqAccess, Visitor, value::Error as ValueError},
+use serde::{Deserialize, Serialize};
+
+pub use keys::{
+    Arrivals, DatasetKeys, Keys, LoadKeys, PageCache, PhaseKeys, SnapshotKeys, SqliteKeys, StepKeys, TracePoint,
 };
 
 use crate::{
     dataset::Dataset,
-    load::{Batch, database::TransactionMode},
+    load::Batch,
     pace::{Rate, Spread, Step},
     snapshot::Strategy,
     sqlite::{JournalMode, Settings, Synchronous},
     workload::{Mix, WriteProfile},
 };
-
-/// The keys of a scenario file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Keys {
-    /// Why the scenario exists: the question that it answers.
-    pub why: String,
-    /// What its author expects to see.
-    pub expect: String,
-    /// How often every trial is run; their order alternates.
-    #[serde(default = "default::repetitions")]
-    pub repetitions: u32,
-    /// When a client gives up, in seconds after the operation was due (BEP 15: 15 s).
-    #[serde(default = "default::client_timeout_s")]
-    pub client_timeout_s: f64,
-    /// The database at the start.
-    pub dataset: DatasetKeys,
-    /// Settings of every connection.
-    pub sqlite: SqliteKeys,
-    /// The traffic.
-    pub load: LoadKeys,
-    /// What is copied, and how.
-    pub snapshots: SnapshotKeys,
-    /// How long each phase lasts.
-    #[serde(default)]
-    pub phases: PhaseKeys,
-}
-
-/// `[dataset]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatasetKeys {
-    /// Rows of `torrents`.
-    pub rows: u64,
-    /// What every value follows from.
-    #[serde(default = "default::seed")]
-    pub seed: u64,
-}
-
-/// `[sqlite]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SqliteKeys {
-    /// Journal modes; a trial for each.
-    #[serde(deserialize_with = "one_or_many")]
-    pub journal_mode: Vec<JournalMode>,
-    /// When SQLite calls fsync; a trial for each.
-    #[serde(deserialize_with = "one_or_many", default = "default::synchronous")]
-    pub synchronous: Vec<Synchronous>,
-    /// Page size of the database file, in bytes.
-    #[serde(default = "default::page_size_bytes")]
-    pub page_size_bytes: u32,
-    /// Page cache of each connection, in KiB.
-    #[serde(default = "default::cache_size_kib")]
-    pub cache_size_kib: i64,
-    /// Bytes of the database that may be memory-mapped.
-    #[serde(default)]
-    pub mmap_size_bytes: i64,
-    /// Pages in the WAL at which a commit runs a checkpoint; 0 for never.
-    #[serde(default = "default::wal_autocheckpoint_pages")]
-    pub wal_autocheckpoint_pages: i64,
-    /// How long SQLite retries when the database is locked, in milliseconds.
-    #[serde(default = "default::busy_timeout_ms")]
-    pub busy_timeout_ms: i64,
-    /// How a write transaction of several statements begins.
-    #[serde(default)]
-    pub transaction_mode: TransactionMode,
-    /// How often a thread of its own runs a passive checkpoint, in milliseconds; 0 for no such thread.
-    #[serde(default)]
-    pub checkpoint_thread_ms: u64,
-    /// Whether the operating system holds the database in memory when a trial begins.
-    #[serde(default)]
-    pub page_cache: PageCache,
-}
-
-/// State of the operating system's page cache when a trial begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PageCache {
-    /// The database was read once.
-    #[default]
-    Warm,
-    /// The database was dropped from memory.
-    Cold,
-}
-
-/// When operations are due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arrivals {
-    /// Open loop, with equal gaps.
-    Constant,
-    /// Open loop, with exponentially distributed gaps, as of many independent clients.
-    Poisson,
-    /// Open loop, with exponentially distributed gaps, at the rate of a file.
-    Trace,
-    /// Closed loop: as fast as the database answers. Finds the ceiling; its response times hide every stall.
-    Closed,
-}
-
-impl fmt::Display for Arrivals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Constant => "open loop, constant arrivals",
-            Self::Poisson => "open loop, Poisson arrivals",
-            Self::Trace => "open loop, Poisson arrivals at the rate of a trace",
-            Self::Closed => "closed loop",
-        })
-    }
-}
-
-/// One of `[[load.steps]]`: a stretch of time and its rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepKeys {
-    /// How long it lasts, in seconds.
-    pub duration_s: f64,
-    /// Operations that arrive, a second.
-    pub rate_ops: f64,
-    /// The rate at its end, where it is a ramp.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_end_ops: Option<f64>,
-}
-
-/// A line of a trace file: `t_s,ops_per_s`. The rate holds until the next line.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TracePoint {
-    /// Seconds since the start of the load.
-    pub t_s: f64,
-    /// Operations that arrive, a second.
-    pub ops_per_s: f64,
-}
-
-/// `[load]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoadKeys {
-    /// How arrivals are spread.
-    #[serde(default = "default::arrivals")]
-    pub arrivals: Arrivals,
-    /// Operations that arrive, a second; a trial for each.
-    #[serde(deserialize_with = "one_or_many", default)]
-    pub rate_ops: Vec<f64>,
-    /// A rate that changes over time, instead of `rate_ops`. The last step's rate goes on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepKeys>,
-    /// A file of `t_s,ops_per_s`, for arrivals = "trace"; relative to the scenario.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace: Option<PathBuf>,
-    /// What the trace's rates are multiplied with.
-    #[serde(default = "default::trace_scale")]
-    pub trace_scale: f64,
-    /// What reaches the database of an announce.
-    #[serde(default = "default::write_profile")]
-    pub write_profile: WriteProfile,
-    /// Share of operations that are announces; the others are scrapes.
-    #[serde(default = "default::announce_share")]
-    pub announce_share: f64,
-    /// Share of announces that complete a download.
-    #[serde(default = "default::completed_share")]
-    pub completed_share: f64,
-    /// Share of announces that begin a download.
-    #[serde(default = "default::started_share")]
-    pub started_share: f64,
-    /// Share of announces that leave.
-    #[serde(default = "default::stopped_share")]
-    pub stopped_share: f64,
-    /// Share of announces for torrents that the dataset does not have.
-    #[serde(default = "default::new_torrent_share")]
-    pub new_torrent_share: f64,
-    /// Exponent of the Zipf distribution of popularity.
-    #[serde(default = "default::zipf_exponent")]
-    pub zipf_exponent: f64,
-    /// Largest number of info-hashes in a scrape.
-    #[serde(default = "default::scrape_hashes_max")]
-    pub scrape_hashes_max: u32,
-    /// Connections (and threads) for announces.
-    #[serde(default = "default::announce_connections")]
-    pub announce_connections: u32,
-    /// Connections (and threads) for scrapes.
-    #[serde(default = "default::scrape_connections")]
-    pub scrape_connections: u32,
-    /// Connections (and threads) that announces and scrapes share, in the `tracker-*` profiles and the closed loop.
-    #[serde(default = "default::pool_connections")]
-    pub pool_connections: u32,
-    /// Writes that the batched profile puts into one transaction at most.
-    #[serde(default = "default::batch_operations")]
-    pub batch_operations: u32,
-    /// How long the first write of a batch waits for the others, in milliseconds.
-    #[serde(default = "default::batch_wait_ms")]
-    pub batch_wait_ms: u64,
-    /// What the operations follow from.
-    #[serde(default = "default::seed")]
-    pub seed: u64,
-}
-
-/// `[snapshots]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SnapshotKeys {
-    /// Ways to copy the database; a trial for each.
-    #[serde(deserialize_with = "one_or_many")]
-    pub strategies: Vec<Strategy>,
-    /// When a snapshot is stopped, in seconds after it began.
-    #[serde(default = "default::deadline_s")]
-    pub deadline_s: f64,
-}
-
-/// `[phases]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PhaseKeys {
-    /// Load that is not reported, in seconds.
-    pub warmup_s: f64,
-    /// Load without a snapshot, in seconds.
-    pub baseline_s: f64,
-    /// Load after the snapshot's deadline, in seconds.
-    pub recovery_s: f64,
-}
-
-impl Default for PhaseKeys {
-    fn default() -> Self {
-        Self { warmup_s: 2.0, baseline_s: 5.0, recovery_s: 2.0 }
-    }
-}
-
-mod default {
-    use super::{Arrivals, Synchronous, WriteProfile};
-
-    pub fn repetitions() -> u32 {
-        1
-    }
-    pub fn client_timeout_s() -> f64 {
-        15.0
-    }
-    pub fn seed() -> u64 {
-        310
-    }
-    pub fn synchronous() -> Vec<Synchronous> {
-        vec![Synchronous::Full]
-    }
-    pub fn page_size_bytes() -> u32 {
-        4096
-    }
-    pub fn cache_size_kib() -> i64 {
-        2000
-    }
-    pub fn wal_autocheckpoint_pages() -> i64 {
-        1000
-    }
-    pub fn busy_timeout_ms() -> i64 {
-        5000
-    }
-    pub fn arrivals() -> Arrivals {
-        Arrivals::Poisson
-    }
-    pub fn write_profile() -> WriteProfile {
-        WriteProfile::CompletedOnly
-    }
-    pub fn trace_scale() -> f64 {
-        1.0
-    }
-    pub fn announce_share() -> f64 {
-        0.9
-    }
-    pub fn started_share() -> f64 {
-        0.05
-    }
-    pub fn stopped_share() -> f64 {
-        0.05
-    }
-    pub fn completed_share() -> f64 {
-        0.05
-    }
-    pub fn new_torrent_share() -> f64 {
-        0.01
-    }
-    pub fn zipf_exponent() -> f64 {
-        1.0
-    }
-    pub fn scrape_hashes_max() -> u32 {
-        74
-    }
-    pub fn announce_connections() -> u32 {
-        1
-    }
-    pub fn scrape_connections() -> u32 {
-        4
-    }
-    pub fn pool_connections() -> u32 {
-        10
-    }
-    pub fn batch_operations() -> u32 {
-        100
-    }
-    pub fn batch_wait_ms() -> u64 {
-        10
-    }
-    pub fn deadline_s() -> f64 {
-        5.0
-    }
-}
 
 /// A validated scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -438,14 +139,14 @@ impl Scenario {
             };
             ScenarioError::Key { path: path.to_owned(), key, problem: error.inner().to_string().trim().to_owned() }
         })?;
-        validate(&keys).map_err(|(key, found, allowed)| ScenarioError::Value {
+        validate::check(&keys).map_err(|(key, found, allowed)| ScenarioError::Value {
             path: path.to_owned(),
             key,
             found,
             allowed,
         })?;
         let trace_points = match &keys.load.trace {
-            Some(trace) => read_trace(&path.parent().unwrap_or(Path::new("")).join(trace))?,
+            Some(trace) => validate::read_trace(&path.parent().unwrap_or(Path::new("")).join(trace))?,
             None => Vec::new(),
         };
         Ok(Self { name: name.to_owned(), keys, trace_points })
@@ -603,15 +304,6 @@ impl Trial {
     }
 }
 
-impl fmt::Display for PageCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Warm => "warm",
-            Self::Cold => "cold",
-        })
-    }
-}
-
 /// Sets a dotted key in a table, making the tables on the way.
 fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
     let refuse = || ScenarioError::Set(assignment.to_owned());
@@ -631,163 +323,6 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
     }
     table.insert(last.to_owned(), value);
     Ok(())
-}
-
-/// The key, what was found and what is allowed.
-type Refusal = (&'static str, String, String);
-
-/// Checks every value that its type alone does not.
-fn validate(keys: &Keys) -> Result<(), Refusal> {
-    let Keys { repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases, .. } = keys;
-    within("repetitions", *repetitions, 1, 1_000)?;
-    within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
-    within("dataset.rows", dataset.rows, 1, 1 << 40)?;
-    let page_size = sqlite.page_size_bytes;
-    if !(page_size.is_power_of_two() && (512..=65_536).contains(&page_size)) {
-        let allowed = "expected a power of two from 512 to 65536".to_owned();
-        return Err(("sqlite.page_size_bytes", page_size.to_string(), allowed));
-    }
-    within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;
-    within("sqlite.mmap_size_bytes", sqlite.mmap_size_bytes, 0, 0x7fff_0000)?;
-    within("sqlite.wal_autocheckpoint_pages", sqlite.wal_autocheckpoint_pages, 0, i64::from(i32::MAX))?;
-    within("sqlite.busy_timeout_ms", sqlite.busy_timeout_ms, 0, 600_000)?;
-    within("load.announce_share", load.announce_share, 0.0, 1.0)?;
-    within("load.completed_share", load.completed_share, 0.0, 1.0)?;
-    within("load.new_torrent_share", load.new_torrent_share, 0.0, 1.0)?;
-    within("load.zipf_exponent", load.zipf_exponent, 0.0, 10.0)?;
-    within("load.scrape_hashes_max", load.scrape_hashes_max, 1, 74)?;
-    within("load.announce_connections", load.announce_connections, 1, 1_000)?;
-    within("load.scrape_connections", load.scrape_connections, 1, 1_000)?;
-    within("load.started_share", load.started_share, 0.0, 1.0)?;
-    within("load.stopped_share", load.stopped_share, 0.0, 1.0)?;
-    let events = load.started_share + load.stopped_share + load.completed_share;
-    within("load.started_share + stopped_share + completed_share", events, 0.0, 1.0 + 1e-9)?;
-    within("load.pool_connections", load.pool_connections, 1, 1_000)?;
-    within("load.batch_operations", load.batch_operations, 1, 100_000)?;
-    within("load.batch_wait_ms", load.batch_wait_ms, 0, 60_000)?;
-    within("sqlite.checkpoint_thread_ms", sqlite.checkpoint_thread_ms, 0, 3_600_000)?;
-    validate_rate(load)?;
-    within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
-    within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
-    within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
-    within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
-    distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
-    distinct("sqlite.synchronous", &sqlite.synchronous)?;
-    distinct("snapshots.strategies", &snapshots.strategies)
-}
-
-/// The rate is said in exactly one way.
-fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
-    let given = [
-        ("load.rate_ops", !load.rate_ops.is_empty()),
-        ("load.steps", !load.steps.is_empty()),
-        ("load.trace", load.trace.is_some()),
-    ];
-    let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key).collect();
-    let allowed: &[&str] = match load.arrivals {
-        Arrivals::Constant | Arrivals::Poisson => &["load.rate_ops", "load.steps"],
-        Arrivals::Trace => &["load.trace"],
-        Arrivals::Closed => &[],
-    };
-    match given.as_slice() {
-        [] if allowed.is_empty() => {}
-        [one] if allowed.contains(one) => {}
-        found => {
-            let found = if found.is_empty() { "no rate at all".to_owned() } else { found.join(" and ") };
-            let allowed = match allowed {
-                [] => "expected no rate with it".to_owned(),
-                some => format!("expected exactly one of {} with it", some.join(", ")),
-            };
-            return Err(("load.arrivals", format!("{} with {found}", load.arrivals), allowed));
-        }
-    }
-    for rate_ops in &load.rate_ops {
-        within("load.rate_ops", *rate_ops, 0.001, 1e6)?;
-    }
-    for step in &load.steps {
-        within("load.steps.duration_s", step.duration_s, 0.001, 1e9)?;
-        within("load.steps.rate_ops", step.rate_ops, 0.0, 1e6)?;
-        within("load.steps.rate_end_ops", step.rate_end_ops.unwrap_or(0.0), 0.0, 1e6)?;
-    }
-    within("load.trace_scale", load.trace_scale, 1e-9, 1e9)?;
-    if load.rate_ops.is_empty() { Ok(()) } else { distinct("load.rate_ops", &load.rate_ops) }
-}
-
-/// Reads a trace; every rate is checked, so that a schedule can be made of it.
-fn read_trace(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {
-    let refuse = |problem: String| ScenarioError::Trace { path: path.to_owned(), problem };
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
-    let mut points: Vec<TracePoint> = Vec::new();
-    for line in reader.deserialize() {
-        let point: TracePoint = line.map_err(|error| refuse(error.to_string()))?;
-        let last_s = points.last().map(|last| last.t_s);
-        if last_s.is_some_and(|last_s| point.t_s <= last_s) || (last_s.is_none() && point.t_s != 0.0) {
-            return Err(refuse(format!("line {}: t_s = {}", points.len() + 2, point.t_s)));
-        }
-        if !(0.0..=1e6).contains(&point.ops_per_s) {
-            return Err(refuse(format!(
-                "line {}: ops_per_s = {}, from 0 to 1000000",
-                points.len() + 2,
-                point.ops_per_s
-            )));
-        }
-        points.push(point);
-    }
-    if points.is_empty() { Err(refuse("it has no lines".to_owned())) } else { Ok(points) }
-}
-
-fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {
-    if value >= least && value <= most {
-        Ok(())
-    } else {
-        Err((key, value.to_string(), format!("expected {least} to {most}")))
-    }
-}
-
-fn distinct<T: PartialEq + fmt::Display>(key: &'static str, list: &[T]) -> Result<(), Refusal> {
-    if list.is_empty() {
-        return Err((key, "[]".to_owned(), "expected at least one value".to_owned()));
-    }
-    match list.iter().enumerate().find(|(n, value)| list[..*n].contains(value)) {
-        Some((_, twice)) => Err((key, twice.to_string(), "expected every value once".to_owned())),
-        None => Ok(()),
-    }
-}
-
-/// A value, or a list of values.
-fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct OneOrMany<T>(std::marker::PhantomData<T>);
-
-    fn one<'de, T: Deserialize<'de>, E: de::Error>(value: impl IntoDeserializer<'de, ValueError>) -> Result<Vec<T>, E> {
-        T::deserialize(value.into_deserializer()).map(|value| vec![value]).map_err(E::custom)
-    }
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a value or a list of values")
-        }
-        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-            one(value.to_owned())
-        }
-        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-            one(value)
-        }
-        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-            one(value)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut values = Vec::new();
-            while let Some(value) = list.next_element()? {
-                values.push(value);
-            }
-            Ok(values)
-        }
-    }
-
-    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
 }
 
 #[cfg(test)]

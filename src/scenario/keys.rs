@@ -1,0 +1,361 @@
+//! The file format of a scenario: every key, its default, and what it means. Nothing is checked here but types.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer, SeqAccess, Visitor, value::Error as ValueError},
+};
+
+use crate::{
+    load::database::TransactionMode,
+    snapshot::Strategy,
+    sqlite::{JournalMode, Synchronous},
+    workload::WriteProfile,
+};
+
+/// The keys of a scenario file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Why the scenario exists: the question that it answers.
+    pub why: String,
+    /// What its author expects to see.
+    pub expect: String,
+    /// How often every trial is run; their order alternates.
+    #[serde(default = "default::repetitions")]
+    pub repetitions: u32,
+    /// When a client gives up, in seconds after the operation was due (BEP 15: 15 s).
+    #[serde(default = "default::client_timeout_s")]
+    pub client_timeout_s: f64,
+    /// The database at the start.
+    pub dataset: DatasetKeys,
+    /// Settings of every connection.
+    pub sqlite: SqliteKeys,
+    /// The traffic.
+    pub load: LoadKeys,
+    /// What is copied, and how.
+    pub snapshots: SnapshotKeys,
+    /// How long each phase lasts.
+    #[serde(default)]
+    pub phases: PhaseKeys,
+}
+
+/// `[dataset]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetKeys {
+    /// Rows of `torrents`.
+    pub rows: u64,
+    /// What every value follows from.
+    #[serde(default = "default::seed")]
+    pub seed: u64,
+}
+
+/// `[sqlite]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteKeys {
+    /// Journal modes; a trial for each.
+    #[serde(deserialize_with = "one_or_many")]
+    pub journal_mode: Vec<JournalMode>,
+    /// When SQLite calls fsync; a trial for each.
+    #[serde(deserialize_with = "one_or_many", default = "default::synchronous")]
+    pub synchronous: Vec<Synchronous>,
+    /// Page size of the database file, in bytes.
+    #[serde(default = "default::page_size_bytes")]
+    pub page_size_bytes: u32,
+    /// Page cache of each connection, in KiB.
+    #[serde(default = "default::cache_size_kib")]
+    pub cache_size_kib: i64,
+    /// Bytes of the database that may be memory-mapped.
+    #[serde(default)]
+    pub mmap_size_bytes: i64,
+    /// Pages in the WAL at which a commit runs a checkpoint; 0 for never.
+    #[serde(default = "default::wal_autocheckpoint_pages")]
+    pub wal_autocheckpoint_pages: i64,
+    /// How long SQLite retries when the database is locked, in milliseconds.
+    #[serde(default = "default::busy_timeout_ms")]
+    pub busy_timeout_ms: i64,
+    /// How a write transaction of several statements begins.
+    #[serde(default)]
+    pub transaction_mode: TransactionMode,
+    /// How often a thread of its own runs a passive checkpoint, in milliseconds; 0 for no such thread.
+    #[serde(default)]
+    pub checkpoint_thread_ms: u64,
+    /// Whether the operating system holds the database in memory when a trial begins.
+    #[serde(default)]
+    pub page_cache: PageCache,
+}
+
+/// State of the operating system's page cache when a trial begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageCache {
+    /// The database was read once.
+    #[default]
+    Warm,
+    /// The database was dropped from memory.
+    Cold,
+}
+
+/// When operations are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Open loop, with equal gaps.
+    Constant,
+    /// Open loop, with exponentially distributed gaps, as of many independent clients.
+    Poisson,
+    /// Open loop, with exponentially distributed gaps, at the rate of a file.
+    Trace,
+    /// Closed loop: as fast as the database answers. Finds the ceiling; its response times hide every stall.
+    Closed,
+}
+
+impl fmt::Display for Arrivals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Constant => "open loop, constant arrivals",
+            Self::Poisson => "open loop, Poisson arrivals",
+            Self::Trace => "open loop, Poisson arrivals at the rate of a trace",
+            Self::Closed => "closed loop",
+        })
+    }
+}
+
+/// One of `[[load.steps]]`: a stretch of time and its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepKeys {
+    /// How long it lasts, in seconds.
+    pub duration_s: f64,
+    /// Operations that arrive, a second.
+    pub rate_ops: f64,
+    /// The rate at its end, where it is a ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_end_ops: Option<f64>,
+}
+
+/// A line of a trace file: `t_s,ops_per_s`. The rate holds until the next line.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TracePoint {
+    /// Seconds since the start of the load.
+    pub t_s: f64,
+    /// Operations that arrive, a second.
+    pub ops_per_s: f64,
+}
+
+/// `[load]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadKeys {
+    /// How arrivals are spread.
+    #[serde(default = "default::arrivals")]
+    pub arrivals: Arrivals,
+    /// Operations that arrive, a second; a trial for each.
+    #[serde(deserialize_with = "one_or_many", default)]
+    pub rate_ops: Vec<f64>,
+    /// A rate that changes over time, instead of `rate_ops`. The last step's rate goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepKeys>,
+    /// A file of `t_s,ops_per_s`, for arrivals = "trace"; relative to the scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<PathBuf>,
+    /// What the trace's rates are multiplied with.
+    #[serde(default = "default::trace_scale")]
+    pub trace_scale: f64,
+    /// What reaches the database of an announce.
+    #[serde(default = "default::write_profile")]
+    pub write_profile: WriteProfile,
+    /// Share of operations that are announces; the others are scrapes.
+    #[serde(default = "default::announce_share")]
+    pub announce_share: f64,
+    /// Share of announces that complete a download.
+    #[serde(default = "default::completed_share")]
+    pub completed_share: f64,
+    /// Share of announces that begin a download.
+    #[serde(default = "default::started_share")]
+    pub started_share: f64,
+    /// Share of announces that leave.
+    #[serde(default = "default::stopped_share")]
+    pub stopped_share: f64,
+    /// Share of announces for torrents that the dataset does not have.
+    #[serde(default = "default::new_torrent_share")]
+    pub new_torrent_share: f64,
+    /// Exponent of the Zipf distribution of popularity.
+    #[serde(default = "default::zipf_exponent")]
+    pub zipf_exponent: f64,
+    /// Largest number of info-hashes in a scrape.
+    #[serde(default = "default::scrape_hashes_max")]
+    pub scrape_hashes_max: u32,
+    /// Connections (and threads) for announces.
+    #[serde(default = "default::announce_connections")]
+    pub announce_connections: u32,
+    /// Connections (and threads) for scrapes.
+    #[serde(default = "default::scrape_connections")]
+    pub scrape_connections: u32,
+    /// Connections (and threads) that announces and scrapes share, in the `tracker-*` profiles and the closed loop.
+    #[serde(default = "default::pool_connections")]
+    pub pool_connections: u32,
+    /// Writes that the batched profile puts into one transaction at most.
+    #[serde(default = "default::batch_operations")]
+    pub batch_operations: u32,
+    /// How long the first write of a batch waits for the others, in milliseconds.
+    #[serde(default = "default::batch_wait_ms")]
+    pub batch_wait_ms: u64,
+    /// What the operations follow from.
+    #[serde(default = "default::seed")]
+    pub seed: u64,
+}
+
+/// `[snapshots]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotKeys {
+    /// Ways to copy the database; a trial for each.
+    #[serde(deserialize_with = "one_or_many")]
+    pub strategies: Vec<Strategy>,
+    /// When a snapshot is stopped, in seconds after it began.
+    #[serde(default = "default::deadline_s")]
+    pub deadline_s: f64,
+}
+
+/// `[phases]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhaseKeys {
+    /// Load that is not reported, in seconds.
+    pub warmup_s: f64,
+    /// Load without a snapshot, in seconds.
+    pub baseline_s: f64,
+    /// Load after the snapshot's deadline, in seconds.
+    pub recovery_s: f64,
+}
+
+impl Default for PhaseKeys {
+    fn default() -> Self {
+        Self { warmup_s: 2.0, baseline_s: 5.0, recovery_s: 2.0 }
+    }
+}
+
+mod default {
+    use super::{Arrivals, Synchronous, WriteProfile};
+
+    pub fn repetitions() -> u32 {
+        1
+    }
+    pub fn client_timeout_s() -> f64 {
+        15.0
+    }
+    pub fn seed() -> u64 {
+        310
+    }
+    pub fn synchronous() -> Vec<Synchronous> {
+        vec![Synchronous::Full]
+    }
+    pub fn page_size_bytes() -> u32 {
+        4096
+    }
+    pub fn cache_size_kib() -> i64 {
+        2000
+    }
+    pub fn wal_autocheckpoint_pages() -> i64 {
+        1000
+    }
+    pub fn busy_timeout_ms() -> i64 {
+        5000
+    }
+    pub fn arrivals() -> Arrivals {
+        Arrivals::Poisson
+    }
+    pub fn write_profile() -> WriteProfile {
+        WriteProfile::CompletedOnly
+    }
+    pub fn trace_scale() -> f64 {
+        1.0
+    }
+    pub fn announce_share() -> f64 {
+        0.9
+    }
+    pub fn started_share() -> f64 {
+        0.05
+    }
+    pub fn stopped_share() -> f64 {
+        0.05
+    }
+    pub fn completed_share() -> f64 {
+        0.05
+    }
+    pub fn new_torrent_share() -> f64 {
+        0.01
+    }
+    pub fn zipf_exponent() -> f64 {
+        1.0
+    }
+    pub fn scrape_hashes_max() -> u32 {
+        74
+    }
+    pub fn announce_connections() -> u32 {
+        1
+    }
+    pub fn scrape_connections() -> u32 {
+        4
+    }
+    pub fn pool_connections() -> u32 {
+        10
+    }
+    pub fn batch_operations() -> u32 {
+        100
+    }
+    pub fn batch_wait_ms() -> u64 {
+        10
+    }
+    pub fn deadline_s() -> f64 {
+        5.0
+    }
+}
+
+impl fmt::Display for PageCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+        })
+    }
+}
+
+/// A value, or a list of values.
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct OneOrMany<T>(std::marker::PhantomData<T>);
+
+    fn one<'de, T: Deserialize<'de>, E: de::Error>(value: impl IntoDeserializer<'de, ValueError>) -> Result<Vec<T>, E> {
+        T::deserialize(value.into_deserializer()).map(|value| vec![value]).map_err(E::custom)
+    }
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value or a list of values")
+        }
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+            one(value.to_owned())
+        }
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+            one(value)
+        }
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+            one(value)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = list.next_element()? {
+                values.push(value);
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+}

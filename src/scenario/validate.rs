@@ -1,0 +1,128 @@
+//! What the types of a scenario's keys do not say: ranges, lists without repetition, a rate that is said in one way, and
+//! the lines of a trace.
+
+use std::{fmt, path::Path};
+
+use super::{Arrivals, Keys, LoadKeys, ScenarioError, TracePoint};
+
+/// The key, what was found and what is allowed.
+pub type Refusal = (&'static str, String, String);
+
+/// Checks every value that its type alone does not.
+pub fn check(keys: &Keys) -> Result<(), Refusal> {
+    let Keys { repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases, .. } = keys;
+    within("repetitions", *repetitions, 1, 1_000)?;
+    within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
+    within("dataset.rows", dataset.rows, 1, 1 << 40)?;
+    let page_size = sqlite.page_size_bytes;
+    if !(page_size.is_power_of_two() && (512..=65_536).contains(&page_size)) {
+        let allowed = "expected a power of two from 512 to 65536".to_owned();
+        return Err(("sqlite.page_size_bytes", page_size.to_string(), allowed));
+    }
+    within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;
+    within("sqlite.mmap_size_bytes", sqlite.mmap_size_bytes, 0, 0x7fff_0000)?;
+    within("sqlite.wal_autocheckpoint_pages", sqlite.wal_autocheckpoint_pages, 0, i64::from(i32::MAX))?;
+    within("sqlite.busy_timeout_ms", sqlite.busy_timeout_ms, 0, 600_000)?;
+    within("load.announce_share", load.announce_share, 0.0, 1.0)?;
+    within("load.completed_share", load.completed_share, 0.0, 1.0)?;
+    within("load.new_torrent_share", load.new_torrent_share, 0.0, 1.0)?;
+    within("load.zipf_exponent", load.zipf_exponent, 0.0, 10.0)?;
+    within("load.scrape_hashes_max", load.scrape_hashes_max, 1, 74)?;
+    within("load.announce_connections", load.announce_connections, 1, 1_000)?;
+    within("load.scrape_connections", load.scrape_connections, 1, 1_000)?;
+    within("load.started_share", load.started_share, 0.0, 1.0)?;
+    within("load.stopped_share", load.stopped_share, 0.0, 1.0)?;
+    let events = load.started_share + load.stopped_share + load.completed_share;
+    within("load.started_share + stopped_share + completed_share", events, 0.0, 1.0 + 1e-9)?;
+    within("load.pool_connections", load.pool_connections, 1, 1_000)?;
+    within("load.batch_operations", load.batch_operations, 1, 100_000)?;
+    within("load.batch_wait_ms", load.batch_wait_ms, 0, 60_000)?;
+    within("sqlite.checkpoint_thread_ms", sqlite.checkpoint_thread_ms, 0, 3_600_000)?;
+    validate_rate(load)?;
+    within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
+    within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
+    within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
+    within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
+    distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
+    distinct("sqlite.synchronous", &sqlite.synchronous)?;
+    distinct("snapshots.strategies", &snapshots.strategies)
+}
+
+/// The rate is said in exactly one way.
+fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
+    let given = [
+        ("load.rate_ops", !load.rate_ops.is_empty()),
+        ("load.steps", !load.steps.is_empty()),
+        ("load.trace", load.trace.is_some()),
+    ];
+    let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key).collect();
+    let allowed: &[&str] = match load.arrivals {
+        Arrivals::Constant | Arrivals::Poisson => &["load.rate_ops", "load.steps"],
+        Arrivals::Trace => &["load.trace"],
+        Arrivals::Closed => &[],
+    };
+    match given.as_slice() {
+        [] if allowed.is_empty() => {}
+        [one] if allowed.contains(one) => {}
+        found => {
+            let found = if found.is_empty() { "no rate at all".to_owned() } else { found.join(" and ") };
+            let allowed = match allowed {
+                [] => "expected no rate with it".to_owned(),
+                some => format!("expected exactly one of {} with it", some.join(", ")),
+            };
+            return Err(("load.arrivals", format!("{} with {found}", load.arrivals), allowed));
+        }
+    }
+    for rate_ops in &load.rate_ops {
+        within("load.rate_ops", *rate_ops, 0.001, 1e6)?;
+    }
+    for step in &load.steps {
+        within("load.steps.duration_s", step.duration_s, 0.001, 1e9)?;
+        within("load.steps.rate_ops", step.rate_ops, 0.0, 1e6)?;
+        within("load.steps.rate_end_ops", step.rate_end_ops.unwrap_or(0.0), 0.0, 1e6)?;
+    }
+    within("load.trace_scale", load.trace_scale, 1e-9, 1e9)?;
+    if load.rate_ops.is_empty() { Ok(()) } else { distinct("load.rate_ops", &load.rate_ops) }
+}
+
+/// Reads a trace; every rate is checked, so that a schedule can be made of it.
+pub fn read_trace(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {
+    let refuse = |problem: String| ScenarioError::Trace { path: path.to_owned(), problem };
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
+    let mut points: Vec<TracePoint> = Vec::new();
+    for line in reader.deserialize() {
+        let point: TracePoint = line.map_err(|error| refuse(error.to_string()))?;
+        let last_s = points.last().map(|last| last.t_s);
+        if last_s.is_some_and(|last_s| point.t_s <= last_s) || (last_s.is_none() && point.t_s != 0.0) {
+            return Err(refuse(format!("line {}: t_s = {}", points.len() + 2, point.t_s)));
+        }
+        if !(0.0..=1e6).contains(&point.ops_per_s) {
+            return Err(refuse(format!(
+                "line {}: ops_per_s = {}, from 0 to 1000000",
+                points.len() + 2,
+                point.ops_per_s
+            )));
+        }
+        points.push(point);
+    }
+    if points.is_empty() { Err(refuse("it has no lines".to_owned())) } else { Ok(points) }
+}
+
+fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {
+    if value >= least && value <= most {
+        Ok(())
+    } else {
+        Err((key, value.to_string(), format!("expected {least} to {most}")))
+    }
+}
+
+fn distinct<T: PartialEq + fmt::Display>(key: &'static str, list: &[T]) -> Result<(), Refusal> {
+    if list.is_empty() {
+        return Err((key, "[]".to_owned(), "expected at least one value".to_owned()));
+    }
+    match list.iter().enumerate().find(|(n, value)| list[..*n].contains(value)) {
+        Some((_, twice)) => Err((key, twice.to_string(), "expected every value once".to_owned())),
+        None => Ok(()),
+    }
+}
