@@ -107,7 +107,7 @@ impl Torrents {
         i64::try_from((1 << 20) / (uniform + 1)).unwrap_or(i64::MAX)
     }
 
-    /// A 160-bit hash that is no torrent's, for the whitelist and the like: 40 hexadecimal characters.
+    /// A 160-bit hash that is no torrent's, for keys and the like: 40 hexadecimal characters.
     #[must_use]
     pub fn other_hash(&self, number: u64) -> InfoHash {
         let key = mix(self.seed ^ Domain::Other as u64);
