@@ -12,6 +12,7 @@ mod content;
 mod generate;
 pub mod inserted;
 mod layout;
+mod size;
 
 use std::{io, path::PathBuf};
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     generate::{Options, Progress, file_bytes, generate, generate_with, rows_for},
     layout::IndexFill,
+    size::{Size, SizeError},
 };
 use crate::{digest::Digest, random::mix, torrents::Torrents};
 
