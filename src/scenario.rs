@@ -7,6 +7,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use serde::{
 };
 
 use crate::{
-    dataset::Dataset,
+    dataset::{self, Dataset, IndexFill, Size},
     pace::Arrivals,
     snapshot::Strategy,
     sqlite::{JournalMode, Settings, Synchronous},
@@ -55,7 +56,11 @@ pub struct Keys {
 #[serde(deny_unknown_fields)]
 pub struct DatasetKeys {
     /// Rows of `torrents`.
+    #[serde(default)]
     pub rows: u64,
+    /// Size of the file, instead of rows; resolved to as many rows as come closest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
     /// What every value follows from.
     #[serde(default = "default::seed")]
     pub seed: u64,
@@ -324,19 +329,16 @@ impl Scenario {
         for assignment in overrides {
             set(&mut table, assignment)?;
         }
-        let keys: Keys = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+        let mut keys: Keys = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
             let key = match error.path().to_string() {
                 at if at == "." => "at the top level".to_owned(),
                 at => at,
             };
             ScenarioError::Key { path: path.to_owned(), key, problem: error.inner().to_string().trim().to_owned() }
         })?;
-        validate(&keys).map_err(|(key, found, allowed)| ScenarioError::Value {
-            path: path.to_owned(),
-            key,
-            found,
-            allowed,
-        })?;
+        resolve_size(&mut keys)
+            .and_then(|()| validate(&keys))
+            .map_err(|(key, found, allowed)| ScenarioError::Value { path: path.to_owned(), key, found, allowed })?;
         Ok(Self { name: name.to_owned(), keys })
     }
 
@@ -457,17 +459,46 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
 /// The key, what was found and what is allowed.
 type Refusal = (&'static str, String, String);
 
+/// Turns the size of a dataset into its rows, which takes seconds for one of many gigabytes.
+fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
+    let Keys { dataset, sqlite, .. } = keys;
+    match dataset.size.take() {
+        None if dataset.rows == 0 => Err((
+            "dataset.rows",
+            "0".to_owned(),
+            format!("expected 1 to {}, or dataset.size, as in \"17GB\"", 1_u64 << 40),
+        )),
+        None => Ok(()),
+        Some(size) if dataset.rows != 0 => {
+            Err(("dataset.size", size.to_string(), "expected either this or dataset.rows".to_owned()))
+        }
+        Some(size) => {
+            page_size(sqlite.page_size_bytes)?;
+            within("dataset.size", size.bytes, 1, 1 << 46)?;
+            let (fill, never) = (IndexFill::default(), AtomicBool::new(false));
+            let found = dataset::rows_for(size.bytes, dataset.seed, sqlite.page_size_bytes, fill, &never);
+            let found = found.map_err(|error| ("dataset.size", size.to_string(), error.to_string()))?;
+            dataset.rows = found.rows;
+            Ok(())
+        }
+    }
+}
+
+fn page_size(bytes: u32) -> Result<(), Refusal> {
+    if bytes.is_power_of_two() && (512..=65_536).contains(&bytes) {
+        return Ok(());
+    }
+    let allowed = "expected a power of two from 512 to 65536".to_owned();
+    Err(("sqlite.page_size_bytes", bytes.to_string(), allowed))
+}
+
 /// Checks every value that its type alone does not.
 fn validate(keys: &Keys) -> Result<(), Refusal> {
     let Keys { repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases, .. } = keys;
     within("repetitions", *repetitions, 1, 1_000)?;
     within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
     within("dataset.rows", dataset.rows, 1, 1 << 40)?;
-    let page_size = sqlite.page_size_bytes;
-    if !(page_size.is_power_of_two() && (512..=65_536).contains(&page_size)) {
-        let allowed = "expected a power of two from 512 to 65536".to_owned();
-        return Err(("sqlite.page_size_bytes", page_size.to_string(), allowed));
-    }
+    page_size(sqlite.page_size_bytes)?;
     within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;
     within("sqlite.mmap_size_bytes", sqlite.mmap_size_bytes, 0, 0x7fff_0000)?;
     within("sqlite.wal_autocheckpoint_pages", sqlite.wal_autocheckpoint_pages, 0, i64::from(i32::MAX))?;
@@ -588,6 +619,23 @@ mod tests {
     }
 
     #[test]
+    fn a_size_becomes_rows() {
+        let text = SCENARIO.replace("rows = 1000", "size = \"20MB\"");
+        let scenario = parse(&text, &[]).unwrap();
+        let rows = scenario.keys.dataset.rows;
+        assert!((180_000..190_000).contains(&rows), "{rows}");
+        assert_eq!(parse(&toml::to_string(&scenario.keys).unwrap(), &[]).unwrap(), scenario);
+        for (set, expected) in [
+            ("dataset.rows=5", "test.toml: dataset.size = 20MB: expected either this or dataset.rows"),
+            ("dataset.size=big", "test.toml: dataset.size: `big` is no size"),
+            ("sqlite.page_size_bytes=7", "test.toml: sqlite.page_size_bytes = 7: expected a power of two"),
+        ] {
+            let error = parse(&text, &[set]).unwrap_err();
+            assert!(error.contains(expected), "--set {set}:\n{error}");
+        }
+    }
+
+    #[test]
     fn a_resolved_scenario_is_a_scenario() {
         let scenario = parse(SCENARIO, &[]).unwrap();
         let text = toml::to_string(&scenario.keys).unwrap();
@@ -621,7 +669,7 @@ mod tests {
             assert!(error.contains(expected), "--set {set}:\n{error}");
         }
         let error = parse(&SCENARIO.replace("rows = 1000", ""), &[]).unwrap_err();
-        assert!(error.contains("test.toml: dataset: missing field `rows`"), "{error}");
+        assert!(error.contains("test.toml: dataset.rows = 0: expected 1 to 1099511627776, or dataset.size"), "{error}");
         assert!(parse("why = ", &[]).unwrap_err().contains("test.toml: TOML parse error at line 1"), "syntax");
     }
 }
