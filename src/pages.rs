@@ -51,6 +51,7 @@ pub fn lock_page(lock_byte: u64, page_size_bytes: u32) -> u64 {
 
 /// Bytes of a value as a varint: seven bits in each of eight bytes, and eight in a ninth.
 #[must_use]
+#[inline]
 pub fn varint_bytes(value: u64) -> usize {
     match value.checked_ilog2() {
         None => 1,
@@ -60,7 +61,13 @@ pub fn varint_bytes(value: u64) -> usize {
 }
 
 /// Appends a varint: big-endian, the top bit of every byte but the last (or the ninth) set.
+#[inline]
 pub fn push_varint(out: &mut Vec<u8>, value: u64) {
+    // Nearly all lengths and types are of this kind.
+    if value < 0x80 {
+        out.push(value.to_le_bytes()[0]);
+        return;
+    }
     let low_byte = |shift: usize| (value >> shift).to_le_bytes()[0];
     let length = varint_bytes(value);
     if length == 9 {
@@ -74,6 +81,7 @@ pub fn push_varint(out: &mut Vec<u8>, value: u64) {
 
 /// The serial type of a value in a record. Integers take the shortest form, and 0 and 1 none at all (schema format 4).
 #[must_use]
+#[inline]
 pub fn serial_type(value: ValueRef<'_>) -> u64 {
     match value {
         ValueRef::Null => 0,
@@ -92,6 +100,7 @@ pub fn serial_type(value: ValueRef<'_>) -> u64 {
 
 /// Bytes of an integer in the body of a record, two's complement: 0, 1, 2, 3, 4, 6 or 8.
 #[must_use]
+#[inline]
 pub fn integer_bytes(number: i64) -> usize {
     // Bits without the sign's.
     let bits = 64 - (number ^ (number >> 63)).leading_zeros();
@@ -107,6 +116,7 @@ pub fn integer_bytes(number: i64) -> usize {
 }
 
 /// Appends a record: the header (its own length, then a serial type for each value) and the body.
+#[inline]
 pub fn push_record(out: &mut Vec<u8>, values: &[ValueRef<'_>]) {
     let types: usize = values.iter().map(|value| varint_bytes(serial_type(*value))).sum();
     // The length counts itself; where it takes a second byte, that byte, too.
@@ -168,6 +178,7 @@ impl<'p> PageWriter<'p> {
     ///
     /// # Errors
     /// [`PageFull`]; the page is as it was.
+    #[inline]
     pub fn push(&mut self, cell: &[u8]) -> Result<(), PageFull> {
         let free = self.free_bytes();
         if cell.len() + CELL_POINTER_BYTES > free {
