@@ -49,6 +49,7 @@ const KEY: (u64, u64) = (0x6a6f_7572_6e61_6c62, 0x656e_6368_2064_6967);
 /// SipHash-2-4 with 128 bits of output (Aumasson and Bernstein 2012) over the part, then for each value one byte of type
 /// and its bytes, text and blobs preceded by their length.
 #[must_use]
+#[inline]
 pub fn row<'a>(part: Part, values: impl IntoIterator<Item = ValueRef<'a>>) -> Digest {
     let mut hasher = SipHasher24::new_with_keys(KEY.0, KEY.1);
     hasher.write_u8(part as u8);
@@ -80,6 +81,7 @@ pub fn row<'a>(part: Part, values: impl IntoIterator<Item = ValueRef<'a>>) -> Di
 
 /// The hash of a row of `torrents`.
 #[must_use]
+#[inline]
 pub fn torrent(id: i64, info_hash: &[u8], completed: i64) -> Digest {
     row(Part::Torrents, [ValueRef::Integer(id), ValueRef::Text(info_hash), ValueRef::Integer(completed)])
 }

@@ -34,6 +34,7 @@ pub mod load;
 pub mod measure;
 pub mod oracle;
 pub mod pace;
+pub mod pages;
 pub mod progress;
 pub mod random;
 pub mod report;

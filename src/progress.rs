@@ -1,4 +1,5 @@
-//! Draws what happens in a run on standard error: a line that moves on a terminal, plain lines elsewhere.
+//! Draws what happens in a run, or while a dataset is made, on standard error: a line that moves on a terminal, plain
+//! lines elsewhere.
 
 use std::{
     io::IsTerminal,
@@ -7,7 +8,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::run::{Event, Tick};
+use crate::{
+    dataset,
+    run::{Event, Tick},
+};
 
 /// How often a plain line is written while nothing changes.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -85,6 +89,63 @@ impl Display {
 }
 
 impl Default for Display {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The display of one generation: bytes, rate and time left.
+pub struct Generation {
+    /// `None` where standard error is no terminal.
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    last_plain: Instant,
+}
+
+impl Generation {
+    /// A display on standard error.
+    #[must_use]
+    pub fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(0);
+            let template = "{bar:32} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+            // A template that is a constant and valid; a bad one would only cost the style.
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, begun: now, last_plain: now }
+    }
+
+    /// Shows how far it is.
+    pub fn show(&mut self, done: dataset::Progress) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(done.of_bytes);
+            bar.set_position(done.bytes);
+        } else if self.last_plain.elapsed() >= PLAIN_EVERY {
+            self.last_plain = Instant::now();
+            let bytes_per_s = done.bytes as f64 / self.begun.elapsed().as_secs_f64();
+            eprintln!(
+                "generating: {:.1} of {:.1} GB, {:.0} MB/s, {:.0} s left",
+                done.bytes as f64 / 1e9,
+                done.of_bytes as f64 / 1e9,
+                bytes_per_s / 1e6,
+                done.of_bytes.saturating_sub(done.bytes) as f64 / bytes_per_s.max(1.0)
+            );
+        }
+    }
+
+    /// Ends the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Default for Generation {
     fn default() -> Self {
         Self::new()
     }

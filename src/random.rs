@@ -5,6 +5,7 @@ use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 /// A bijective scrambler of 64 bits: the output function of `SplitMix64` (Steele, Lea and Flood 2014), with its increment
 /// added first so that zero does not stay zero.
 #[must_use]
+#[inline]
 pub fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

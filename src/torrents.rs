@@ -58,12 +58,14 @@ impl Torrents {
 
     /// Position of a row's info-hash among all of the dataset, from 0. `id` is from 1 to `rows`.
     #[must_use]
+    #[inline]
     pub fn rank_of(&self, id: u64) -> u64 {
         self.ranks.apply(id - 1)
     }
 
     /// The id of the row whose info-hash has this rank; the inverse of [`Self::rank_of`].
     #[must_use]
+    #[inline]
     pub fn id_of(&self, rank: u64) -> u64 {
         self.ranks.invert(rank) + 1
     }
@@ -76,6 +78,7 @@ impl Torrents {
 
     /// The info-hash of a torrent.
     #[must_use]
+    #[inline]
     pub fn info_hash(&self, torrent: Torrent) -> InfoHash {
         match torrent {
             Torrent::Known(id) => self.info_hash_at_rank(self.rank_of(id)),
@@ -88,6 +91,7 @@ impl Torrents {
 
     /// The info-hash of a rank. Ascending in `rank`: the top 64 bits lie in the rank's own stratum.
     #[must_use]
+    #[inline]
     pub fn info_hash_at_rank(&self, rank: u64) -> InfoHash {
         let bound = |rank: u64| (u128::from(rank) << 64) / u128::from(self.rows);
         let (low, high) = (bound(rank), bound(rank + 1));
@@ -101,13 +105,14 @@ impl Torrents {
     /// Downloads that the dataset records for a row: at least 1, heavy-tailed (Pareto with shape 1, so that one torrent
     /// in `k` has `k` downloads or more), at most 2^20.
     #[must_use]
+    #[inline]
     pub fn completed(&self, id: u64) -> i64 {
         let uniform = mix(mix(self.seed ^ Domain::Completed as u64) ^ id) >> 44;
         // 2^20 over a uniform number in [1, 2^20].
         i64::try_from((1 << 20) / (uniform + 1)).unwrap_or(i64::MAX)
     }
 
-    /// A 160-bit hash that is no torrent's, for the whitelist and the like: 40 hexadecimal characters.
+    /// A 160-bit hash that is no torrent's, for keys and the like: 40 hexadecimal characters.
     #[must_use]
     pub fn other_hash(&self, number: u64) -> InfoHash {
         let key = mix(self.seed ^ Domain::Other as u64);
@@ -116,6 +121,7 @@ impl Torrents {
 }
 
 impl InfoHash {
+    #[inline]
     fn from_bits(top: u64, key: u64, number: u64) -> Self {
         let middle = mix(key ^ number);
         let bottom = mix(middle ^ key.rotate_left(32));
@@ -124,9 +130,11 @@ impl InfoHash {
         bytes[8..16].copy_from_slice(&middle.to_be_bytes());
         bytes[16..].copy_from_slice(&bottom.to_be_bytes()[..4]);
         let mut hex = [0; 40];
+        // From '0' to '9', and 39 characters further on from 'a' to 'f'; without a look-up, sixteen digits at a time.
+        let digit = |nibble: u8| nibble + b'0' + if nibble > 9 { 39 } else { 0 };
         for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+            pair[0] = digit(byte >> 4);
+            pair[1] = digit(byte & 15);
         }
         Self(hex)
     }
@@ -168,60 +176,75 @@ enum Domain {
     Other = 0x6f74_6865,
 }
 
-/// A seeded permutation of `[0, size)`: a Feistel network over the smallest power of two that holds `size`, applied
-/// again while the result is outside (cycle walking), which takes fewer than two rounds on average.
+/// A seeded permutation of `[0, size)`: a Feistel network over `low * high` numbers, of which `low` and `high` are about
+/// the square root of `size`, applied again while the result is outside (cycle walking), which is rare.
+///
+/// Its halves are digits of base `low` and `high`, to which rounds add modulo the base. Halves of bits would do as well,
+/// but where `size` is little more than a power of two, they walk twice as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Permutation {
     size: u64,
-    low_bits: u32,
-    high_bits: u32,
+    low: u64,
+    high: u64,
     seed: u64,
 }
 
 impl Permutation {
-    /// An even number, so that the halves, which differ in width where the number of bits is odd, end as they began.
-    const ROUNDS: u64 = 6;
+    const ROUNDS: u64 = 4;
 
     fn new(size: u64, seed: u64) -> Self {
-        let bits = (64 - size.saturating_sub(1).leading_zeros()).max(2);
-        Self { size, low_bits: bits / 2, high_bits: bits - bits / 2, seed }
+        let low = (size.isqrt() + 1).max(2);
+        Self { size, low, high: size.div_ceil(low).max(1), seed }
     }
 
+    #[inline]
     fn apply(&self, mut value: u64) -> u64 {
         loop {
+            let (mut low, mut high) = (value % self.low, value / self.low);
             for round in 0..Self::ROUNDS {
-                value = self.round(value, round);
+                if round.is_multiple_of(2) {
+                    high = wrapped(high + self.addend(round, low, self.high), self.high);
+                } else {
+                    low = wrapped(low + self.addend(round, high, self.low), self.low);
+                }
             }
+            value = high * self.low + low;
             if value < self.size {
                 return value;
             }
         }
     }
 
+    #[inline]
     fn invert(&self, mut value: u64) -> u64 {
         loop {
+            let (mut low, mut high) = (value % self.low, value / self.low);
             for round in (0..Self::ROUNDS).rev() {
-                value = self.round(value, round);
+                if round.is_multiple_of(2) {
+                    high = wrapped(high + self.high - self.addend(round, low, self.high), self.high);
+                } else {
+                    low = wrapped(low + self.low - self.addend(round, high, self.low), self.low);
+                }
             }
+            value = high * self.low + low;
             if value < self.size {
                 return value;
             }
         }
     }
 
-    /// One round: even rounds change the high half by the low one, odd rounds the low half by the high one. Each round
-    /// is its own inverse.
-    fn round(&self, value: u64, round: u64) -> u64 {
-        let low_mask = (1 << self.low_bits) - 1;
-        let high_mask = (1 << self.high_bits) - 1;
-        let (high, low) = (value >> self.low_bits, value & low_mask);
+    /// What a round adds to one digit, from the other: a number below `base`, which has at most 32 bits.
+    #[inline]
+    fn addend(&self, round: u64, other: u64, base: u64) -> u64 {
         let key = self.seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        if round.is_multiple_of(2) {
-            ((high ^ (mix(key ^ low) & high_mask)) << self.low_bits) | low
-        } else {
-            (high << self.low_bits) | (low ^ (mix(key ^ high) & low_mask))
-        }
+        ((mix(key ^ other) >> 32) * base) >> 32
     }
+}
+
+/// A number below `2 * base` modulo `base`.
+#[inline]
+fn wrapped(number: u64, base: u64) -> u64 {
+    if number < base { number } else { number - base }
 }
 
 #[cfg(test)]

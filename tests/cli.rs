@@ -7,11 +7,15 @@ use std::{
     io::Read,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use journalbench::results::{Results, Status};
+use journalbench::{
+    oracle,
+    results::{Results, Status},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The program, started in `folder`, with its work folder there.
@@ -191,6 +195,72 @@ fn an_interrupt_ends_the_run_within_two_seconds_and_keeps_what_was_measured() {
     assert_eq!(trial.status, Status::Interrupted);
     assert!(trial.phases.iter().any(|phase| phase.counts().served > 100), "{:?}", trial.phases);
     assert_eq!(names(&folder.path().join("work")), ["datasets"]);
+}
+
+#[test]
+fn generate_makes_a_file_of_the_size_asked_for_and_prints_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = output(folder.path(), &["generate", "--size", "3MB", "tracker.db"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert_eq!(names(folder.path()), ["tracker.db"]);
+    let path = folder.path().join("tracker.db");
+    let bytes = path.metadata().unwrap().len();
+    assert!(bytes.abs_diff(3_000_000) <= 8_192, "{bytes}");
+    let digest = oracle::content_digest(&path, &Arc::default()).unwrap();
+    let stdout = text(&run.stdout);
+    let lines: Vec<_> = stdout.lines().collect();
+    assert_eq!(lines[1..], [&format!("bytes   {bytes}"), &format!("digest  {digest}"), "tracker.db"]);
+    let rows = lines[0].strip_prefix("rows    ").unwrap();
+
+    let options = ["--rows", rows, "--seed", "310", "--page-size-bytes", "4096", "--index-fill", "0.9"];
+    let again = output(folder.path(), &[&["generate", "again.db"], &options[..]].concat());
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    assert!(fs::read(&path).unwrap() == fs::read(folder.path().join("again.db")).unwrap());
+}
+
+#[test]
+fn generate_refuses_what_cannot_be_before_it_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("there.db"), "").unwrap();
+    fs::write(folder.path().join("new.db-wal"), "").unwrap();
+    for (arguments, code, message) in [
+        (&["--rows", "10", "there.db"][..], 2, "there.db: exists"),
+        (&["--rows", "10", "new.db"], 2, "new.db-wal: exists"),
+        (&["--size", "8000TB", "x.db"], 2, "x.db: needs 8000000000 MB, and"),
+        (&["--rows", "1000000000000", "x.db"], 2, "x.db: needs 95000000 MB, and"),
+        (&["--rows", "0", "x.db"], 2, "0 is not in 1..="),
+        (&["--rows", "10", "--size", "1MB", "x.db"], 2, "cannot be used with"),
+        (&["x.db"], 2, "required arguments"),
+        (&["--size", "big", "x.db"], 2, "`big` is no size"),
+        (&["--rows", "10", "--page-size-bytes", "1000", "x.db"], 2, "expected a power of two"),
+        (&["--rows", "10", "--index-fill", "0.1", "x.db"], 2, "expected 0.5 to 1"),
+        (&["--rows", "10", "nowhere/x.db"], 1, "cannot write nowhere/x.db: No such file"),
+    ] {
+        let run = output(folder.path(), &[&["generate"], arguments].concat());
+        let stderr = text(&run.stderr);
+        assert_eq!(run.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+        assert!(run.stdout.is_empty(), "{arguments:?}");
+        assert_eq!(names(folder.path()), ["new.db-wal", "there.db"], "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_generate_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = journalbench(folder.path(), &["generate", "--rows", "100000000", "x.db"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // It is writing, so the signal is watched for.
+    while !names(folder.path()).iter().any(|name| name.starts_with("half-")) {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!((status.code(), names(folder.path())), (Some(130), Vec::new()));
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -1,33 +1,32 @@
 //! The tracker-shaped database that a trial starts from, S(0).
 //!
 //! A [`Dataset`] is a pure description (rows, seed, page size): every value of every row follows from it, so that the
-//! ledger can replay commits without reading the file. [`generate`] makes the file, through SQLite, and knows its digest
-//! when it is done. [`cache`] keeps generated files and hands out copies.
+//! ledger can replay commits without reading the file. [`generate`] makes the file, page by page, and knows its digest
+//! when it is done; [`inserted`] makes one of the same rows through SQLite. [`cache`] keeps generated files and hands out
+//! copies.
 //!
 //! Not here: what happens to the rows later ([`crate::workload`], [`crate::ledger`]).
 
 pub mod cache;
+mod content;
+mod generate;
+pub mod inserted;
+mod layout;
+mod size;
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{io, path::PathBuf};
 
-use rusqlite::{
-    Connection, ToSql, params,
-    types::{ToSqlOutput, ValueRef},
-};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    digest::{self, Digest, Part},
-    random::mix,
-    sqlite,
-    torrents::{Torrent, Torrents},
+pub use self::{
+    generate::{Options, Progress, file_bytes, generate, generate_with, rows_for},
+    layout::IndexFill,
+    size::{Size, SizeError},
 };
+use crate::{digest::Digest, random::mix, torrents::Torrents};
 
 /// Version of what a seed means: part of a cached dataset's identity, raised whenever the same seed would give other rows.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The name of the one row of `torrent_aggregate_metrics`.
 pub const DOWNLOADS_TOTAL: &str = "torrents_downloads_total";
@@ -95,14 +94,25 @@ pub struct Manifest {
 /// Why a dataset could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
+    /// The file could not be written, or exists.
+    #[error("cannot write {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// SQLite failed, the full disk included.
-    #[error("cannot write {path}")]
+    #[error("cannot write {}", path.display())]
     Sqlite {
-        /// The file being written.
-        path: String,
+        /// The file.
+        path: PathBuf,
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// SQLite's files have at most 2^32 - 2 pages.
+    #[error("the rows take more than the 4,294,967,294 pages that a database can have")]
+    TooLarge,
     /// The caller asked to stop.
     #[error("interrupted while generating the dataset")]
     Interrupted,
@@ -121,6 +131,23 @@ impl Dataset {
         (self.rows.saturating_mul(DEMO_WHITELIST) / DEMO_TORRENTS).max(1)
     }
 
+    /// The info-hashes of `whitelist`, unrelated to those of `torrents`.
+    fn whitelist(&self) -> Torrents {
+        /// Any number: it keeps them apart from the torrents of the same seed.
+        const WHITELIST: u64 = 0x7768_6974;
+        Torrents::new(self.whitelist_rows(), mix(self.seed ^ WHITELIST))
+    }
+
+    /// The rows of `sqlite_sequence`: the largest id of each table, in the order of the first rows inserted.
+    fn sequences(&self) -> [(&'static str, u64); 4] {
+        [
+            ("whitelist", self.whitelist_rows()),
+            ("keys", KEYS),
+            ("torrents", self.rows),
+            ("torrent_aggregate_metrics", 1),
+        ]
+    }
+
     /// About how many bytes the file takes, on the generous side.
     #[must_use]
     pub fn estimated_bytes(&self) -> u64 {
@@ -137,109 +164,14 @@ impl Dataset {
     }
 }
 
-/// Writes the dataset to `path`, which must not exist, and returns what is known of it. `progress` is told the number of
-/// rows done, every few thousand.
-///
-/// Rows go in through SQLite in id order, so the table is filled in sequence and the index at random places, as in a
-/// database that has grown. Without a journal, because a half-made file is thrown away.
-///
-/// # Errors
-/// [`GenerateError`]; the half-made file is the caller's to remove.
-pub fn generate(
-    dataset: &Dataset,
-    path: &Path,
-    interrupted: &Arc<AtomicBool>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Manifest, GenerateError> {
-    let fail = |source: rusqlite::Error| match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::OperationInterrupted) => GenerateError::Interrupted,
-        _ => GenerateError::Sqlite { path: path.display().to_string(), source },
-    };
-    let mut connection = Connection::open(path).map_err(fail)?;
-    sqlite::stop_when(&mut connection, interrupted).map_err(fail)?;
-    let (digest, downloads) = fill(dataset, &connection, progress).map_err(fail)?;
-    connection.close().map_err(|(_, source)| fail(source))?;
-    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-    Ok(Manifest { format: FORMAT, dataset: *dataset, bytes, digest, downloads })
-}
-
-fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64)) -> rusqlite::Result<(Digest, i64)> {
-    connection.pragma_update(None, "page_size", dataset.page_size_bytes)?;
-    connection.pragma_update(None, "journal_mode", "off")?;
-    connection.pragma_update(None, "synchronous", "off")?;
-    // Large enough for the whole index of a dataset of this way of generating.
-    connection.pragma_update(None, "cache_size", -500_000)?;
-    connection.execute_batch("BEGIN")?;
-    for table in SCHEMA {
-        connection.execute_batch(table)?;
-    }
-    let torrents = dataset.torrents();
-    let mut filler = Filler { connection, digest: Digest::default() };
-    for number in 1..=dataset.whitelist_rows() {
-        filler.insert(
-            Part::Whitelist,
-            "INSERT INTO whitelist VALUES (?1, ?2)",
-            params![number.cast_signed(), torrents.other_hash(number).as_str()],
-        )?;
-    }
-    for number in 1..=KEYS {
-        let (key, valid_until) = dataset.key(number);
-        filler.insert(
-            Part::Keys,
-            "INSERT INTO keys VALUES (?1, ?2, ?3)",
-            params![number.cast_signed(), key, valid_until],
-        )?;
-    }
-    let mut downloads = 0;
-    for id in 1..=dataset.rows {
-        let completed = torrents.completed(id);
-        downloads += completed;
-        let info_hash = torrents.info_hash(Torrent::Known(id));
-        let values = params![id.cast_signed(), info_hash.as_str(), completed];
-        filler.insert(Part::Torrents, "INSERT INTO torrents VALUES (?1, ?2, ?3)", values)?;
-        if id % 8_192 == 0 {
-            progress(id);
-        }
-    }
-    let values = params![1, DOWNLOADS_TOTAL, downloads];
-    filler.insert(Part::Aggregate, "INSERT INTO torrent_aggregate_metrics VALUES (?1, ?2, ?3)", values)?;
-    let sequences = [
-        ("whitelist", dataset.whitelist_rows()),
-        ("keys", KEYS),
-        ("torrents", dataset.rows),
-        ("torrent_aggregate_metrics", 1),
-    ];
-    for (table, last) in sequences {
-        filler.digest += digest::sequence(table, last.cast_signed());
-    }
-    connection.execute_batch("COMMIT")?;
-    progress(dataset.rows);
-    Ok((filler.digest, downloads))
-}
-
-/// Inserts rows and adds up their hashes.
-struct Filler<'c> {
-    connection: &'c Connection,
-    digest: Digest,
-}
-
-impl Filler<'_> {
-    fn insert(&mut self, part: Part, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute(values)?;
-        let values = values.iter().map(ToSql::to_sql).collect::<rusqlite::Result<Vec<_>>>()?;
-        let values = values.iter().map(|value| match value {
-            ToSqlOutput::Borrowed(value) => *value,
-            ToSqlOutput::Owned(value) => value.into(),
-            _ => ValueRef::Null,
-        });
-        self.digest += digest::row(part, values);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rusqlite::Connection;
+
     use super::*;
+    use crate::sqlite;
 
     #[test]
     fn the_demo_gets_the_demo_s_whitelist() {

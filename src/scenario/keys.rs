@@ -8,6 +8,7 @@ use serde::{
 };
 
 use crate::{
+    dataset::Size,
     load::database::TransactionMode,
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
@@ -46,7 +47,11 @@ pub struct Keys {
 #[serde(deny_unknown_fields)]
 pub struct DatasetKeys {
     /// Rows of `torrents`.
+    #[serde(default)]
     pub rows: u64,
+    /// Size of the file, instead of rows; resolved to as many rows as come closest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
     /// What every value follows from.
     #[serde(default = "default::seed")]
     pub seed: u64,

@@ -132,19 +132,16 @@ impl Scenario {
         for assignment in overrides {
             set(&mut table, assignment)?;
         }
-        let keys: Keys = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+        let mut keys: Keys = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
             let key = match error.path().to_string() {
                 at if at == "." => "at the top level".to_owned(),
                 at => at,
             };
             ScenarioError::Key { path: path.to_owned(), key, problem: error.inner().to_string().trim().to_owned() }
         })?;
-        validate::check(&keys).map_err(|(key, found, allowed)| ScenarioError::Value {
-            path: path.to_owned(),
-            key,
-            found,
-            allowed,
-        })?;
+        validate::resolve_size(&mut keys)
+            .and_then(|()| validate::check(&keys))
+            .map_err(|(key, found, allowed)| ScenarioError::Value { path: path.to_owned(), key, found, allowed })?;
         let trace_points = match &keys.load.trace {
             Some(trace) => validate::read_trace(&path.parent().unwrap_or(Path::new("")).join(trace))?,
             None => Vec::new(),
@@ -406,6 +403,23 @@ mod tests {
     }
 
     #[test]
+    fn a_size_becomes_rows() {
+        let text = SCENARIO.replace("rows = 1000", "size = \"20MB\"");
+        let scenario = parse(&text, &[]).unwrap();
+        let rows = scenario.keys.dataset.rows;
+        assert!((180_000..190_000).contains(&rows), "{rows}");
+        assert_eq!(parse(&toml::to_string(&scenario.keys).unwrap(), &[]).unwrap(), scenario);
+        for (set, expected) in [
+            ("dataset.rows=5", "test.toml: dataset.size = 20MB: expected either this or dataset.rows"),
+            ("dataset.size=big", "test.toml: dataset.size: `big` is no size"),
+            ("sqlite.page_size_bytes=7", "test.toml: sqlite.page_size_bytes = 7: expected a power of two"),
+        ] {
+            let error = parse(&text, &[set]).unwrap_err();
+            assert!(error.contains(expected), "--set {set}:\n{error}");
+        }
+    }
+
+    #[test]
     fn a_resolved_scenario_is_a_scenario() {
         let scenario = parse(SCENARIO, &[]).unwrap();
         let text = toml::to_string(&scenario.keys).unwrap();
@@ -449,7 +463,7 @@ mod tests {
             assert!(error.contains(expected), "--set {set}:\n{error}");
         }
         let error = parse(&SCENARIO.replace("rows = 1000", ""), &[]).unwrap_err();
-        assert!(error.contains("test.toml: dataset: missing field `rows`"), "{error}");
+        assert!(error.contains("test.toml: dataset.rows = 0: expected 1 to 1099511627776, or dataset.size"), "{error}");
         assert!(parse("why = ", &[]).unwrap_err().contains("test.toml: TOML parse error at line 1"), "syntax");
     }
 }

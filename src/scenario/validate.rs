@@ -1,12 +1,46 @@
 //! What the types of a scenario's keys do not say: ranges, lists without repetition, a rate that is said in one way, and
 //! the lines of a trace.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::atomic::AtomicBool};
 
 use super::{Arrivals, Keys, LoadKeys, ScenarioError, TracePoint};
+use crate::dataset::{self, IndexFill};
 
 /// The key, what was found and what is allowed.
 pub type Refusal = (&'static str, String, String);
+
+/// Turns the size of a dataset into its rows, which takes seconds for one of many gigabytes.
+pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
+    let Keys { dataset, sqlite, .. } = keys;
+    match dataset.size.take() {
+        None if dataset.rows == 0 => Err((
+            "dataset.rows",
+            "0".to_owned(),
+            format!("expected 1 to {}, or dataset.size, as in \"17GB\"", 1_u64 << 40),
+        )),
+        None => Ok(()),
+        Some(size) if dataset.rows != 0 => {
+            Err(("dataset.size", size.to_string(), "expected either this or dataset.rows".to_owned()))
+        }
+        Some(size) => {
+            page_size(sqlite.page_size_bytes)?;
+            within("dataset.size", size.bytes, 1, 1 << 46)?;
+            let (fill, never) = (IndexFill::default(), AtomicBool::new(false));
+            let found = dataset::rows_for(size.bytes, dataset.seed, sqlite.page_size_bytes, fill, &never);
+            let found = found.map_err(|error| ("dataset.size", size.to_string(), error.to_string()))?;
+            dataset.rows = found.rows;
+            Ok(())
+        }
+    }
+}
+
+fn page_size(bytes: u32) -> Result<(), Refusal> {
+    if bytes.is_power_of_two() && (512..=65_536).contains(&bytes) {
+        return Ok(());
+    }
+    let allowed = "expected a power of two from 512 to 65536".to_owned();
+    Err(("sqlite.page_size_bytes", bytes.to_string(), allowed))
+}
 
 /// Checks every value that its type alone does not.
 pub fn check(keys: &Keys) -> Result<(), Refusal> {
@@ -14,11 +48,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("repetitions", *repetitions, 1, 1_000)?;
     within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
     within("dataset.rows", dataset.rows, 1, 1 << 40)?;
-    let page_size = sqlite.page_size_bytes;
-    if !(page_size.is_power_of_two() && (512..=65_536).contains(&page_size)) {
-        let allowed = "expected a power of two from 512 to 65536".to_owned();
-        return Err(("sqlite.page_size_bytes", page_size.to_string(), allowed));
-    }
+    page_size(sqlite.page_size_bytes)?;
     within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;
     within("sqlite.mmap_size_bytes", sqlite.mmap_size_bytes, 0, 0x7fff_0000)?;
     within("sqlite.wal_autocheckpoint_pages", sqlite.wal_autocheckpoint_pages, 0, i64::from(i32::MAX))?;
