@@ -37,7 +37,7 @@ pub fn find(work_dir: &Path, dataset: &Dataset) -> Option<Cached> {
 /// The cached dataset, generated first if it is not there. `progress` is told the number of rows done.
 ///
 /// # Errors
-/// When the folder cannot be written, or as [`generate`].
+/// When the folder cannot be written, or as [`generate()`].
 pub fn ensure(
     work_dir: &Path,
     dataset: &Dataset,

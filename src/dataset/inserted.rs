@@ -1,6 +1,6 @@
 //! The same rows inserted through SQLite: the reference that generated files are compared with.
 //!
-//! Minutes where [`super::generate`] takes seconds, and nothing of a run depends on it. What SQLite makes of the inserts
+//! Minutes where [`super::generate()`] takes seconds, and nothing of a run depends on it. What SQLite makes of the inserts
 //! (its pages, its schema table, its header) is what a generated file has to be taken for.
 
 use std::{

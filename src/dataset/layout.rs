@@ -1,7 +1,7 @@
 //! Which entry of a b-tree stands on which page, and which number that page has.
 //!
 //! All of it is arithmetic on the number and the sizes of the entries, so the size of a file is known before it is
-//! written, and its pages can be made by any number of threads ([`super::generate`]).
+//! written, and its pages can be made by any number of threads ([`super::generate()`]).
 //!
 //! * Leaves of a table are as sequential inserts leave them: each is filled until the next row does not fit.
 //! * Leaves of an index are as random inserts leave them: part full, by default 90 %, the entries spread evenly. Between

@@ -1,7 +1,7 @@
 //! The tracker-shaped database that a trial starts from, S(0).
 //!
 //! A [`Dataset`] is a pure description (rows, seed, page size): every value of every row follows from it, so that the
-//! ledger can replay commits without reading the file. [`generate`] makes the file, page by page, and knows its digest
+//! ledger can replay commits without reading the file. [`generate()`] makes the file, page by page, and knows its digest
 //! when it is done; [`inserted`] makes one of the same rows through SQLite. [`cache`] keeps generated files and hands out
 //! copies.
 //!
