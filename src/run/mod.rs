@@ -1,6 +1,6 @@
 //! A run from scenario to results: the dataset, then one trial after the other.
 //!
-//! A trial is prepared and judged here ([`trial`]) and measured in [`measured`]. Whatever goes wrong in a trial is a row
+//! A trial is prepared and judged in `trial`, and measured in `measured`. Whatever goes wrong in a trial is a row
 //! of the results. What happens meanwhile is told as [`Event`]s; drawing them is [`crate::progress`]'s business.
 
 mod measured;
@@ -174,7 +174,7 @@ pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<()
 
 /// An upper bound of how long a run takes, without the time that a slow disk adds.
 ///
-/// Assumed: generating 100,000 rows a second, copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
+/// Assumed: generating 500,000 rows a second, copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
 /// a load that ends with everything stuck until the client timeout.
 #[must_use]
 pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
@@ -182,7 +182,7 @@ pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
     let bytes = dataset.estimated_bytes() as f64;
     let generating = match cache::find(work_dir, &dataset) {
         Some(_) => 0.0,
-        None => dataset.rows as f64 / 100_000.0 + 1.0,
+        None => dataset.rows as f64 / 500_000.0 + 1.0,
     };
     let drain = scenario.keys.client_timeout_s + scenario.keys.sqlite.busy_timeout_ms as f64 / 1e3;
     let trial = bytes / 50e6 + scenario.load_s() + drain + bytes / 1e9 * 60.0 + 1.0;
