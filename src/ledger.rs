@@ -10,7 +10,8 @@
 //!
 //! * A transaction that never reaches its hook (busy, rolled back) takes no token and leaves no record.
 //! * One that fails after its hook (an I/O error, a full disk) is followed by a *void* record. Whether its pages reached
-//!   the file is unknown, so its state is a candidate until the next commit, never evidence.
+//!   the file is unknown, so its state is a candidate until the next commit: a copy that is in it is in a state that the
+//!   database may have been in.
 //! * If the record cannot be written, the hook turns the commit into a rollback: nothing is ever committed unrecorded.
 //!
 //! Replayed in token order from S(0), the records give S(k) and its digest D(k) for every k ([`replay`]). This happens

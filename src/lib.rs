@@ -21,6 +21,50 @@
 //! dataset   the database at the start
 //! ```
 //!
+//! A run in code, of two trials of a second and a half; with `--keep` in the program, or [`run::Options::keep_in`] here,
+//! the files stay:
+//!
+//! ```
+//! use journalbench::{interrupt::Interrupt, run, scenario::Scenario, snapshot::Programs};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scenario = r#"
+//!     why = "Is cp of a live database a backup?"
+//!     expect = "not under load"
+//!     [dataset]
+//!     rows = 5_000
+//!     [sqlite]
+//!     journal_mode = ["delete", "wal"]
+//!     [load]
+//!     rate_ops = 1_000
+//!     [snapshots]
+//!     strategies = "cp"
+//!     deadline_s = 1
+//!     [phases]
+//!     warmup_s = 0.1
+//!     baseline_s = 0.3
+//!     recovery_s = 0.1
+//! "#;
+//! let scenario = Scenario::parse("example", scenario, "example.toml".as_ref(), &[])?;
+//! let folder = tempfile::tempdir()?;
+//! let options = run::Options {
+//!     work_dir: folder.path().to_owned(),
+//!     keep_in: None,
+//!     out_dir: folder.path().to_owned(),
+//!     programs: Programs::find("journalbench".into()),
+//!     interrupt: Interrupt::default(),
+//! };
+//! let results = run::run(&scenario, &options, &mut |_event| ())?;
+//! for trial in &results.trials {
+//!     assert_eq!(trial.live_database_matches_ledger, Some(true));
+//!     for snapshot in &trial.snapshots {
+//!         println!("{}: {:?}, {}", trial.id, snapshot.verdict, snapshot.evidence.reason);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The facts of SQLite that decide whether a measurement is true are in `docs/sqlite.md`.
 
 pub mod child;

@@ -170,7 +170,8 @@ impl Slice {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let counts = self.dropped.iter().chain(&self.never_served).chain(&self.lost_writes);
-        self.samples.is_empty() && self.background_statements == 0 && counts.copied().all(|count| count == 0)
+        let nothing_asked = self.asked == Work::default() && self.background_statements == 0;
+        self.samples.is_empty() && nothing_asked && counts.copied().all(|count| count == 0)
     }
 }
 

@@ -220,11 +220,12 @@ pub fn inspect(path: &Path, interrupted: &Arc<AtomicBool>) -> Result<Inspection,
         return Err(JudgeError::Interrupted);
     }
     let mut inspection = inspection;
-    if let (Ok(connection), Ok(_)) = (&first, &inspection.content) {
+    let readable = !matches!(inspection.content, Err(Damage::Unreadable(_) | Damage::Corrupt(_)));
+    if let Some(connection) = first.ok().filter(|_| readable) {
         if inspection.integrity_check.answer != "ok" {
-            inspection.content =
-                Err(Damage::Corrupt(format!("integrity_check: {}", inspection.integrity_check.answer)));
-        } else if let Err(error) = write_once(connection) {
+            let found = format!("integrity_check: {}", inspection.integrity_check.answer);
+            inspection.content = Err(Damage::Corrupt(found));
+        } else if let Err(error) = write_once(&connection) {
             inspection.content = Err(Damage::Corrupt(format!("SQLite cannot write to it: {error}")));
         }
     }
@@ -252,8 +253,10 @@ pub fn judge(
 ) -> Result<Vec<Result<Judgement, JudgeError>>, JudgeError> {
     let mut matches: Vec<Option<State>> = vec![None; snapshots.len()];
     ledger::replay(ledger, start, |state| {
-        for ((_, inspection), found) in snapshots.iter().zip(&mut matches) {
-            if inspection.content.as_ref().is_ok_and(|digest| *digest == state.digest) {
+        for ((claim, inspection), found) in snapshots.iter().zip(&mut matches) {
+            // A commit that changes nothing repeats a state: the largest counts that had been issued.
+            let possible = state.commit <= claim.commit_at_end || found.is_none();
+            if possible && inspection.content.as_ref().is_ok_and(|digest| *digest == state.digest) {
                 *found = Some(*state);
             }
         }

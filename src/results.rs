@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Digest,
     env::Environment,
-    measure::{self, Counts, Failure, KindTally, Tally},
+    measure::{self, Counts, Failure, KindTally},
     oracle::Verdict,
     scenario::{PageCache, Scenario},
     snapshot::Strategy,
@@ -200,10 +200,8 @@ pub struct PhaseResult {
     pub achieved_commits_per_s: f64,
     /// Write transactions that were committed.
     pub commits: u64,
-    /// Longest stretch of the phase without a commit; its whole length where there was none.
+    /// Longest stretch without a commit that reaches into the phase.
     pub longest_without_commit_s: f64,
-    /// Whether the generator's own lateness is over a tenth of the response time it measured, at the 99th percentile.
-    pub generator_bound: bool,
     /// By kind.
     pub operations: Vec<OperationResult>,
     /// How late idle workers woke.
@@ -222,6 +220,8 @@ pub struct OperationResult {
     pub counts: Counts,
     /// Writes that were given up although the client was answered as if all were well.
     pub lost_writes: u64,
+    /// Whether the generator's own lateness is over a tenth of the response time, at the 99th percentile.
+    pub generator_bound: bool,
     /// Why operations failed.
     pub failures: BTreeMap<Failure, u64>,
     /// Where the 99th percentile of this phase lies among windows of the baseline that are as long as it; only for the
@@ -358,15 +358,18 @@ impl Distribution {
 }
 
 impl OperationResult {
-    /// What a tally says of one kind.
+    /// What a tally says of one kind; `lag` is that of all workers.
     #[must_use]
-    pub fn new(kind: Kind, tally: &KindTally) -> Self {
+    pub fn new(kind: Kind, tally: &KindTally, lag: &Histogram<u64>) -> Self {
         let counts = tally.counts;
+        let lag_us = measure::percentile(lag, lag.len(), 0.99);
+        let response_us = measure::percentile(&tally.response, counts.due(), 0.99);
         Self {
             kind,
             due: counts.due(),
             counts,
             lost_writes: tally.lost_writes,
+            generator_bound: lag_us.zip(response_us).is_some_and(|(lag_us, response_us)| lag_us * 10 > response_us),
             failures: tally.failures.clone(),
             placement: None,
             response: Distribution::new(&tally.response, counts.due()),
@@ -403,17 +406,6 @@ impl TrialResult {
     pub fn phase(&self, name: PhaseName) -> Option<&PhaseResult> {
         self.phases.iter().find(|phase| phase.name == name)
     }
-}
-
-/// Whether the generator was so late that response times say more of it than of the database.
-#[must_use]
-pub fn generator_bound(tally: &Tally) -> bool {
-    let lag = measure::percentile(&tally.lag, tally.lag.len(), 0.99);
-    let bound = |kind: &KindTally| {
-        let response = measure::percentile(&kind.response, kind.counts.due(), 0.99);
-        matches!((lag, response), (Some(lag), Some(response)) if lag * 10 > response)
-    };
-    tally.kinds.iter().any(bound)
 }
 
 fn encode(histogram: &Histogram<u64>) -> String {

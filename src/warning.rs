@@ -27,7 +27,7 @@ pub enum Warning {
     },
     /// The generator was late by more than a tenth of the response time that it measured.
     GeneratorBound {
-        /// In these trials and phases.
+        /// In these trials and phases, for these operations.
         phases: Vec<String>,
     },
     /// More was offered than the database could do: response times are lengths of a queue.
@@ -59,8 +59,8 @@ impl fmt::Display for Warning {
             }
             Self::GeneratorBound { phases } => write!(
                 f,
-                "the generator's own lag was over a tenth of the p99 response time, so that p99 is partly its own, in {}",
-                some(phases, "phases")
+                "the generator's own lag was over a tenth of the p99 response time, so that p99 (marked * in the tables) is partly its own, in {}",
+                some(phases, "cases")
             ),
             Self::Saturated { trials } => write!(
                 f,

@@ -1,7 +1,8 @@
 //! The folder in which databases live while a run lasts: one for each run, removed when it ends, however it ends.
 //!
-//! A run that was killed cannot remove its folder, so each run removes those of runs that are no more: a folder belongs
-//! to a running process as long as the lock on its `lock` file is held.
+//! A run that was killed cannot remove its folder, so each run removes those of runs that are no more. It looks in
+//! `runs/` under the work folder only, and only at folders that hold the marker that a run writes: such a folder belongs
+//! to a running process as long as the lock on the marker is held. Whatever else lies there is left alone.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -13,7 +14,12 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-const PREFIX: &str = "run-";
+/// The folder of all runs, under the work folder.
+const RUNS: &str = "runs";
+/// The file that makes a folder a run's, and what it says.
+const MARKER: &str = "journalbench-run";
+const MARKED: &str =
+    "Removed by the next run of journalbench, unless the run that made it still holds the lock of this file.\n";
 
 /// A run's own folder.
 #[derive(Debug)]
@@ -28,13 +34,15 @@ impl RunFolder {
     /// # Errors
     /// When the folder cannot be made.
     pub fn create(work_dir: &Path) -> Result<Self> {
-        fs::create_dir_all(work_dir)
-            .with_context(|| format!("cannot create the work folder {}", work_dir.display()))?;
-        remove_abandoned(work_dir);
-        let describe = || format!("cannot create a folder in {}", work_dir.display());
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(work_dir).with_context(describe)?;
-        let lock = File::create(folder.path().join("lock")).with_context(describe)?;
+        let runs = work_dir.join(RUNS);
+        fs::create_dir_all(&runs).with_context(|| format!("cannot create the work folder {}", work_dir.display()))?;
+        remove_abandoned(&runs);
+        let describe = || format!("cannot create a folder in {}", runs.display());
+        let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&runs).with_context(describe)?;
+        // The lock is taken before the marker has its content, so that no other run sees one without the other.
+        let mut lock = File::create(folder.path().join(MARKER)).with_context(describe)?;
         lock.lock().with_context(describe)?;
+        lock.write_all(MARKED.as_bytes()).with_context(describe)?;
         Ok(Self { folder, _lock: lock })
     }
 
@@ -45,20 +53,27 @@ impl RunFolder {
     }
 }
 
-fn remove_abandoned(work_dir: &Path) {
-    let Ok(entries) = fs::read_dir(work_dir) else { return };
-    for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            continue;
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.folder.path());
+        if let Some(runs) = self.folder.path().parent() {
+            // Only where no other run has a folder in it.
+            let _ = fs::remove_dir(runs);
         }
-        // Without a lock file it may be about to be locked by the run that is making it.
-        let held = match File::open(entry.path().join("lock")).map(|lock| lock.try_lock()) {
-            Ok(Err(TryLockError::WouldBlock)) | Err(_) => true,
-            Ok(Ok(()) | Err(TryLockError::Error(_))) => false,
-        };
-        if !held {
+    }
+}
+
+/// Removes the folders that a run has marked and no longer holds.
+fn remove_abandoned(runs: &Path) {
+    let Ok(entries) = fs::read_dir(runs) else { return };
+    for entry in entries.flatten() {
+        let marker = entry.path().join(MARKER);
+        let is_a_run = fs::read_to_string(&marker).is_ok_and(|text| text == MARKED);
+        let Ok(lock) = File::open(&marker) else { continue };
+        match lock.try_lock() {
             // What cannot be removed now is tried again by the next run.
-            let _ = fs::remove_dir_all(entry.path());
+            Ok(()) if is_a_run => drop(fs::remove_dir_all(entry.path())),
+            Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
         }
     }
 }
@@ -135,16 +150,20 @@ mod tests {
     #[test]
     fn a_run_removes_its_folder_and_those_of_killed_runs_but_no_others() {
         let work = tempfile::tempdir().unwrap();
-        let killed = work.path().join("run-killed");
-        fs::create_dir(&killed).unwrap();
-        File::create(killed.join("lock")).unwrap();
-        let others = work.path().join("datasets");
-        fs::create_dir(&others).unwrap();
+        let runs = work.path().join(RUNS);
+        let make = |name: &str, file: &str, content: &str| {
+            fs::create_dir_all(runs.join(name)).unwrap();
+            fs::write(runs.join(name).join(file), content).unwrap();
+            runs.join(name)
+        };
+        let killed = make("run-killed", MARKER, MARKED);
+        let thesis = make("run-mine", "lock", "my thesis");
+        let other = make("run-other", MARKER, "something else");
         let first = RunFolder::create(work.path()).unwrap();
         assert!(!killed.exists());
         let second = RunFolder::create(work.path()).unwrap();
         assert!(first.path().exists(), "the folder of a run that lasts");
         drop((first, second));
-        assert_eq!(files_in(work.path()).unwrap(), [others]);
+        assert_eq!(files_in(&runs).unwrap(), [thesis, other]);
     }
 }

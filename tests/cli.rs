@@ -46,7 +46,7 @@ fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
     let run = output(folder.path(), &["run", "test.toml", "--out", "out", "--set", strategies]);
     assert!(run.status.success(), "{}", text(&run.stderr));
     let stdout = text(&run.stdout);
-    assert!(stdout.contains("vacuum-into 2 of 2"), "{stdout}");
+    assert!(stdout.contains("vacuum-into under wal 1 of 1"), "{stdout}");
     let json = folder.path().join("out/results.json");
     assert_eq!(stdout.lines().last(), json.to_str());
     let results = Results::load(&json).unwrap();
@@ -119,7 +119,7 @@ fn a_dry_run_names_the_trials_and_writes_nothing() {
     assert!(run.status.success());
     let stdout = text(&run.stdout);
     assert!(stdout.starts_with("delete-full-1500-vacuum-into-1\nwal-full-1500-vacuum-into-1\n"), "{stdout}");
-    assert!(stdout.contains("4 trials, 1 s of load each, at most"), "{stdout}");
+    assert!(stdout.contains("4 trials, 2 s of load each, at most"), "{stdout}");
     assert_eq!(names(folder.path()), ["test.toml"]);
 }
 

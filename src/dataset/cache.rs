@@ -7,7 +7,7 @@
 //! SQLite's away.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -34,12 +34,14 @@ pub fn find(work_dir: &Path, dataset: &Dataset) -> Option<Cached> {
     (whole && manifest.format == FORMAT && manifest.dataset == *dataset).then_some(Cached { path, manifest })
 }
 
-/// The cached dataset, generated first if it is not there. `progress` is told the number of rows done.
+/// The cached dataset, generated first if it is not there. What is half made lies in `scratch`, on the same file system,
+/// which is the caller's to remove. `progress` is told the number of rows done.
 ///
 /// # Errors
 /// When the folder cannot be written, or as [`generate()`].
 pub fn ensure(
     work_dir: &Path,
+    scratch: &Path,
     dataset: &Dataset,
     interrupted: &Arc<AtomicBool>,
     progress: &mut dyn FnMut(u64),
@@ -50,12 +52,10 @@ pub fn ensure(
     let path = path(work_dir, dataset);
     let folder = work_dir.join("datasets");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let half = tempfile::Builder::new().prefix("half-").tempdir_in(&folder)?;
-    let half_path = half.path().join("dataset.db");
+    let half_path = scratch.join("dataset.db");
     let manifest = generate(dataset, &half_path, interrupted, progress)?;
-    File::open(&half_path)?.sync_all()?;
     fs::rename(&half_path, &path).with_context(|| format!("cannot move the dataset to {}", path.display()))?;
-    let half_manifest = half.path().join("dataset.json");
+    let half_manifest = scratch.join("dataset.json");
     fs::write(&half_manifest, serde_json::to_vec_pretty(&manifest)?)?;
     fs::rename(&half_manifest, path.with_extension("json"))?;
     Ok(Cached { path, manifest })
@@ -76,8 +76,9 @@ mod tests {
     fn a_dataset_is_generated_once_and_found_again() {
         let folder = tempfile::tempdir().unwrap();
         assert!(find(folder.path(), &DATASET).is_none());
-        let first = ensure(folder.path(), &DATASET, &Arc::default(), &mut |_| ()).unwrap();
-        let again = ensure(folder.path(), &DATASET, &Arc::default(), &mut |_| panic!("generated again")).unwrap();
+        let first = ensure(folder.path(), folder.path(), &DATASET, &Arc::default(), &mut |_| ()).unwrap();
+        let again = ensure(folder.path(), folder.path(), &DATASET, &Arc::default(), &mut |_| panic!("generated again"))
+            .unwrap();
         assert_eq!(first.manifest, again.manifest);
         assert!(find(folder.path(), &Dataset { seed: 2, ..DATASET }).is_none());
     }
@@ -85,8 +86,8 @@ mod tests {
     #[test]
     fn a_file_cut_short_is_not_reused() {
         let folder = tempfile::tempdir().unwrap();
-        let cached = ensure(folder.path(), &DATASET, &Arc::default(), &mut |_| ()).unwrap();
-        File::options().write(true).open(&cached.path).unwrap().set_len(4096).unwrap();
+        let cached = ensure(folder.path(), folder.path(), &DATASET, &Arc::default(), &mut |_| ()).unwrap();
+        fs::File::options().write(true).open(&cached.path).unwrap().set_len(4096).unwrap();
         assert!(find(folder.path(), &DATASET).is_none());
     }
 
@@ -94,7 +95,7 @@ mod tests {
     fn an_interrupted_generation_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let large = Dataset { rows: 100_000, ..DATASET };
-        assert!(ensure(folder.path(), &large, &Arc::new(true.into()), &mut |_| ()).is_err());
+        assert!(ensure(folder.path(), folder.path(), &large, &Arc::new(true.into()), &mut |_| ()).is_err());
         assert_eq!(fs::read_dir(folder.path().join("datasets")).unwrap().count(), 0);
     }
 }

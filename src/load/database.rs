@@ -5,13 +5,15 @@
 //! trackers do, silent losses included, and count them.
 
 use std::{
+    cell::Cell,
     fmt,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode, params};
@@ -108,6 +110,8 @@ pub struct Database {
     counts: MemoryCounts,
     /// Where downloads are queued for the listener, where there is one.
     queue: Option<mpsc::SyncSender<Queued>>,
+    /// SQL statements that have run to their end, `BEGIN` and `COMMIT` not counted.
+    ran: Cell<u32>,
 }
 
 impl Database {
@@ -119,7 +123,15 @@ impl Database {
         torrents: Torrents,
         transaction_mode: TransactionMode,
     ) -> Self {
-        Self { connection, session, torrents, transaction_mode, counts: MemoryCounts::default(), queue: None }
+        Self {
+            connection,
+            session,
+            torrents,
+            transaction_mode,
+            counts: MemoryCounts::default(),
+            queue: None,
+            ran: Cell::new(0),
+        }
     }
 
     /// With what the connections of one tracker share: its counts, and the queue of its listener.
@@ -145,6 +157,7 @@ impl Database {
             let info_hash = self.torrents.info_hash(*torrent);
             let mut rows = statement.query(params![info_hash.as_str()])?;
             while rows.next()?.is_some() {}
+            self.count(1);
         }
         if together {
             self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -159,6 +172,7 @@ impl Database {
             let info_hash = self.torrents.info_hash(*torrent);
             self.connection.prepare_cached(UPSERT)?.execute(params![info_hash.as_str()])?;
             self.connection.prepare_cached(COUNT_TOTAL)?.execute(params![DOWNLOADS_TOTAL])?;
+            self.count(2);
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.session.acknowledge();
@@ -169,6 +183,7 @@ impl Database {
     fn autocommit(&self, change: Change, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
         self.session.begin([change]);
         self.connection.prepare_cached(sql)?.execute(values)?;
+        self.count(1);
         self.session.acknowledge();
         Ok(())
     }
@@ -179,23 +194,33 @@ impl Database {
         self.autocommit(Change::StoreCount(torrent, count), STORE_COUNT, params![info_hash.as_str(), text])
     }
 
+    fn count(&self, statements: u32) {
+        self.ran.set(self.ran.get().saturating_add(statements));
+    }
+
     /// Retries while the database is busy and the client waits; then shows it the error.
-    fn retry(&self, until: Instant, statements: u32, attempt: impl Fn() -> rusqlite::Result<()>) -> Executed {
+    fn retry(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Executed {
+        /// SQLite has waited already, for its busy timeout; where that is 0, this keeps the thread from spinning.
+        const PAUSE: Duration = Duration::from_millis(1);
         let mut executed = Executed::default();
         loop {
-            executed.statements = executed.statements.saturating_add(statements);
-            let Err(error) = attempt() else { return executed };
+            let result = attempt();
+            executed.statements = executed.statements.saturating_add(self.ran.take());
+            let Err(error) = result else { return executed };
             executed.fatal = self.clean_up();
             if executed.fatal.is_some() || !sqlite::is_busy(&error) || Instant::now() >= until {
                 executed.failure = Some(failure(&error));
                 return executed;
             }
+            thread::sleep(PAUSE);
         }
     }
 
     /// Runs a write once; where it fails, it is lost.
-    fn once(&self, statements: u32, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Executed {
-        match attempt() {
+    fn once(&self, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Executed {
+        let result = attempt();
+        let statements = self.ran.take();
+        match result {
             Ok(()) => Executed { statements, ..Executed::default() },
             Err(_) => Executed { statements, lost_writes: 1, fatal: self.clean_up(), ..Executed::default() },
         }
@@ -208,6 +233,7 @@ impl Database {
         let count_torrent = || {
             let mut read = self.connection.prepare_cached(READ)?;
             let known = read.query(params![info_hash.as_str()])?.next()?.is_some();
+            self.count(1);
             if known {
                 self.autocommit(Change::CountTorrent(torrent), COUNT_TORRENT, params![info_hash.as_str()])
             } else {
@@ -219,9 +245,10 @@ impl Database {
             if read.query(params![DOWNLOADS_TOTAL])?.next()?.is_none() {
                 return Err(rusqlite::Error::QueryReturnedNoRows);
             }
+            self.count(1);
             self.autocommit(Change::CountTotal, COUNT_TOTAL, params![DOWNLOADS_TOTAL])
         };
-        let (torrent, total) = (self.once(2, count_torrent), self.once(2, count_total));
+        let (torrent, total) = (self.once(count_torrent), self.once(count_total));
         Executed {
             failure: None,
             statements: torrent.statements + total.statements,
@@ -246,14 +273,11 @@ impl Backend for Database {
         let Some(&torrent) = operation.torrents.first() else { return Executed::default() };
         match operation.action {
             Action::Nothing => Executed::default(),
-            Action::Read => {
-                let statements = u32::try_from(operation.torrents.len()).unwrap_or(u32::MAX);
-                self.retry(until, statements, || self.read(&operation.torrents))
-            }
+            Action::Read => self.retry(until, || self.read(&operation.torrents)),
             Action::Download => self.download_together(&operation.torrents, until),
             Action::StoreCount => {
                 let count = self.counts.after(&self.torrents, torrent, operation.event);
-                self.once(1, || self.store_count(torrent, &self.torrents.info_hash(torrent), count))
+                self.once(|| self.store_count(torrent, &self.torrents.info_hash(torrent), count))
             }
             Action::Queue => {
                 let queued = Queued { torrent, at: Instant::now() };
@@ -265,8 +289,7 @@ impl Backend for Database {
     }
 
     fn download_together(&mut self, torrents: &[Torrent], until: Instant) -> Executed {
-        let statements = u32::try_from(torrents.len() * 2).unwrap_or(u32::MAX);
-        self.retry(until, statements, || self.download(torrents))
+        self.retry(until, || self.download(torrents))
     }
 }
 

@@ -82,7 +82,7 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     ];
     for group in groups(results) {
         blocks.push(Block::Heading(2, group.title()));
-        blocks.push(Block::Paragraph("Rates in the baseline, a second (offered / achieved):".to_owned()));
+        blocks.push(Block::Paragraph("Rates in the baseline, a second, offered / achieved (a write is offered as a commit, whether or not it is batched):".to_owned()));
         blocks.push(Block::Table(tables::rates(&group)));
         blocks.push(Block::Paragraph(tables::RESPONSE_NOTE.to_owned()));
         for kind in Kind::ALL {
@@ -196,7 +196,7 @@ fn conditions(results: &Results) -> Vec<String> {
             keys.sqlite.transaction_mode,
             keys.sqlite.busy_timeout_ms
         ),
-        format!("Programs: sqlite3 {program}, {cp}."),
+        format!("Programs: sqlite3 {program}, {cp}. {}", strategy_options(results)),
         format!(
             "Machine: {} x {}, {} GB of memory, {}, {} ({}), fsync {fsync} at the median.",
             environment.processors,
@@ -214,6 +214,20 @@ fn conditions(results: &Results) -> Vec<String> {
             results.schema_version
         ),
     ]
+}
+
+/// What the strategies ran with that they have a choice of.
+fn strategy_options(results: &Results) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for trial in &results.trials {
+        let options = trial.strategy_options.as_object().into_iter().flatten();
+        let options: Vec<_> = options.map(|(name, value)| format!("{name} {value}")).collect();
+        let text = format!("{}: {}", trial.strategy, options.join(", "));
+        if !options.is_empty() && !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    if all.is_empty() { String::new() } else { format!("Options: {}.", all.join("; ")) }
 }
 
 fn connections(scenario: &Scenario) -> String {

@@ -85,8 +85,9 @@ fn ceiling(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     }
     if closed {
         return Some(format!(
-            "Closed loop, {mode}: {} commits a second ({} requests). A closed loop waits for the database, so its response \
+            "Closed loop, {mode}, synchronous {}: {} commits a second ({} requests). A closed loop waits for the database, so its response \
             times hide every stall.",
+            group.synchronous,
             least_and_most(|phase| phase.achieved_commits_per_s),
             least_and_most(|phase| phase.achieved_rate_ops),
         ));
@@ -107,18 +108,19 @@ fn judged(results: &Results) -> impl Iterator<Item = (&TrialResult, &SnapshotRes
 }
 
 fn exact_strategies(results: &Results) -> String {
-    let mut by_strategy: BTreeMap<Strategy, (u64, u64)> = BTreeMap::new();
-    for (_, snapshot, verdict) in judged(results) {
-        let (exact, all) = by_strategy.entry(snapshot.strategy).or_default();
+    let mut by_strategy: BTreeMap<(Strategy, String), (u64, u64)> = BTreeMap::new();
+    for (trial, snapshot, verdict) in judged(results) {
+        let (exact, all) = by_strategy.entry((snapshot.strategy, trial.journal_mode.to_string())).or_default();
         *exact += u64::from(verdict == Verdict::Exact);
         *all += 1;
     }
     if by_strategy.is_empty() {
         return "No snapshot was judged.".to_owned();
     }
-    let parts: Vec<_> =
-        by_strategy.iter().map(|(strategy, (exact, all))| format!("{strategy} {exact} of {all}")).collect();
-    format!("Exact snapshots: {}.", parts.join(", "))
+    let part = |((strategy, mode), (exact, all)): (&(Strategy, String), &(u64, u64))| {
+        format!("{strategy} under {mode} {exact} of {all}")
+    };
+    format!("Exact snapshots: {}.", by_strategy.iter().map(part).collect::<Vec<_>>().join(", "))
 }
 
 /// Of the strategies that were always exact under a mode, and by more than luck, the one in whose window announces
@@ -181,7 +183,7 @@ fn lucky(results: &Results) -> Vec<String> {
             };
             format!(
                 "{} under {} came out exact by chance: {} commits were made in its {} s. {why} Nothing keeps another one \
-                from being torn.",
+                from being stale or torn.",
                 trial.strategy,
                 trial.journal_mode,
                 count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),

@@ -10,14 +10,22 @@ use crate::{
 
 /// What stands above the tables of response times.
 pub const RESPONSE_NOTE: &str = "Response time in milliseconds, from the instant an operation was due, ranked over \
-    everything due. \"no answer\": so many were not served in time; \"few\": under 10,000 operations. \"snapshot\" is \
-    while it ran; the control has none, and its row is the time that the others have for snapshot and recovery. \"no \
-    commit for\" is the longest stretch without one, in milliseconds. \"baseline windows' p99\" is what windows of the \
-    baseline that are as long as the snapshot had, to compare its p99 with.";
+    everything due. \"no answer\": so many were not served in time. \"few\": too few operations for that figure. *: the \
+    generator's own lag is over a tenth of it. \"snapshot\" is while it ran, in steps of 10 ms, and \"recovery\" after it, \
+    both together as long for every strategy; the control has recovery only. \"no commit for\": the longest stretch \
+    without one, in milliseconds. \"baseline windows' p99\": what windows of the baseline that are as long as the snapshot \
+    had, and how many of them were lower than its own.";
+
+/// Percentiles from fewer operations than these are not shown.
+const P50_LEAST: u64 = 10;
+const P99_LEAST: u64 = 100;
 
 /// Requests, SQL operations and commits a second, offered and achieved, in the baseline.
 pub fn rates(group: &Group<'_>) -> Table {
-    let columns = columns(&["mode", "strategy"], &["requests/s", "SQL operations/s", "commits/s", "WAL at most, MB"]);
+    let columns = columns(
+        &["mode", "strategy"],
+        &["requests/s", "SQL operations/s", "commits/s", "WAL in the trial at most, MB"],
+    );
     let row = |trial: &&TrialResult| {
         let mut cells = labels(trial);
         match trial.phase(PhaseName::Baseline) {
@@ -47,10 +55,11 @@ pub fn response(group: &Group<'_>, kind: Kind) -> Table {
     }
     let mut rows = Vec::new();
     for trial in &group.trials {
-        for phase in [trial.phase(PhaseName::Baseline), while_it_ran(trial)].into_iter().flatten() {
+        let is_shown = |phase: &&PhaseResult| phase.name != PhaseName::Warmup;
+        for phase in trial.phases.iter().filter(is_shown) {
             let Some(operation) = phase.operation(kind) else { continue };
             let mut cells = labels(trial);
-            cells.push(if phase.name == PhaseName::Recovery { "(no snapshot)".into() } else { phase.name.to_string() });
+            cells.push(phase.name.to_string());
             cells.push(count(operation.due as f64));
             cells.extend(times(operation));
             if kind == Kind::Announce {
@@ -110,20 +119,17 @@ fn time(value: Option<u64>, due: u64) -> String {
 fn times(operation: &OperationResult) -> [String; 4] {
     let due = operation.due;
     let Distribution { p50_us, p99_us, p999_us, max_us, .. } = operation.response;
-    let p999 = if p999_us.is_none() && due < P999_LEAST { "few".to_owned() } else { time(p999_us, due) };
-    [time(p50_us, due), time(p99_us, due), p999, time(max_us, due)]
+    let enough = |least, value| if due < least { "few".to_owned() } else { time(value, due) };
+    let p99 = enough(P99_LEAST, p99_us);
+    let p99 = if operation.generator_bound { format!("{p99} *") } else { p99 };
+    [enough(P50_LEAST, p50_us), p99, enough(P999_LEAST, p999_us), time(max_us, due)]
 }
 
 /// The 99th percentiles of the baseline's windows that are as long as the phase.
 fn placed(placement: Placement) -> String {
     let text = |time: Option<u64>| time.map_or_else(|| "no answer".to_owned(), milliseconds);
-    let Placement { windows, window_s, windows_below, .. } = placement;
-    format!(
-        "{} to {} ({windows_below} of {windows} of {} s below)",
-        text(placement.p99_least_us),
-        text(placement.p99_most_us),
-        number(window_s)
-    )
+    let Placement { windows, windows_below, .. } = placement;
+    format!("{} to {}; {windows_below} of {windows} lower", text(placement.p99_least_us), text(placement.p99_most_us))
 }
 
 fn errors(operation: &OperationResult) -> String {
@@ -146,14 +152,14 @@ fn evidence(snapshot: &SnapshotResult) -> String {
     if let Some(left) = snapshot.evidence.left_behind {
         parts.push(format!("left behind: {left}"));
     }
-    parts.push(snapshot.evidence.reason.lines().next().unwrap_or_default().to_owned());
-    if let Some(done) = snapshot.evidence.progress.filter(|done| *done < 1.0) {
-        parts.push(format!("{:.0} % done", done * 100.0));
-    }
     if let Some(restarts) = snapshot.restarts.filter(|restarts| *restarts > 0) {
         parts.push(format!("began again {} times", count(restarts as f64)));
     }
-    shorten(&parts.join("; "))
+    if let Some(done) = snapshot.evidence.progress.filter(|done| *done < 1.0) {
+        parts.push(format!("{:.0} % of a pass done at last", done * 100.0));
+    }
+    parts.push(snapshot.evidence.reason.lines().next().unwrap_or_default().to_owned());
+    parts.join("; ")
 }
 
 fn first_line(text: Option<&str>) -> String {

@@ -1,8 +1,9 @@
 //! The measured part of a trial: load from warm-up to recovery, and the snapshot in its middle.
 //!
 //! One task conducts: it moves from phase to phase, starts the snapshot's child process and sees it end, and folds the
-//! workers' slices into the tally of the phase that they lie in. The last is exact, because phases begin and end between
-//! slices, always later than now: whatever has happened lies in a phase that is known.
+//! workers' slices into the tally of the phase that they lie in. The last is exact: phases begin and end between slices,
+//! at times that are known from the start or, for the end of a snapshot, lie ahead when they are chosen, so whatever has
+//! happened lies in a phase that is known.
 
 use std::{
     cell::Cell,
@@ -53,6 +54,8 @@ pub struct Plan<'a, B> {
     pub live: PathBuf,
     /// What takes the snapshot, and the file that it makes.
     pub snapshot: Option<(Command, PathBuf)>,
+    /// By how much the baseline is longer than the scenario says, in seconds.
+    pub jitter_s: f64,
     /// Set to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -119,14 +122,17 @@ pub fn measure<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> Re
 async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> Measured {
     let keys = &plan.scenario.keys;
     let baseline_from = slices(keys.phases.warmup_s);
-    let snapshot_from = baseline_from + slices(keys.phases.baseline_s);
-    let end = slices(plan.scenario.load_s());
+    let snapshot_from = baseline_from + slices(keys.phases.baseline_s + plan.jitter_s);
+    let end = snapshot_from + slices(keys.snapshots.deadline_s + keys.phases.recovery_s);
     let with_snapshot = plan.snapshot.is_some();
     let deadline = Duration::from_secs_f64(keys.snapshots.deadline_s);
     let said = Cell::new(None);
 
     let mut load = Load::start(plan.streams, plan.background, plan.workload, plan.scenario.client_timeout());
+    let after_baseline = if with_snapshot { PhaseName::Snapshot } else { PhaseName::Recovery };
     let mut recorder = Recorder::new(end);
+    recorder.begin(PhaseName::Baseline, baseline_from);
+    recorder.begin(after_baseline, snapshot_from);
     let mut display = Display::new(&plan.live, plan.snapshot.as_ref().map(|(_, out)| out.clone()), end);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -143,12 +149,6 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
             _ = ticks.tick() => {}
         }
         let now = current_slice(&load);
-        if recorder.phase() == PhaseName::Warmup && now >= baseline_from {
-            recorder.begin(PhaseName::Baseline, baseline_from);
-        }
-        if recorder.phase() == PhaseName::Baseline && now >= snapshot_from {
-            recorder.begin(if with_snapshot { PhaseName::Snapshot } else { PhaseName::Recovery }, snapshot_from);
-        }
         if finished.is_some() {
             taken = finished;
             waiting = false;
@@ -233,15 +233,17 @@ impl Recorder {
     fn new(end_slice: u64) -> Self {
         let mut recorder = Self { phases: Vec::new(), recent: Tally::default(), seconds: Seconds::default() };
         recorder.begin(PhaseName::Warmup, 0);
-        recorder.phases[0].end_slice = end_slice;
+        recorder.close(end_slice);
         recorder
     }
 
-    fn phase(&self) -> PhaseName {
-        self.phases.last().map_or(PhaseName::Warmup, |phase| phase.name)
+    /// The phase that a slice lies in; the last one where it lies after the end.
+    fn phase_at(&self, slice: u64) -> PhaseName {
+        let begun = self.phases.iter().rev().find(|phase| phase.first_slice <= slice);
+        begun.map_or(PhaseName::Warmup, |phase| phase.name)
     }
 
-    /// The current phase ends and the next begins at a slice that is not over.
+    /// The last phase ends and another begins at a slice that lies ahead.
     fn begin(&mut self, name: PhaseName, first_slice: u64) {
         let end_slice = match self.phases.last_mut() {
             Some(last) => {
@@ -264,9 +266,10 @@ impl Recorder {
 
     /// The load ends in this slice, or at its planned end where that was before.
     fn close(&mut self, slice: u64) -> u64 {
-        let Some(last) = self.phases.last_mut() else { return slice };
-        last.end_slice = last.end_slice.min(slice);
-        last.end_slice
+        for phase in &mut self.phases {
+            phase.end_slice = phase.end_slice.min(slice);
+        }
+        self.phases.last().map_or(slice, |last| last.end_slice)
     }
 
     fn phase_of(&mut self, slice: u64) -> Option<&mut Phase> {
@@ -334,7 +337,7 @@ impl Display {
         let wal_bytes = work::file_bytes(&self.wal);
         self.wal_bytes_max = self.wal_bytes_max.max(wal_bytes);
         recorder.seconds.note(now, wal_bytes, || load.backlog());
-        let phase = recorder.phase();
+        let phase = recorder.phase_at(now);
         let since_s = seconds(now - self.last_slice);
         if since_s < 1.0 && self.phase == Some(phase) {
             return;

@@ -102,7 +102,7 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
     let folder = RunFolder::create(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs);
     let mut trials = Vec::new();
-    if let Some(dataset) = prepare_dataset(scenario, options, tell)? {
+    if let Some(dataset) = prepare_dataset(scenario, options, folder.path(), tell)? {
         let all = scenario.trials();
         for (number, trial) in (1..).zip(&all) {
             if options.interrupt.is_set() {
@@ -131,10 +131,15 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
 }
 
 /// The cached dataset, generated if need be; `None` where that was interrupted.
-fn prepare_dataset(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Option<Cached>> {
+fn prepare_dataset(
+    scenario: &Scenario,
+    options: &Options,
+    scratch: &Path,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Option<Cached>> {
     let dataset = scenario.dataset();
     let mut progress = |rows| tell(Event::Generating { rows, of: dataset.rows });
-    match cache::ensure(&options.work_dir, &dataset, options.interrupt.flag(), &mut progress) {
+    match cache::ensure(&options.work_dir, scratch, &dataset, options.interrupt.flag(), &mut progress) {
         Ok(cached) => Ok(Some(cached)),
         Err(_) if options.interrupt.is_set() => Ok(None),
         Err(error) => Err(error.context("cannot generate the dataset")),
@@ -201,8 +206,10 @@ fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {
             saturated.push(trial.id.clone());
             continue;
         }
-        let phases = trial.phases.iter().filter(|phase| phase.generator_bound && phase.name != PhaseName::Warmup);
-        bound.extend(phases.map(|phase| format!("{} ({})", trial.id, phase.name)));
+        for phase in trial.phases.iter().filter(|phase| phase.name != PhaseName::Warmup) {
+            let kinds = phase.operations.iter().filter(|operation| operation.generator_bound);
+            bound.extend(kinds.map(|operation| format!("{} ({} {}s)", trial.id, phase.name, operation.kind)));
+        }
     }
     if !saturated.is_empty() {
         warnings.push(Warning::Saturated { trials: saturated });

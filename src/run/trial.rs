@@ -29,9 +29,9 @@ use crate::{
     random::mix,
     results::{
         Distribution, Evidence, FileLeft, OperationResult, PhaseName, PhaseResult, SeriesPoint, SnapshotResult, Status,
-        TrialResult, generator_bound,
+        TrialResult,
     },
-    scenario::{PageCache, Scenario, Trial},
+    scenario::{JITTER_S, PageCache, Scenario, Trial},
     snapshot::{self, SNAPSHOT_FILE},
     sqlite, work,
     workload::{Kind, Workload, WriteProfile},
@@ -109,6 +109,7 @@ fn run_in(
             ledger: &ledger,
             live: live.clone(),
             snapshot,
+            jitter_s: context.scenario.jitter_s(trial),
             interrupt: &context.options.interrupt,
         },
         tell,
@@ -149,7 +150,7 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
         write_profile: scenario.keys.load.write_profile,
         repetition: trial.repetition,
         offered_rate_ops: trial.rate_ops.or_else(|| {
-            let load_s = scenario.load_s();
+            let load_s = scenario.load_s() - JITTER_S + scenario.jitter_s(trial);
             scenario.rate(trial).map(|rate| rate.arrivals_until(load_s) / load_s)
         }),
         achieved_rate_ops: 0.0,
@@ -258,7 +259,8 @@ fn schedule(scenario: &Scenario, trial: &Trial, kind: Option<Kind>) -> Option<Sc
     };
     let stream = kind.map_or(0, |kind| 1 + kind as u64);
     let seed = mix(mix(keys.seed ^ u64::from(trial.repetition)) ^ stream);
-    let end_ns = (scenario.load_s() * 1e9 / SLICE_NS as f64).round() * SLICE_NS as f64;
+    let length_s = scenario.load_s() - JITTER_S + scenario.jitter_s(trial);
+    let end_ns = (length_s * 1e9 / SLICE_NS as f64).round() * SLICE_NS as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: not negative and small")]
     let end_ns = end_ns as u64;
     Some(Schedule::new(scenario.spread(), scenario.rate(trial)?.scaled(share), seed, end_ns))
@@ -289,8 +291,10 @@ fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
     let first = commits_s.partition_point(|at_s| *at_s < from_s);
     let end = commits_s.partition_point(|at_s| *at_s < to_s);
     let within = &commits_s[first..end.max(first)];
-    let edges = std::iter::once(from_s).chain(within.iter().copied()).chain(std::iter::once(to_s));
-    let edges: Vec<f64> = edges.collect();
+    // A stretch that reaches beyond the phase counts whole: a short snapshot is not to look better than it was.
+    let before = first.checked_sub(1).and_then(|last| commits_s.get(last)).copied().unwrap_or(0.0);
+    let after = commits_s.get(end).copied().unwrap_or(to_s);
+    let edges: Vec<f64> = std::iter::once(before).chain(within.iter().copied()).chain([after]).collect();
     let tallies = || Kind::ALL.into_iter().zip(&phase.tally.kinds);
     PhaseResult {
         name: phase.name,
@@ -304,8 +308,7 @@ fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
         achieved_commits_per_s: within.len() as f64 / duration_s,
         commits: within.len() as u64,
         longest_without_commit_s: edges.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max),
-        generator_bound: generator_bound(&phase.tally),
-        operations: tallies().map(|(kind, tally)| OperationResult::new(kind, tally)).collect(),
+        operations: tallies().map(|(kind, tally)| OperationResult::new(kind, tally, &phase.tally.lag)).collect(),
         lag: Distribution::new(&phase.tally.lag, phase.tally.lag.len()),
     }
 }

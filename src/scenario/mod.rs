@@ -22,10 +22,14 @@ use crate::{
     dataset::Dataset,
     load::Batch,
     pace::{Rate, Spread, Step},
+    random::mix,
     snapshot::Strategy,
     sqlite::{JournalMode, Settings, Synchronous},
     workload::{Mix, WriteProfile},
 };
+
+/// The most by which the beginning of a snapshot is put off, in seconds.
+pub const JITTER_S: f64 = 1.0;
 
 /// A validated scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,11 +287,22 @@ impl Scenario {
         Duration::from_secs_f64(self.keys.client_timeout_s)
     }
 
-    /// Length of the load of one trial, in seconds: the same for every strategy.
+    /// Length of the load of one trial, in seconds, at the most; after the baseline it is the same for every strategy.
     #[must_use]
     pub fn load_s(&self) -> f64 {
         let PhaseKeys { warmup_s, baseline_s, recovery_s } = self.keys.phases;
-        warmup_s + baseline_s + self.keys.snapshots.deadline_s + recovery_s
+        warmup_s + baseline_s + JITTER_S + self.keys.snapshots.deadline_s + recovery_s
+    }
+
+    /// By how much the baseline of a trial is longer than the scenario says, in seconds, from 0.02 to [`JITTER_S`]: the
+    /// same for all journal modes, another for each strategy and repetition.
+    ///
+    /// At one rate of commits, checkpoints come at regular times. A snapshot that always began at the same time would
+    /// always meet the same state of the WAL.
+    #[must_use]
+    pub fn jitter_s(&self, trial: &Trial) -> f64 {
+        let random = mix(mix(self.keys.load.seed ^ u64::from(trial.repetition)) ^ trial.strategy as u64);
+        0.02 + (random % 99) as f64 / 100.0
     }
 }
 
