@@ -200,7 +200,7 @@ pub struct PhaseResult {
     pub achieved_commits_per_s: f64,
     /// Write transactions that were committed.
     pub commits: u64,
-    /// Longest stretch without a commit that reaches into the phase.
+    /// Longest stretch of the phase without a commit; of a snapshot, with what reaches beyond it.
     pub longest_without_commit_s: f64,
     /// By kind.
     pub operations: Vec<OperationResult>,
@@ -221,6 +221,7 @@ pub struct OperationResult {
     /// Writes that were given up although the client was answered as if all were well.
     pub lost_writes: u64,
     /// Whether the generator's own lateness is over a tenth of the response time, at the 99th percentile.
+    #[serde(default)]
     pub generator_bound: bool,
     /// Why operations failed.
     pub failures: BTreeMap<Failure, u64>,

@@ -291,9 +291,15 @@ fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
     let first = commits_s.partition_point(|at_s| *at_s < from_s);
     let end = commits_s.partition_point(|at_s| *at_s < to_s);
     let within = &commits_s[first..end.max(first)];
-    // A stretch that reaches beyond the phase counts whole: a short snapshot is not to look better than it was.
-    let before = first.checked_sub(1).and_then(|last| commits_s.get(last)).copied().unwrap_or(0.0);
-    let after = commits_s.get(end).copied().unwrap_or(to_s);
+    // A stretch that reaches beyond a snapshot counts whole: a short one is not to look better than it was. What reaches
+    // into the phases beside it is not theirs.
+    let (before, after) = match phase.name {
+        PhaseName::Snapshot => (
+            first.checked_sub(1).and_then(|last| commits_s.get(last)).copied().unwrap_or(from_s),
+            commits_s.get(end).copied().unwrap_or(to_s),
+        ),
+        PhaseName::Warmup | PhaseName::Baseline | PhaseName::Recovery => (from_s, to_s),
+    };
     let edges: Vec<f64> = std::iter::once(before).chain(within.iter().copied()).chain([after]).collect();
     let tallies = || Kind::ALL.into_iter().zip(&phase.tally.kinds);
     PhaseResult {
