@@ -24,16 +24,7 @@ use journalbench::{
 };
 
 const DATASET: Dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096 };
-const MIX: Mix = Mix {
-    write_profile: WriteProfile::EveryAnnounce,
-    started_share: 0.0,
-    stopped_share: 0.0,
-    completed_share: 1.0,
-    announce_share: 1.0,
-    new_torrent_share: 0.01,
-    zipf_exponent: 1.0,
-    scrape_hashes_max: 74,
-};
+const MIX: Mix = Mix::of(WriteProfile::EveryAnnounce);
 
 fn commit(criterion: &mut Criterion) {
     // Cargo's own folder for temporary files, so that the build's disk is measured and not a /tmp in memory.

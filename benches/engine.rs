@@ -38,16 +38,7 @@ const SETTINGS: Settings = Settings {
     wal_autocheckpoint_pages: 1000,
     busy_timeout_ms: 5000,
 };
-const MIX: Mix = Mix {
-    write_profile: WriteProfile::EveryAnnounce,
-    started_share: 0.0,
-    stopped_share: 0.0,
-    completed_share: 1.0,
-    announce_share: 1.0,
-    new_torrent_share: 0.0,
-    zipf_exponent: 1.0,
-    scrape_hashes_max: 74,
-};
+const MIX: Mix = Mix { new_torrent_share: 0.0, ..Mix::of(WriteProfile::EveryAnnounce) };
 
 fn engine(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");

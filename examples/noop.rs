@@ -32,16 +32,7 @@ impl Backend for Noop {
     }
 }
 
-const MIX: Mix = Mix {
-    write_profile: WriteProfile::CompletedOnly,
-    started_share: 0.05,
-    stopped_share: 0.05,
-    completed_share: 0.05,
-    announce_share: 0.9,
-    new_torrent_share: 0.01,
-    zipf_exponent: 1.0,
-    scrape_hashes_max: 74,
-};
+const MIX: Mix = Mix::of(WriteProfile::CompletedOnly);
 
 fn main() {
     let mut arguments = env::args().skip(1).filter_map(|argument| argument.parse::<u32>().ok());

@@ -130,6 +130,23 @@ pub struct Mix {
     pub scrape_hashes_max: u32,
 }
 
+impl Mix {
+    /// The workload of a scenario that says nothing else, with this write profile.
+    #[must_use]
+    pub const fn of(write_profile: WriteProfile) -> Self {
+        Self {
+            write_profile,
+            started_share: 0.05,
+            stopped_share: 0.05,
+            completed_share: 0.05,
+            announce_share: 0.9,
+            new_torrent_share: 0.01,
+            zipf_exponent: 1.0,
+            scrape_hashes_max: 74,
+        }
+    }
+}
+
 /// Keeps the random numbers that choose a kind apart from those of the kinds.
 const MIXED: u64 = 0x6d69_7865;
 

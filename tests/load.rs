@@ -31,14 +31,11 @@ use rusqlite::Connection;
 
 /// Announces that all complete a download.
 const EVERY_ANNOUNCE: Mix = Mix {
-    write_profile: WriteProfile::EveryAnnounce,
+    completed_share: 1.0,
     started_share: 0.0,
     stopped_share: 0.0,
-    completed_share: 1.0,
-    announce_share: 1.0,
     new_torrent_share: 0.1,
-    zipf_exponent: 1.0,
-    scrape_hashes_max: 74,
+    ..Mix::of(WriteProfile::EveryAnnounce)
 };
 
 /// The announces of the baseline.

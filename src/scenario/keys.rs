@@ -246,6 +246,9 @@ impl Default for PhaseKeys {
 
 mod default {
     use super::{Arrivals, Synchronous, WriteProfile};
+    use crate::workload::Mix;
+
+    const MIX: Mix = Mix::of(WriteProfile::CompletedOnly);
 
     pub fn repetitions() -> u32 {
         1
@@ -281,25 +284,25 @@ mod default {
         1.0
     }
     pub fn announce_share() -> f64 {
-        0.9
+        MIX.announce_share
     }
     pub fn started_share() -> f64 {
-        0.05
+        MIX.started_share
     }
     pub fn stopped_share() -> f64 {
-        0.05
+        MIX.stopped_share
     }
     pub fn completed_share() -> f64 {
-        0.05
+        MIX.completed_share
     }
     pub fn new_torrent_share() -> f64 {
-        0.01
+        MIX.new_torrent_share
     }
     pub fn zipf_exponent() -> f64 {
-        1.0
+        MIX.zipf_exponent
     }
     pub fn scrape_hashes_max() -> u32 {
-        74
+        MIX.scrape_hashes_max
     }
     pub fn announce_connections() -> u32 {
         1
