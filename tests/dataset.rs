@@ -8,7 +8,8 @@ use std::{
 
 use journalbench::{
     dataset::{
-        Dataset, GenerateError, IndexFill, Manifest, Options, file_bytes, generate, generate_with, inserted, rows_for,
+        Dataset, GenerateError, Header, IndexFill, Manifest, Options, file_bytes, generate, generate_with, inserted,
+        rows_for,
     },
     oracle, sqlite,
 };
@@ -79,14 +80,14 @@ fn the_content_is_that_of_plain_inserts() {
         let manifest = generated(&dataset, &made);
         let reference = by_inserts(&dataset, &grown);
         assert_eq!((manifest.digest, manifest.downloads), (reference.digest, reference.downloads));
+        assert_eq!(manifest.schema, reference.schema);
+        assert_eq!([manifest.header, reference.header], [&made, &grown].map(|path| Header::read(path).unwrap()));
         // All of the header but the number of pages.
-        let header = |path: &Path| {
-            let mut bytes = fs::read(path).unwrap();
-            bytes.truncate(100);
+        let [made_header, grown_header] = [manifest.header, reference.header].map(|Header(mut bytes)| {
             bytes[28..32].fill(0);
-            bytes
-        };
-        assert_eq!(header(&made), header(&grown));
+            Header(bytes)
+        });
+        assert_eq!(made_header, grown_header);
         let [made, grown] = [made, grown].map(|path| Connection::open(path).unwrap());
         for sql in [
             "SELECT rowid, type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid",

@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 
 use rusqlite::types::ValueRef;
 
-use super::{DOWNLOADS_TOTAL, Dataset, KEYS, SCHEMA};
+use super::{DOWNLOADS_TOTAL, Dataset, KEYS, SCHEMA, SchemaRow};
 use crate::{
     digest::{self, Digest, Part},
     pages::{integer_bytes, push_record},
@@ -145,29 +145,35 @@ pub(super) mod root {
     pub const END: u32 = 11;
 }
 
-/// The rows of `sqlite_schema`.
-pub(super) fn schema() -> Content {
+/// The rows of `sqlite_schema`, each with its root page.
+pub(super) fn schema_rows() -> [(SchemaRow, u32); 9] {
     let [whitelist, keys, torrents, aggregate] = SCHEMA;
-    let rows = [
-        ("table", "whitelist", "whitelist", root::WHITELIST, Some(whitelist)),
-        ("index", "sqlite_autoindex_whitelist_1", "whitelist", root::WHITELIST_INDEX, None),
-        ("table", "sqlite_sequence", "sqlite_sequence", root::SEQUENCE, Some("CREATE TABLE sqlite_sequence(name,seq)")),
-        ("table", "keys", "keys", root::KEYS, Some(keys)),
-        ("index", "sqlite_autoindex_keys_1", "keys", root::KEYS_INDEX, None),
-        ("table", "torrents", "torrents", root::TORRENTS, Some(torrents)),
-        ("index", "sqlite_autoindex_torrents_1", "torrents", root::TORRENTS_INDEX, None),
-        ("table", "torrent_aggregate_metrics", "torrent_aggregate_metrics", root::AGGREGATE, Some(aggregate)),
-        (
-            "index",
-            "sqlite_autoindex_torrent_aggregate_metrics_1",
-            "torrent_aggregate_metrics",
-            root::AGGREGATE_INDEX,
-            None,
-        ),
-    ];
-    let records = rows.map(|(kind, name, table, root, sql)| {
-        let [kind, name, table] = [kind, name, table].map(|text| ValueRef::Text(text.as_bytes()));
-        let sql = sql.map_or(ValueRef::Null, |sql| ValueRef::Text(sql.as_bytes()));
+    let table = |name: &str, root, sql: &str| {
+        let (kind, sql) = ("table".to_owned(), Some(sql.to_owned()));
+        (SchemaRow { kind, name: name.to_owned(), table: name.to_owned(), sql }, root)
+    };
+    let index = |of: &str, root| {
+        let (kind, name) = ("index".to_owned(), format!("sqlite_autoindex_{of}_1"));
+        (SchemaRow { kind, name, table: of.to_owned(), sql: None }, root)
+    };
+    [
+        table("whitelist", root::WHITELIST, whitelist),
+        index("whitelist", root::WHITELIST_INDEX),
+        table("sqlite_sequence", root::SEQUENCE, "CREATE TABLE sqlite_sequence(name,seq)"),
+        table("keys", root::KEYS, keys),
+        index("keys", root::KEYS_INDEX),
+        table("torrents", root::TORRENTS, torrents),
+        index("torrents", root::TORRENTS_INDEX),
+        table("torrent_aggregate_metrics", root::AGGREGATE, aggregate),
+        index("torrent_aggregate_metrics", root::AGGREGATE_INDEX),
+    ]
+}
+
+/// The table `sqlite_schema`.
+pub(super) fn schema() -> Content {
+    let records = schema_rows().map(|(SchemaRow { kind, name, table, sql }, root)| {
+        let [kind, name, table] = [&kind, &name, &table].map(|text| ValueRef::Text(text.as_bytes()));
+        let sql = sql.as_ref().map_or(ValueRef::Null, |sql| ValueRef::Text(sql.as_bytes()));
         record(&[kind, name, table, ValueRef::Integer(root.into()), sql])
     });
     Content::Held(records.map(|record| (record, Digest::default())).into())

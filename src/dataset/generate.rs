@@ -20,11 +20,11 @@ use std::{
 };
 
 use super::{
-    Dataset, FORMAT, GenerateError, Manifest,
-    content::{Sum, root},
+    Dataset, FORMAT, GenerateError, Header, Manifest,
+    content::{self, Sum, root},
     layout::{IndexFill, Job, Jobs, Layout, Page, Settings},
 };
-use crate::pages::{DatabaseHeader, LOCK_BYTE};
+use crate::pages::{DatabaseHeader, HEADER_BYTES, LOCK_BYTE};
 
 /// Written bytes after which a sync begins. Another may wait, so about twice as many are in memory only.
 const SYNC_EVERY_BYTES: u64 = 32 << 20;
@@ -106,7 +106,19 @@ pub fn generate_with(
         bytes: layout.bytes(),
         digest: sum.digest,
         downloads: sum.downloads,
+        schema: content::schema_rows().map(|(row, _)| row).into(),
+        header: header(&layout).map_err(fail)?,
     })
+}
+
+/// The database header of the file.
+fn header(layout: &Layout) -> io::Result<Header> {
+    let mut bytes = [0; HEADER_BYTES];
+    let Settings { page_size_bytes, .. } = layout.settings;
+    let sqlite_version = u32::try_from(rusqlite::version_number()).map_err(io::Error::other)?;
+    DatabaseHeader { page_size_bytes, pages: layout.pages, schema_cookie: SCHEMA_COOKIE, sqlite_version }
+        .write(&mut bytes);
+    Ok(Header(bytes))
 }
 
 /// Size of the file that [`generate_with`] writes. Takes a few nanoseconds a row.
@@ -250,9 +262,7 @@ fn make(layout: &Layout, job: &Job<'_>, file: &File, buffer: &mut Vec<u8>) -> io
         sum += job.tree.write(number, page, out).map_err(io::Error::other)?;
     }
     if job.first_page == root::SCHEMA {
-        let sqlite_version = u32::try_from(rusqlite::version_number()).map_err(io::Error::other)?;
-        DatabaseHeader { page_size_bytes, pages: layout.pages, schema_cookie: SCHEMA_COOKIE, sqlite_version }
-            .write(buffer);
+        buffer[..HEADER_BYTES].copy_from_slice(&header(layout)?.0);
     }
     file.write_all_at(buffer, u64::from(job.first_page - 1) * u64::from(page_size_bytes))?;
     Ok(Done { bytes: buffer.len() as u64, sum })

@@ -13,7 +13,7 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{DOWNLOADS_TOTAL, Dataset, FORMAT, GenerateError, KEYS, Manifest, SCHEMA};
+use super::{DOWNLOADS_TOTAL, Dataset, FORMAT, GenerateError, Header, KEYS, Manifest, SCHEMA, SchemaRow};
 use crate::{
     digest::{self, Digest, Part},
     sqlite,
@@ -41,9 +41,11 @@ pub fn insert(
     let mut connection = Connection::open(path).map_err(fail)?;
     sqlite::stop_when(&mut connection, interrupted).map_err(fail)?;
     let (digest, downloads) = fill(dataset, &connection, progress).map_err(fail)?;
+    let schema = SchemaRow::read_all(&connection).map_err(fail)?;
     connection.close().map_err(|(_, source)| fail(source))?;
-    let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-    Ok(Manifest { format: FORMAT, dataset: *dataset, bytes, digest, downloads })
+    let read = |source| GenerateError::Io { path: path.to_owned(), source };
+    let (bytes, header) = (path.metadata().map_err(read)?.len(), Header::read(path).map_err(read)?);
+    Ok(Manifest { format: FORMAT, dataset: *dataset, bytes, digest, downloads, schema, header })
 }
 
 fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64)) -> rusqlite::Result<(Digest, i64)> {

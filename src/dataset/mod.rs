@@ -12,6 +12,7 @@ mod content;
 mod generate;
 pub mod inserted;
 mod layout;
+mod manifest;
 mod size;
 
 use std::{io, path::PathBuf};
@@ -21,9 +22,10 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     generate::{Options, Progress, file_bytes, generate, generate_with, rows_for},
     layout::IndexFill,
+    manifest::{Header, Manifest, SchemaRow},
     size::{Size, SizeError},
 };
-use crate::{digest::Digest, random::mix, torrents::Torrents};
+use crate::{random::mix, torrents::Torrents};
 
 /// Version of what a seed means: part of a cached dataset's identity, raised whenever the same seed would give other rows.
 pub const FORMAT: u32 = 2;
@@ -73,22 +75,6 @@ pub struct Dataset {
     pub seed: u64,
     /// Page size of the database file.
     pub page_size_bytes: u32,
-}
-
-/// What is known of a generated database without reading it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// [`FORMAT`] when it was made.
-    pub format: u32,
-    /// What it contains.
-    #[serde(flatten)]
-    pub dataset: Dataset,
-    /// Size of the file.
-    pub bytes: u64,
-    /// Sum over all rows of all tables: D(0).
-    pub digest: Digest,
-    /// Sum of `completed` over all torrents, which is the value of the aggregate.
-    pub downloads: i64,
 }
 
 /// Why a dataset could not be made.
