@@ -53,7 +53,12 @@ impl Display {
             }
             Event::Preparing => self.moving("preparing", &format!("{}: copying the dataset", self.trial)),
             Event::Measuring(tick) => self.moving(&tick.phase.to_string(), &format!("{}: {}", self.trial, words(tick))),
-            Event::Judging => self.moving("judging", &format!("{}: the oracle reads the snapshot", self.trial)),
+            Event::Judging { number, of } => {
+                self.moving("judging", &format!("{}: the oracle reads snapshot {number} of {of}", self.trial));
+            }
+            Event::Checking => {
+                self.moving("checking", &format!("{}: the live database is compared with the ledger", self.trial));
+            }
             Event::TrialEnded { summary } => {
                 let number = self.trial.split(' ').next().unwrap_or_default();
                 self.lasting(&format!("{number} {summary}"));

@@ -111,6 +111,9 @@ pub struct TrialResult {
     pub phases: Vec<PhaseResult>,
     /// In time order.
     pub snapshots: Vec<SnapshotResult>,
+    /// Snapshots of the schedule whose turn did not come, because those before them took too long.
+    #[serde(default)]
+    pub snapshots_not_taken: u64,
     /// One for each second of the load.
     pub series: Vec<SeriesPoint>,
 }
@@ -277,9 +280,19 @@ pub struct SnapshotResult {
     pub strategy: Strategy,
     /// When it began, in seconds from the start of the load.
     pub started_s: f64,
+    /// By how much that was later than the schedule says, because the one before it had not ended.
+    #[serde(default)]
+    pub late_s: f64,
     /// From before its process was started to its end.
     pub duration_s: f64,
-    /// When it would have been stopped.
+    /// How long it took to sync the files that it left and their folder, once it had ended well; `None` where it had not.
+    #[serde(default)]
+    pub sync_s: Option<f64>,
+    /// Why that could not be synced.
+    #[serde(default)]
+    pub sync_error: Option<String>,
+    /// When it would have been stopped, from its beginning: earlier than the scenario says where it began late, as the load ends
+    /// when it ends.
     pub deadline_s: f64,
     /// Status of its process; `None` where it was killed.
     pub exit_status: Option<i32>,

@@ -50,7 +50,7 @@ pub enum Verdict {
 }
 
 /// What the oracle is told of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Whether the strategy ended in time and reported success.
     pub finished: bool,

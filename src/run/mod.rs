@@ -3,8 +3,12 @@
 //! A trial is prepared and judged in `trial`, and measured in `measured`. Whatever goes wrong in a trial is a row
 //! of the results. What happens meanwhile is told as [`Event`]s; drawing them is [`crate::progress`]'s business.
 
+mod display;
+mod judging;
 mod measured;
+mod recorder;
 mod series;
+mod taking;
 mod trial;
 
 use std::{
@@ -20,7 +24,7 @@ use crate::{
     interrupt::Interrupt,
     results::{PhaseName, Results, SCHEMA_VERSION, Status, TrialResult},
     scenario::Scenario,
-    snapshot::Programs,
+    snapshot::{Programs, Strategy},
     warning::Warning,
     work::{self, RunFolder},
 };
@@ -63,8 +67,15 @@ pub enum Event {
     Preparing,
     /// The load runs; told once a second and when a phase begins.
     Measuring(Tick),
-    /// The oracle reads the snapshot.
-    Judging,
+    /// The oracle reads a snapshot.
+    Judging {
+        /// From 1.
+        number: usize,
+        /// Snapshots of the trial.
+        of: usize,
+    },
+    /// The live database is compared with the ledger.
+    Checking,
     /// A trial has ended, with these words.
     TrialEnded {
         /// What came of it, in a line.
@@ -147,7 +158,8 @@ fn prepare_dataset(
 }
 
 /// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
-/// snapshot, and half as much again for WAL, journal and ledger; all of that for every trial where it is kept.
+/// snapshots, and half as much again for WAL, journal and ledger; all of that for every trial where it is kept, and then a
+/// snapshot more, for the oracle.
 #[must_use]
 pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
     let dataset = scenario.dataset();
@@ -155,9 +167,11 @@ pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
         Some(cached) => (0, cached.manifest.bytes),
         None => (dataset.estimated_bytes(), dataset.estimated_bytes()),
     };
-    let trial = bytes * 5 / 2;
-    let kept = if keep { scenario.trials().len() as u64 * trial } else { trial };
-    cached + kept
+    let trial = |snapshots: u64| bytes * (1 + snapshots) + bytes / 2;
+    let snapshots = |strategy| if strategy == Strategy::None { 0 } else { scenario.snapshot_times_s().len() as u64 };
+    let trials = scenario.trials();
+    let each = trials.iter().map(|planned| trial(snapshots(planned.strategy)));
+    cached + if keep { each.sum::<u64>() + bytes } else { each.max().unwrap_or(0) }
 }
 
 /// Refuses a run for which there is no room.
@@ -190,8 +204,12 @@ pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
         None => dataset.rows as f64 / 500_000.0 + 1.0,
     };
     let drain = scenario.keys.client_timeout_s + scenario.keys.sqlite.busy_timeout_ms as f64 / 1e3;
-    let trial = bytes / 50e6 + scenario.load_s() + drain + bytes / 1e9 * 60.0 + 1.0;
-    Duration::from_secs_f64(generating + trial * scenario.trials().len() as f64)
+    // The live database is read as well.
+    let readings = |strategy| 1 + if strategy == Strategy::None { 0 } else { scenario.snapshot_times_s().len() };
+    let trials = scenario.trials();
+    let readings: usize = trials.iter().map(|trial| readings(trial.strategy)).sum();
+    let trial = bytes / 50e6 + scenario.load_s() + drain + 1.0;
+    Duration::from_secs_f64(generating + trial * trials.len() as f64 + readings as f64 * bytes / 1e9 * 60.0)
 }
 
 fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {

@@ -13,8 +13,10 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{Advice, fadvise, syncfs};
 
 use super::{
-    Event, Options,
-    measured::{Measured, Phase, Plan, Taken, measure},
+    Event, Options, judging,
+    measured::{Measured, Plan, measure},
+    recorder::{Phase, seconds},
+    taking::Job,
 };
 use crate::{
     dataset::{Manifest, cache::Cached},
@@ -24,16 +26,12 @@ use crate::{
         database::{Database, MemoryCounts},
     },
     measure::SLICE_NS,
-    oracle::{self, Claim},
+    oracle,
     pace::Schedule,
     random::mix,
-    results::{
-        Distribution, Evidence, FileLeft, OperationResult, PhaseName, PhaseResult, SeriesPoint, SnapshotResult, Status,
-        TrialResult,
-    },
+    results::{Distribution, OperationResult, PhaseName, PhaseResult, SeriesPoint, Status, TrialResult},
     scenario::{JITTER_S, PageCache, Scenario, Trial},
-    snapshot::{self, SNAPSHOT_FILE},
-    sqlite, work,
+    snapshot, sqlite, work,
     workload::{Kind, Workload, WriteProfile},
 };
 
@@ -85,14 +83,15 @@ fn run_in(
     tell: &mut dyn FnMut(Event),
 ) -> Result<Done> {
     let live = folder.join("live.db");
-    let snapshot_folder = folder.join("snapshots").join("0");
-    let snapshot = match trial.strategy.plan(&context.options.programs, &live, &snapshot_folder) {
-        snapshot::Plan::Skip(why) => return Ok(Done::Skipped(why)),
-        snapshot::Plan::Nothing => None,
-        snapshot::Plan::Run(command) => Some((command, snapshot_folder.join(SNAPSHOT_FILE))),
+    let jobs = match jobs(context, trial, &live, &folder.join("snapshots")) {
+        Ok(jobs) => jobs,
+        Err(why) => return Ok(Done::Skipped(why)),
     };
     tell(Event::Preparing);
-    fs::create_dir_all(&snapshot_folder).with_context(|| format!("cannot create {}", snapshot_folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for job in &jobs {
+        fs::create_dir_all(&job.folder).with_context(|| format!("cannot create {}", job.folder.display()))?;
+    }
     prepare(context, &live)?;
     // With the ledger it is all that judging a snapshot takes.
     fs::write(folder.join("dataset.json"), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
@@ -108,7 +107,7 @@ fn run_in(
             background,
             ledger: &ledger,
             live: live.clone(),
-            snapshot,
+            jobs,
             jitter_s: context.scenario.jitter_s(trial),
             interrupt: &context.options.interrupt,
         },
@@ -127,10 +126,9 @@ fn run_in(
     if context.options.interrupt.is_set() {
         return Ok(Done::Completed);
     }
-    tell(Event::Judging);
-    if let Some(taken) = &measured.snapshot {
-        result.snapshots.push(judge(context, trial, taken, &snapshot_folder, &ledger)?);
-    }
+    result.snapshots_not_taken = measured.snapshots_not_taken;
+    result.snapshots = judging::judge(context, trial, &measured.snapshots, &ledger, tell)?;
+    tell(Event::Checking);
     let flag = context.options.interrupt.flag();
     let matches = oracle::content_digest(&live, flag).is_ok_and(|digest| digest == commits.last.digest);
     result.live_database_matches_ledger = Some(matches);
@@ -138,6 +136,20 @@ fn run_in(
         bail!("the live database is not what the ledger says: its verdicts are not to be relied on");
     }
     Ok(Done::Completed)
+}
+
+/// What the strategy runs for every snapshot of the schedule, or why it cannot run here.
+fn jobs(context: &Context<'_>, trial: &Trial, live: &Path, folder: &Path) -> Result<Vec<Job>, String> {
+    let mut jobs = Vec::new();
+    for (number, at_s) in context.scenario.snapshot_times_s().into_iter().enumerate() {
+        let folder = folder.join(number.to_string());
+        match trial.strategy.plan(&context.options.programs, live, &folder) {
+            snapshot::Plan::Skip(why) => return Err(why),
+            snapshot::Plan::Nothing => {}
+            snapshot::Plan::Run(command) => jobs.push(Job { at_s, command, folder }),
+        }
+    }
+    Ok(jobs)
 }
 
 fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
@@ -163,6 +175,7 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
         live_database_matches_ledger: None,
         phases: Vec::new(),
         snapshots: Vec::new(),
+        snapshots_not_taken: 0,
         series: Vec::new(),
     }
 }
@@ -285,7 +298,6 @@ fn commits(ledger: &Ledger, start: &Manifest, measured: &Measured) -> Result<Com
 }
 
 fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
-    let seconds = |slices: u64| (slices * SLICE_NS) as f64 / 1e9;
     let (from_s, to_s) = (seconds(phase.first_slice), seconds(phase.end_slice));
     let duration_s = to_s - from_s;
     let first = commits_s.partition_point(|at_s| *at_s < from_s);
@@ -321,8 +333,8 @@ fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
 
 fn achieved_rate_ops(phases: &[Phase]) -> f64 {
     let reported = || phases.iter().filter(|phase| phase.name != PhaseName::Warmup);
-    let seconds = reported().map(|phase| (phase.end_slice - phase.first_slice) * SLICE_NS).sum::<u64>() as f64 / 1e9;
-    if seconds == 0.0 { 0.0 } else { reported().map(|phase| phase.completed).sum::<u64>() as f64 / seconds }
+    let length_s = seconds(reported().map(|phase| phase.end_slice - phase.first_slice).sum());
+    if length_s == 0.0 { 0.0 } else { reported().map(|phase| phase.completed).sum::<u64>() as f64 / length_s }
 }
 
 /// Every operation that the schedules hold must have been accounted for, phase by phase and kind by kind. The closed loop
@@ -371,71 +383,6 @@ fn series(points: &[SeriesPoint], commits_s: &[f64]) -> Vec<SeriesPoint> {
     let with_commits =
         |point: &SeriesPoint| SeriesPoint { commits: before(point.t_s + 1) - before(point.t_s), ..point.clone() };
     points.iter().map(with_commits).collect()
-}
-
-/// Judges the snapshot in its folder.
-fn judge(
-    context: &Context<'_>,
-    trial: &Trial,
-    taken: &Taken,
-    folder: &Path,
-    ledger: &Ledger,
-) -> Result<SnapshotResult> {
-    let files = work::files_in(folder)?;
-    let files: Vec<_> = files
-        .iter()
-        .map(|file| FileLeft {
-            name: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            bytes: work::file_bytes(file),
-        })
-        .collect();
-    // Judging changes the files, so what is kept is set aside first.
-    let judged = folder.with_file_name("judged");
-    if context.options.keep_in.is_some() {
-        work::copy_folder(folder, &judged, context.options.interrupt.flag())?;
-    } else {
-        fs::rename(folder, &judged)?;
-    }
-    let inspection = oracle::inspect(&judged.join(SNAPSHOT_FILE), context.options.interrupt.flag())?;
-    fs::remove_dir_all(&judged)?;
-    let ended_us = taken.ended_at.saturating_duration_since(ledger.created()).as_micros();
-    let claim = Claim {
-        finished: taken.ended.succeeded(),
-        commit_at_start: taken.commit_at_start,
-        commit_at_end: taken.commit_at_end,
-        ended_us: u64::try_from(ended_us).unwrap_or(u64::MAX),
-    };
-    let (integrity, quick) = (inspection.integrity_check.clone(), inspection.quick_check.clone());
-    let mut judgements = oracle::judge(ledger.path(), &context.dataset.manifest, &[(claim, inspection)])?;
-    let judgement = judgements.pop().context("the oracle gave no answer")??;
-    Ok(SnapshotResult {
-        strategy: trial.strategy,
-        started_s: taken.started_after.as_secs_f64(),
-        duration_s: taken.ended.duration.as_secs_f64(),
-        deadline_s: context.scenario.keys.snapshots.deadline_s,
-        exit_status: taken.ended.exit_status(),
-        error: taken.ended.error(),
-        bytes: files.iter().map(|file| file.bytes).sum(),
-        files,
-        restarts: taken.progress.map(|progress| progress.restarts),
-        verdict: Some(judgement.verdict),
-        silent_failure: judgement.is_silent_failure(&claim, &integrity),
-        evidence: Evidence {
-            reason: judgement.reason,
-            left_behind: judgement.left_behind,
-            age_commits: judgement.age_commits,
-            age_s: judgement.age_s,
-            digest: judgement.digest,
-            progress: taken.progress.and_then(snapshot::copy::Progress::done),
-        },
-        integrity_check: Some(integrity.answer),
-        integrity_check_s: Some(integrity.duration_s),
-        quick_check: Some(quick.answer),
-        quick_check_s: Some(quick.duration_s),
-        commit: judgement.commit,
-        commit_at_start: taken.commit_at_start,
-        commit_at_end: taken.commit_at_end,
-    })
 }
 
 /// Moves a trial's folder to where it is kept, and says where that is, relative to the results.

@@ -224,6 +224,17 @@ pub struct SnapshotKeys {
     /// When a snapshot is stopped, in seconds after it began.
     #[serde(default = "default::deadline_s")]
     pub deadline_s: f64,
+    /// When the snapshots of a trial begin, in seconds from `phases.baseline_s` on, ascending; the baseline lasts until the
+    /// first. One at 0, where neither this nor `every_s` is given. One that would overlap the one before it begins when that
+    /// has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_s: Vec<f64>,
+    /// From the beginning of one snapshot to that of the next, in seconds: `count` of them from 0 on, instead of `at_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_s: Option<f64>,
+    /// How many snapshots there are with `every_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
 }
 
 /// `[phases]`
@@ -234,7 +245,7 @@ pub struct PhaseKeys {
     pub warmup_s: f64,
     /// Load without a snapshot, in seconds.
     pub baseline_s: f64,
-    /// Load after the snapshot's deadline, in seconds.
+    /// Load after the deadline of the last snapshot, in seconds.
     pub recovery_s: f64,
 }
 

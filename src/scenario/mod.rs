@@ -291,7 +291,24 @@ impl Scenario {
     #[must_use]
     pub fn load_s(&self) -> f64 {
         let PhaseKeys { warmup_s, baseline_s, recovery_s } = self.keys.phases;
-        warmup_s + baseline_s + JITTER_S + self.keys.snapshots.deadline_s + recovery_s
+        warmup_s + baseline_s + JITTER_S + self.snapshots_s() + recovery_s
+    }
+
+    /// When the snapshots of a trial begin, in seconds after [`PhaseKeys::baseline_s`], ascending.
+    #[must_use]
+    pub fn snapshot_times_s(&self) -> Vec<f64> {
+        let SnapshotKeys { at_s, every_s, count, .. } = &self.keys.snapshots;
+        match every_s {
+            Some(every_s) => (0..count.unwrap_or(1)).map(|n| f64::from(n) * every_s).collect(),
+            None if at_s.is_empty() => vec![0.0],
+            None => at_s.clone(),
+        }
+    }
+
+    /// From [`PhaseKeys::baseline_s`] to the deadline of the last snapshot, in seconds: no snapshot runs longer.
+    #[must_use]
+    pub fn snapshots_s(&self) -> f64 {
+        self.snapshot_times_s().last().copied().unwrap_or(0.0) + self.keys.snapshots.deadline_s
     }
 
     /// By how much the baseline of a trial is longer than the scenario says, in seconds, from 0.02 to [`JITTER_S`]: the

@@ -3,7 +3,7 @@
 
 use std::{fmt, path::Path, sync::atomic::AtomicBool};
 
-use super::{Arrivals, Keys, LoadKeys, ScenarioError, TracePoint};
+use super::{Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, TracePoint};
 use crate::dataset::{self, IndexFill};
 
 /// The key, what was found and what is allowed.
@@ -70,6 +70,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("sqlite.checkpoint_thread_ms", sqlite.checkpoint_thread_ms, 0, 3_600_000)?;
     validate_rate(load)?;
     within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
+    validate_schedule(snapshots)?;
     within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
     within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
     within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
@@ -113,6 +114,40 @@ fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
     }
     within("load.trace_scale", load.trace_scale, 1e-9, 1e9)?;
     if load.rate_ops.is_empty() { Ok(()) } else { distinct("load.rate_ops", &load.rate_ops) }
+}
+
+/// The times of snapshots are said in one way, and ascend.
+fn validate_schedule(snapshots: &SnapshotKeys) -> Result<(), Refusal> {
+    let SnapshotKeys { at_s, every_s, count, .. } = snapshots;
+    match (every_s, count) {
+        (None, None) => {}
+        (Some(every_s), Some(count)) if at_s.is_empty() => {
+            within("snapshots.every_s", *every_s, 0.1, 1e6)?;
+            within("snapshots.count", *count, 1, 10_000)?;
+        }
+        (Some(every_s), None) if at_s.is_empty() => {
+            return Err(("snapshots.every_s", every_s.to_string(), "expected snapshots.count beside it".to_owned()));
+        }
+        (None, Some(count)) => {
+            return Err(("snapshots.count", count.to_string(), "expected snapshots.every_s beside it".to_owned()));
+        }
+        (Some(every_s), _) => {
+            return Err((
+                "snapshots.every_s",
+                every_s.to_string(),
+                "expected either this or snapshots.at_s".to_owned(),
+            ));
+        }
+    }
+    for at_s in at_s {
+        within("snapshots.at_s", *at_s, 0.0, 1e6)?;
+    }
+    match at_s.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) => {
+            Err(("snapshots.at_s", format!("{}, {}", pair[0], pair[1]), "expected ascending times".to_owned()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reads a trace; every rate is checked, so that a schedule can be made of it.

@@ -34,13 +34,18 @@ recovery_s = 0
 
 /// Runs [`SCENARIO`] with these overrides in `folder` and keeps everything.
 pub fn run_kept(folder: &Path, overrides: &[&str]) -> Results {
+    run_kept_with(folder, overrides, Programs::find(env!("CARGO_BIN_EXE_journalbench").into()))
+}
+
+/// As [`run_kept`], with programs of the test's choice.
+pub fn run_kept_with(folder: &Path, overrides: &[&str], programs: Programs) -> Results {
     let overrides: Vec<_> = overrides.iter().map(ToString::to_string).collect();
     let scenario = Scenario::parse("test", SCENARIO, Path::new("test.toml"), &overrides).unwrap();
     let options = Options {
         work_dir: folder.join("work"),
         keep_in: Some(folder.join("out/kept")),
         out_dir: folder.join("out"),
-        programs: Programs::find(env!("CARGO_BIN_EXE_journalbench").into()),
+        programs,
         interrupt: Interrupt::default(),
     };
     let results = run::run(&scenario, &options, &mut |_| ()).unwrap();

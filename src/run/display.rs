@@ -1,0 +1,87 @@
+//! Says once a second, and when the phase changes, how a trial is doing.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Event, Tick,
+    recorder::{Recorder, seconds},
+};
+use crate::{load::Load, measure, results::PhaseName, snapshot::copy::Progress, work};
+
+/// What was last said, and when.
+pub struct Display {
+    live: PathBuf,
+    of_s: f64,
+    phase: Option<PhaseName>,
+    last_slice: u64,
+    achieved_rate_ops: f64,
+    p99_us: Option<u64>,
+}
+
+/// What a look at the clock, the files and the snapshot found.
+pub struct Look<'a> {
+    /// The slice that it is.
+    pub now: u64,
+    /// Size of the WAL.
+    pub wal_bytes: u64,
+    /// The file that the running snapshot makes, where one runs.
+    pub out: Option<&'a Path>,
+    /// What its strategy last said of its progress.
+    pub said: Option<Progress>,
+}
+
+impl Display {
+    /// For a load on the live database that lasts until a slice.
+    pub fn new(live: &Path, end_slice: u64) -> Self {
+        Self {
+            live: live.to_owned(),
+            of_s: seconds(end_slice),
+            phase: None,
+            last_slice: 0,
+            achieved_rate_ops: 0.0,
+            p99_us: None,
+        }
+    }
+
+    /// Tells, where it is time to.
+    pub fn show(&mut self, recorder: &mut Recorder, load: &mut Load, look: &Look<'_>, tell: &mut dyn FnMut(Event)) {
+        let now = look.now;
+        recorder.seconds.note(now, look.wal_bytes, || load.backlog());
+        let phase = recorder.phase_at(now);
+        let since_s = seconds(now - self.last_slice);
+        if since_s < 1.0 && self.phase == Some(phase) {
+            return;
+        }
+        // A part of a second says little of a rate; the figures of the second before still stand.
+        if since_s >= 0.5 {
+            let mut served = measure::histogram();
+            for kind in &recorder.recent.kinds {
+                // Both have the same bounds.
+                let _ = served.add(&kind.response);
+            }
+            self.achieved_rate_ops = served.len() as f64 / since_s;
+            self.p99_us = measure::percentile(&served, served.len(), 0.99);
+            recorder.recent.reset();
+            self.last_slice = now;
+        }
+        self.phase = Some(phase);
+        tell(Event::Measuring(Tick {
+            phase,
+            elapsed_s: seconds(now),
+            of_s: self.of_s,
+            achieved_rate_ops: self.achieved_rate_ops,
+            p99_us: self.p99_us,
+            wal_bytes: look.wal_bytes,
+            snapshot: self.snapshot_done(look),
+        }));
+    }
+
+    /// What the strategy says of itself, or else the size of its file.
+    fn snapshot_done(&self, look: &Look<'_>) -> Option<f64> {
+        let out = work::file_bytes(look.out?);
+        look.said.and_then(Progress::done).or_else(|| {
+            let live = work::file_bytes(&self.live);
+            (live > 0).then(|| (out as f64 / live as f64).min(1.0))
+        })
+    }
+}

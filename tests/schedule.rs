@@ -1,0 +1,96 @@
+//! Several snapshots in one trial: when they begin, what they are judged by, and that the load lasts as long whatever
+//! they do.
+
+mod common;
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use journalbench::{
+    oracle::{Claim, Verdict},
+    results::{PhaseName, PhaseResult, Status, TrialResult},
+    snapshot::Programs,
+};
+
+/// The phases after the warm-up.
+fn names(trial: &TrialResult) -> Vec<PhaseName> {
+    trial.phases.iter().skip(1).map(|phase| phase.name).collect()
+}
+
+fn end_s(phase: &PhaseResult) -> f64 {
+    phase.started_s + phase.duration_s
+}
+
+#[test]
+fn every_snapshot_of_a_schedule_has_its_phase_its_folder_and_its_claim() {
+    let folder = tempfile::tempdir().unwrap();
+    let strategies = r#"snapshots.strategies=["none", "vacuum-into"]"#;
+    let overrides = [strategies, "sqlite.journal_mode=wal", "snapshots.at_s=[0, 0.6, 1.2]", "phases.recovery_s=0.1"];
+    let results = common::run_kept(folder.path(), &overrides);
+    assert_eq!(results.trials.len(), 2);
+    let length_s = |trial: &TrialResult| end_s(trial.phases.last().unwrap());
+    for trial in &results.trials {
+        assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
+        // Warm-up, baseline, 1.2 s to the last snapshot, its deadline, recovery; the jitter is at most a second.
+        assert!((2.7..=3.7).contains(&length_s(trial)), "{} lasted {} s", trial.id, length_s(trial));
+        let gaps = trial.phases.windows(2).map(|pair| (end_s(&pair[0]) - pair[1].started_s).abs());
+        assert!(gaps.fold(0.0, f64::max) < 1e-9, "phases follow each other: {:?}", trial.phases);
+    }
+    let (control, copied): (Vec<_>, Vec<_>) = results.trials.iter().partition(|trial| trial.id.contains("none"));
+    for trial in control {
+        assert_eq!(names(trial), [PhaseName::Baseline, PhaseName::Recovery]);
+    }
+    for trial in copied {
+        use PhaseName::{Baseline, Recovery, Snapshot};
+        assert_eq!(names(trial), [Baseline, Snapshot, Recovery, Snapshot, Recovery, Snapshot, Recovery]);
+        let phases = trial.phases.iter().filter(|phase| phase.name == Snapshot);
+        let mut last_commit = 0;
+        for (number, (snapshot, phase)) in trial.snapshots.iter().zip(phases).enumerate() {
+            assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{} {number}: {:?}", trial.id, snapshot.evidence);
+            assert!(snapshot.commit.unwrap() > last_commit, "each is of its own time");
+            last_commit = snapshot.commit.unwrap();
+            let planned_s = trial.snapshots[0].started_s + 0.6 * f64::from(u32::try_from(number).unwrap());
+            assert!(snapshot.started_s - snapshot.late_s - planned_s < 0.2, "{snapshot:?}");
+            let (copied_s, synced_s) = (snapshot.duration_s, snapshot.sync_s.unwrap());
+            assert!(copied_s > 0.0 && synced_s > 0.0);
+            let left_s = phase.duration_s - copied_s - synced_s;
+            assert!((-0.02..0.2).contains(&left_s), "copy and sync lie within the phase: {left_s} s are neither");
+            assert!(phase.operations.iter().all(|operation| operation.placement.is_some()));
+
+            let kept = common::kept(folder.path(), trial).join("snapshots").join(number.to_string());
+            let claim: Claim = serde_json::from_slice(&fs::read(kept.join("claim.json")).unwrap()).unwrap();
+            assert!(claim.finished);
+            assert_eq!(
+                (claim.commit_at_start, claim.commit_at_end),
+                (snapshot.commit_at_start, snapshot.commit_at_end)
+            );
+            assert_eq!(snapshot.bytes, kept.join("snapshot.db").metadata().unwrap().len());
+        }
+        assert_eq!(trial.snapshots.len(), 3);
+    }
+}
+
+#[test]
+fn a_snapshot_that_would_overlap_the_one_before_waits_for_it_and_one_without_time_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    // In place of `cp`, what never ends: each takes its whole second.
+    let never = folder.path().join("never.sh");
+    fs::write(&never, "#!/bin/sh\ntest \"$1\" = --version || exec sleep 60\n").unwrap();
+    fs::set_permissions(&never, fs::Permissions::from_mode(0o755)).unwrap();
+    let programs = Programs { cp: Some(never), ..Programs::find(env!("CARGO_BIN_EXE_journalbench").into()) };
+    let overrides =
+        ["snapshots.strategies=cp", "sqlite.journal_mode=wal", "snapshots.every_s=0.4", "snapshots.count=4"];
+    let results = common::run_kept_with(folder.path(), &overrides, programs);
+    let [trial] = results.trials.as_slice() else { panic!("{:?}", results.trials) };
+    assert_eq!(trial.status, Status::Completed, "{trial:?}");
+    let [first, second, third] = trial.snapshots.as_slice() else { panic!("{:?}", trial.snapshots) };
+    assert_eq!(trial.snapshots_not_taken, 1);
+    for snapshot in &trial.snapshots {
+        assert_eq!((snapshot.verdict, snapshot.sync_s), (Some(Verdict::Unfinished), None));
+    }
+    assert!(first.late_s == 0.0 && (0.5..0.8).contains(&second.late_s), "{second:?}");
+    assert!(second.started_s >= first.started_s + first.duration_s, "no two run at once");
+    assert!((first.deadline_s, second.deadline_s) == (1.0, 1.0));
+    assert!(third.deadline_s < 0.5, "the load ends when it ends: {third:?}");
+    let not_done = trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot).count();
+    assert_eq!(not_done, 3, "one that is not taken has no phase");
+}
