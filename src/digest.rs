@@ -98,6 +98,16 @@ pub fn aggregate(id: i64, name: &str, value: i64) -> Digest {
     row(Part::Aggregate, [ValueRef::Integer(id), ValueRef::Text(name.as_bytes()), ValueRef::Integer(value)])
 }
 
+impl Digest {
+    /// Its lowest 64 bits.
+    #[must_use]
+    pub fn low_bits(self) -> u64 {
+        #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are meant")]
+        let low = self.0 as u64;
+        low
+    }
+}
+
 impl Add for Digest {
     type Output = Self;
     fn add(self, other: Self) -> Self {

@@ -39,7 +39,7 @@ use std::{
 use rusqlite::Connection;
 
 use crate::{
-    dataset::{DOWNLOADS_TOTAL, Manifest},
+    dataset::{Aggregate, DOWNLOADS_TOTAL, Manifest},
     digest::{self, Digest},
     torrents::{Torrent, Torrents},
 };
@@ -403,8 +403,8 @@ struct Content {
     written: HashMap<Torrent, (i64, i64)>,
     /// `sqlite_sequence` of `torrents`: every upsert moves it on by one, even one that only updates.
     sequence: i64,
-    /// Value of the one row of `torrent_aggregate_metrics`.
-    downloads: i64,
+    /// The total of downloads, where the database keeps one.
+    aggregate: Option<Aggregate>,
     digest: Digest,
 }
 
@@ -412,17 +412,17 @@ struct Content {
 struct Saved {
     rows: Vec<(Torrent, Option<(i64, i64)>)>,
     sequence: i64,
-    downloads: i64,
+    aggregate: Option<Aggregate>,
     digest: Digest,
 }
 
 impl Content {
     fn new(start: &Manifest) -> Self {
         Self {
-            torrents: start.dataset.torrents(),
+            torrents: start.torrents(),
             written: HashMap::new(),
-            sequence: start.dataset.rows.cast_signed(),
-            downloads: start.downloads,
+            sequence: start.sequence,
+            aggregate: start.aggregate,
             digest: start.digest,
         }
     }
@@ -467,14 +467,15 @@ impl Content {
 
     /// `UPDATE torrent_aggregate_metrics SET value = value + 1 WHERE metric_name = 'torrents_downloads_total'`.
     fn count_download(&mut self) {
-        self.digest -= digest::aggregate(1, DOWNLOADS_TOTAL, self.downloads);
-        self.downloads += 1;
-        self.digest += digest::aggregate(1, DOWNLOADS_TOTAL, self.downloads);
+        let Some(Aggregate { id, value }) = &mut self.aggregate else { return };
+        self.digest -= digest::aggregate(*id, DOWNLOADS_TOTAL, *value);
+        *value += 1;
+        self.digest += digest::aggregate(*id, DOWNLOADS_TOTAL, *value);
     }
 
     fn row(&self, torrent: Torrent) -> Option<(i64, i64)> {
         self.written.get(&torrent).copied().or(match torrent {
-            Torrent::Known(id) => Some((id.cast_signed(), self.torrents.completed(id))),
+            Torrent::Known(number) => Some((self.torrents.id(number), self.torrents.completed(number))),
             Torrent::Unseen(_) => None,
         })
     }
@@ -486,7 +487,7 @@ impl Content {
             }
             Change::CountTotal | Change::Nothing => None,
         });
-        Saved { rows: rows.collect(), sequence: self.sequence, downloads: self.downloads, digest: self.digest }
+        Saved { rows: rows.collect(), sequence: self.sequence, aggregate: self.aggregate, digest: self.digest }
     }
 
     fn restore(&mut self, saved: Saved) {
@@ -496,7 +497,7 @@ impl Content {
                 None => self.written.remove(&torrent),
             };
         }
-        (self.sequence, self.downloads, self.digest) = (saved.sequence, saved.downloads, saved.digest);
+        (self.sequence, self.aggregate, self.digest) = (saved.sequence, saved.aggregate, saved.digest);
     }
 }
 

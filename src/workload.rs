@@ -151,7 +151,7 @@ impl Mix {
 const MIXED: u64 = 0x6d69_7865;
 
 /// Makes operations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Workload {
     mix: Mix,
     torrents: Torrents,
@@ -213,8 +213,8 @@ impl Workload {
     #[must_use]
     pub fn new(mix: Mix, torrents: Torrents, seed: u64) -> Self {
         // Refused only for a negative exponent or less than one element: then every torrent is as popular.
-        let popularity = Zipf::new(torrents.rows() as f64, mix.zipf_exponent)
-            .or_else(|_| Zipf::new(torrents.rows().max(1) as f64, 0.0))
+        let popularity = Zipf::new(torrents.numbered() as f64, mix.zipf_exponent)
+            .or_else(|_| Zipf::new(torrents.numbered().max(1) as f64, 0.0))
             .unwrap_or_else(|_| unreachable!("one element and more, exponent 0"));
         Self { mix, torrents, popularity, seed }
     }
@@ -286,9 +286,9 @@ impl Workload {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "Zipf gives 1 to the number of rows"
+            reason = "Zipf gives 1 to the number of torrents"
         )]
-        let position = (self.popularity.sample(random) as u64).clamp(1, self.torrents.rows());
+        let position = (self.popularity.sample(random) as u64).clamp(1, self.torrents.numbered());
         Torrent::Known(self.torrents.popular(position - 1))
     }
 }

@@ -79,7 +79,7 @@ fn the_content_is_that_of_plain_inserts() {
         let [made, grown] = ["made", "grown"].map(|name| folder.path().join(format!("{name}-{rows_in_all}.db")));
         let manifest = generated(&dataset, &made);
         let reference = by_inserts(&dataset, &grown);
-        assert_eq!((manifest.digest, manifest.downloads), (reference.digest, reference.downloads));
+        assert_eq!((manifest.digest, manifest.aggregate), (reference.digest, reference.aggregate));
         assert_eq!(manifest.schema, reference.schema);
         assert_eq!([manifest.header, reference.header], [&made, &grown].map(|path| Header::read(path).unwrap()));
         // All of the header but the number of pages.

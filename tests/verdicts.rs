@@ -10,7 +10,7 @@ use std::{
 };
 
 use journalbench::{
-    dataset::{Dataset, Manifest, generate},
+    dataset::{Dataset, Manifest, Origin, generate},
     ledger::{Change, Ledger, Session},
     oracle::{self, Claim, Judgement, Verdict},
     results::Status,
@@ -84,7 +84,8 @@ fn vacuum_into_is_exact_under_load_and_every_break_of_it_is_seen() {
         assert_eq!(verdict_of(&blob), Verdict::Corrupt);
 
         let old = folder.path().join(format!("old-{}.db", trial.id));
-        generate(&manifest.dataset, &old, &Arc::default(), &mut |_| ()).unwrap();
+        let Origin::Generated(dataset) = &manifest.origin else { panic!("{:?}", manifest.origin) };
+        generate(dataset, &old, &Arc::default(), &mut |_| ()).unwrap();
         assert_eq!(verdict_of(&old), Verdict::Stale);
         let empty = folder.path().join(format!("empty-{}.db", trial.id));
         fs::write(&empty, []).unwrap();
@@ -108,7 +109,7 @@ fn an_index_that_does_not_hold_what_its_table_holds_is_corrupt() {
     let claim = Claim { finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
     assert_eq!(judge(ledger.path(), &manifest, claim, &path).verdict, Verdict::Exact);
     // The same hash in table and index, one letter of it changed in the table alone.
-    let hash = manifest.dataset.torrents().info_hash(Torrent::Known(3)).to_string();
+    let hash = manifest.torrents().info_hash(Torrent::Known(3)).to_string();
     let mut bytes = fs::read(&path).unwrap();
     let places: Vec<_> = (0..bytes.len() - 40).filter(|at| &bytes[*at..at + 40] == hash.as_bytes()).collect();
     assert_eq!(places.len(), 2, "once in the table, once in the index");
@@ -135,7 +136,7 @@ fn dataset(folder: &Path) -> (Manifest, PathBuf) {
 }
 
 fn download(connection: &Connection, session: &Session, manifest: &Manifest, id: u64) {
-    let info_hash = manifest.dataset.torrents().info_hash(Torrent::Known(id));
+    let info_hash = manifest.torrents().info_hash(Torrent::Known(id));
     session.begin([Change::Download(Torrent::Known(id))]);
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
     let upsert = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Dataset, FORMAT, Manifest, generate};
+use super::{Dataset, FORMAT, Manifest, Origin, generate};
 
 /// A dataset that lies in the cache.
 #[derive(Debug, Clone)]
@@ -31,7 +31,8 @@ pub fn find(work_dir: &Path, dataset: &Dataset) -> Option<Cached> {
     let path = path(work_dir, dataset);
     let manifest: Manifest = serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
     let whole = path.metadata().is_ok_and(|metadata| metadata.len() == manifest.bytes);
-    (whole && manifest.format == FORMAT && manifest.dataset == *dataset).then_some(Cached { path, manifest })
+    (whole && manifest.format == FORMAT && manifest.origin == Origin::Generated(*dataset))
+        .then_some(Cached { path, manifest })
 }
 
 /// The cached dataset, generated first if it is not there. What is half made lies in `scratch`, on the same file system,

@@ -12,7 +12,7 @@ use super::{DOWNLOADS_TOTAL, Dataset, KEYS, SCHEMA, SchemaRow};
 use crate::{
     digest::{self, Digest, Part},
     pages::{integer_bytes, push_record},
-    torrents::{Torrent, Torrents},
+    torrents::Seeded,
 };
 
 /// Bytes of an info-hash's text.
@@ -24,11 +24,11 @@ pub(super) enum Content {
     /// Records of a small table, each with its row's hash, or of its index.
     Held(Vec<(Vec<u8>, Digest)>),
     /// Rows of `torrents`.
-    Torrents(Torrents),
+    Torrents(Seeded),
     /// Rows of `whitelist`.
-    Whitelist(Torrents),
+    Whitelist(Seeded),
     /// The index over `info_hash` of either.
-    HashIndex(Torrents),
+    HashIndex(Seeded),
 }
 
 /// What some rows add up to.
@@ -68,7 +68,7 @@ impl Content {
             },
             Self::Torrents(torrents) => {
                 let id = position + 1;
-                let (info_hash, completed) = (torrents.info_hash(Torrent::Known(id)), torrents.completed(id));
+                let (info_hash, completed) = (torrents.info_hash(id), torrents.completed(id));
                 let text = ValueRef::Text(info_hash.as_bytes());
                 // The id is the rowid, and NULL in the record.
                 push_record(out, &[ValueRef::Null, text, ValueRef::Integer(completed)]);
@@ -77,7 +77,7 @@ impl Content {
             }
             Self::Whitelist(torrents) => {
                 let id = position + 1;
-                let info_hash = torrents.info_hash(Torrent::Known(id));
+                let info_hash = torrents.info_hash(id);
                 let text = ValueRef::Text(info_hash.as_bytes());
                 push_record(out, &[ValueRef::Null, text]);
                 let digest = digest::row(Part::Whitelist, [ValueRef::Integer(id.cast_signed()), text]);
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn the_sizes_are_those_of_the_records() {
         for rows in [1, 2, 127, 128, 40_000] {
-            let torrents = Torrents::new(rows, 310);
+            let torrents = Seeded::new(rows, 310);
             let index = Content::HashIndex(torrents);
             let mut records = Vec::new();
             let mut largest = 0;

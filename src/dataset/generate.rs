@@ -20,7 +20,7 @@ use std::{
 };
 
 use super::{
-    Dataset, FORMAT, GenerateError, Header, Manifest,
+    Dataset, GenerateError, Header, Manifest,
     content::{self, Sum, root},
     layout::{IndexFill, Job, Jobs, Layout, Page, Settings},
 };
@@ -100,15 +100,9 @@ pub fn generate_with(
     }
     half.persist_noclobber(path).map_err(|error| fail(error.error))?;
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
-    Ok(Manifest {
-        format: FORMAT,
-        dataset: *dataset,
-        bytes: layout.bytes(),
-        digest: sum.digest,
-        downloads: sum.downloads,
-        schema: content::schema_rows().map(|(row, _)| row).into(),
-        header: header(&layout).map_err(fail)?,
-    })
+    let schema = content::schema_rows().map(|(row, _)| row).into();
+    let header = header(&layout).map_err(fail)?;
+    Ok(Manifest::generated(dataset, layout.bytes(), (sum.digest, sum.downloads), schema, header))
 }
 
 /// The database header of the file.

@@ -13,11 +13,10 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{DOWNLOADS_TOTAL, Dataset, FORMAT, GenerateError, Header, KEYS, Manifest, SCHEMA, SchemaRow};
+use super::{DOWNLOADS_TOTAL, Dataset, GenerateError, Header, KEYS, Manifest, SCHEMA, SchemaRow};
 use crate::{
     digest::{self, Digest, Part},
     sqlite,
-    torrents::Torrent,
 };
 
 /// Writes the dataset to `path`, which must not exist, and returns what is known of it. `progress` is told the number of
@@ -40,12 +39,12 @@ pub fn insert(
     };
     let mut connection = Connection::open(path).map_err(fail)?;
     sqlite::stop_when(&mut connection, interrupted).map_err(fail)?;
-    let (digest, downloads) = fill(dataset, &connection, progress).map_err(fail)?;
+    let sum = fill(dataset, &connection, progress).map_err(fail)?;
     let schema = SchemaRow::read_all(&connection).map_err(fail)?;
     connection.close().map_err(|(_, source)| fail(source))?;
     let read = |source| GenerateError::Io { path: path.to_owned(), source };
     let (bytes, header) = (path.metadata().map_err(read)?.len(), Header::read(path).map_err(read)?);
-    Ok(Manifest { format: FORMAT, dataset: *dataset, bytes, digest, downloads, schema, header })
+    Ok(Manifest::generated(dataset, bytes, sum, schema, header))
 }
 
 fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64)) -> rusqlite::Result<(Digest, i64)> {
@@ -58,13 +57,13 @@ fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64
     for table in SCHEMA {
         connection.execute_batch(table)?;
     }
-    let (torrents, whitelist) = (dataset.torrents(), dataset.whitelist());
+    let (torrents, whitelist) = (dataset.seeded(), dataset.whitelist());
     let mut filler = Filler { connection, digest: Digest::default() };
     for number in 1..=dataset.whitelist_rows() {
         filler.insert(
             Part::Whitelist,
             "INSERT INTO whitelist VALUES (?1, ?2)",
-            params![number.cast_signed(), whitelist.info_hash(Torrent::Known(number)).as_str()],
+            params![number.cast_signed(), whitelist.info_hash(number).as_str()],
         )?;
     }
     for number in 1..=KEYS {
@@ -79,7 +78,7 @@ fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64
     for id in 1..=dataset.rows {
         let completed = torrents.completed(id);
         downloads += completed;
-        let info_hash = torrents.info_hash(Torrent::Known(id));
+        let info_hash = torrents.info_hash(id);
         let values = params![id.cast_signed(), info_hash.as_str(), completed];
         filler.insert(Part::Torrents, "INSERT INTO torrents VALUES (?1, ?2, ?3)", values)?;
         if id % 8_192 == 0 {

@@ -290,7 +290,7 @@ impl Layout {
     /// # Errors
     /// [`GenerateError::TooLarge`] and [`GenerateError::Interrupted`].
     pub fn new(dataset: &Dataset, settings: Settings, interrupted: &AtomicBool) -> Result<Self, GenerateError> {
-        let (torrents, whitelist) = (dataset.torrents(), dataset.whitelist());
+        let (torrents, whitelist) = (dataset.seeded(), dataset.whitelist());
         let index = |content, root| Tree::index(content, root, &settings);
         let table = |content, root| Tree::table(content, root, &settings, interrupted);
         let torrents_index = index(Content::HashIndex(torrents), root::TORRENTS_INDEX);

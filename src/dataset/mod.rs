@@ -22,10 +22,13 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     generate::{Options, Progress, file_bytes, generate, generate_with, rows_for},
     layout::IndexFill,
-    manifest::{Header, Manifest, SchemaRow},
+    manifest::{Adopted, Aggregate, Header, Manifest, Origin, SchemaRow, Stamp},
     size::{Size, SizeError},
 };
-use crate::{random::mix, torrents::Torrents};
+use crate::{
+    random::mix,
+    torrents::{Seeded, Torrents},
+};
 
 /// Version of what a seed means: part of a cached dataset's identity, raised whenever the same seed would give other rows.
 pub const FORMAT: u32 = 2;
@@ -108,7 +111,11 @@ impl Dataset {
     /// The torrents of this dataset.
     #[must_use]
     pub fn torrents(&self) -> Torrents {
-        Torrents::new(self.rows, self.seed)
+        Torrents::Seeded(self.seeded())
+    }
+
+    fn seeded(&self) -> Seeded {
+        Seeded::new(self.rows, self.seed)
     }
 
     /// Rows of `whitelist`.
@@ -118,10 +125,10 @@ impl Dataset {
     }
 
     /// The info-hashes of `whitelist`, unrelated to those of `torrents`.
-    fn whitelist(&self) -> Torrents {
+    fn whitelist(&self) -> Seeded {
         /// Any number: it keeps them apart from the torrents of the same seed.
         const WHITELIST: u64 = 0x7768_6974;
-        Torrents::new(self.whitelist_rows(), mix(self.seed ^ WHITELIST))
+        Seeded::new(self.whitelist_rows(), mix(self.seed ^ WHITELIST))
     }
 
     /// The rows of `sqlite_sequence`: the largest id of each table, in the order of the first rows inserted.
@@ -144,7 +151,7 @@ impl Dataset {
     /// The `number`-th key (from 1): 32 alphanumeric characters and when it expires, in seconds since 1970; every fifth
     /// never does.
     fn key(&self, number: u64) -> (String, Option<i64>) {
-        let hash = self.torrents().other_hash(1 << 40 | number);
+        let hash = self.seeded().other_hash(1 << 40 | number);
         let expires = i64::try_from(1_800_000_000 + mix(self.seed ^ number) % 31_536_000).ok();
         (hash.as_str()[..32].to_owned(), expires.filter(|_| !number.is_multiple_of(5)))
     }
@@ -177,8 +184,10 @@ mod tests {
         assert_eq!(sqlite::pragma_text(&connection, "integrity_check").unwrap(), "ok");
         assert_eq!(number("SELECT count(*) FROM torrents"), 5_000);
         assert_eq!(number("SELECT count(*) FROM keys"), 10);
-        assert_eq!(number("SELECT sum(completed) FROM torrents"), manifest.downloads);
-        assert_eq!(number("SELECT value FROM torrent_aggregate_metrics"), manifest.downloads);
+        let downloads = manifest.aggregate.unwrap().value;
+        assert_eq!(number("SELECT sum(completed) FROM torrents"), downloads);
+        assert_eq!(number("SELECT value FROM torrent_aggregate_metrics"), downloads);
+        assert_eq!(manifest.header.page_size_bytes(), 1024);
         assert_eq!(number("SELECT seq FROM sqlite_sequence WHERE name = 'torrents'"), 5_000);
         assert_eq!(number("PRAGMA page_size"), 1024);
     }

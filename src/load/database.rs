@@ -88,7 +88,7 @@ impl MemoryCounts {
     /// The torrent's count after an event.
     fn after(&self, torrents: &Torrents, torrent: Torrent, event: Event) -> i64 {
         let (number, stored) = match torrent {
-            Torrent::Known(id) => (id, torrents.completed(id)),
+            Torrent::Known(number) => (number, torrents.completed(number)),
             Torrent::Unseen(number) => (!number, 0),
         };
         #[expect(clippy::cast_possible_truncation, reason = "the lowest 20 bits are meant")]

@@ -190,7 +190,7 @@ impl Load {
                     pace: pace.clone(),
                     batch,
                     backend,
-                    workload: *workload,
+                    workload: workload.clone(),
                     next: Arc::clone(&next),
                     control: Arc::clone(&control),
                     client_timeout,
@@ -208,7 +208,7 @@ impl Load {
             let beside = Beside { control: Arc::clone(&control), slices: sender.clone() };
             threads.push(thread::spawn(move || work(beside)));
         }
-        Self { control, claims, workload: *workload, slices, recycled, threads }
+        Self { control, claims, workload: workload.clone(), slices, recycled, threads }
     }
 
     /// The instant from which due times count.

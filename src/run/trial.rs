@@ -200,7 +200,7 @@ fn prepare(context: &Context<'_>, live: &Path) -> Result<()> {
 }
 
 fn workload(context: &Context<'_>, trial: &Trial) -> Workload {
-    let torrents = context.dataset.manifest.dataset.torrents();
+    let torrents = context.dataset.manifest.torrents();
     // Repetitions do different operations; modes and strategies the same ones.
     let seed = mix(context.scenario.keys.load.seed ^ u64::from(trial.repetition));
     Workload::new(context.scenario.mix(), torrents, seed)
@@ -229,7 +229,7 @@ fn connect(
     let open = || -> Result<Database> {
         let mut connection = sqlite::open(live, &settings)?;
         let session = ledger.attach(&mut connection)?;
-        let database = Database::new(connection, session, *workload.torrents(), keys.sqlite.transaction_mode);
+        let database = Database::new(connection, session, workload.torrents().clone(), keys.sqlite.transaction_mode);
         Ok(database.of_tracker(&counts, with_listener.then(|| queue.clone())))
     };
     let mut streams = Vec::new();

@@ -1,44 +1,38 @@
-//! Who the torrents are: `(seed, id)` to rank to info-hash, and back.
+//! The torrents of a generated dataset, all of them, as functions of a seed.
 //!
-//! The generator needs the rows in id order for the table and in hash order for the index, the workload needs the
-//! info-hash of one row out of millions in nanoseconds, and the ledger stores a torrent as one number. All three ask
-//! here, and nothing is looked up: every answer is arithmetic on `(seed, rows, id)`.
+//! The generator needs the rows in id order for the table and in hash order for the index, and the workload the info-hash
+//! of one row out of millions in nanoseconds. Nothing is looked up: every answer is arithmetic on `(seed, rows, id)`.
 //!
 //! * The space of info-hashes is cut into `rows` equal strata; the hash of *rank* `j` lies in the `j`-th, so ranks are
 //!   the order of the hashes.
 //! * A seeded permutation (a Feistel network with cycle walking) maps ids to ranks, so that ids and hashes are
 //!   unrelated, as they are in a database that has grown by inserts.
 //! * A second permutation maps positions of popularity to ids, so that the popular torrents lie anywhere in both trees.
-//!
-//! No input or output and no SQLite here.
 
-use std::fmt;
-
+use super::InfoHash;
 use crate::random::mix;
 
-/// The rows of the `torrents` table of a dataset, as functions of a seed.
+/// The rows of the `torrents` table of a generated dataset. Their ids are 1 to the number of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Torrents {
+pub struct Seeded {
     rows: u64,
     seed: u64,
     ranks: Permutation,
     popularity: Permutation,
 }
 
-/// A torrent that an operation is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Torrent {
-    /// The row of the dataset with this id, from 1 to the number of rows.
-    Known(u64),
-    /// A torrent that the dataset does not have, by a number of its own.
-    Unseen(u64),
+/// Keeps the random numbers of different uses apart.
+#[derive(Clone, Copy)]
+enum Domain {
+    Rank = 0x7261_6e6b,
+    Popularity = 0x706f_7075,
+    Hash = 0x6861_7368,
+    Completed = 0x636f_6d70,
+    Unseen = 0x756e_7365,
+    Other = 0x6f74_6865,
 }
 
-/// An info-hash as the tracker stores it: 40 lower-case hexadecimal characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InfoHash([u8; 40]);
-
-impl Torrents {
+impl Seeded {
     /// The torrents of a dataset of `rows` rows (at least 1, at most 2^40).
     #[must_use]
     pub fn new(rows: u64, seed: u64) -> Self {
@@ -72,21 +66,16 @@ impl Torrents {
 
     /// The id of the torrent at a position of popularity, 0 being the most popular.
     #[must_use]
+    #[inline]
     pub fn popular(&self, position: u64) -> u64 {
         self.popularity.apply(position) + 1
     }
 
-    /// The info-hash of a torrent.
+    /// The info-hash of the row with this id.
     #[must_use]
     #[inline]
-    pub fn info_hash(&self, torrent: Torrent) -> InfoHash {
-        match torrent {
-            Torrent::Known(id) => self.info_hash_at_rank(self.rank_of(id)),
-            Torrent::Unseen(number) => {
-                let key = mix(self.seed ^ Domain::Unseen as u64);
-                InfoHash::from_bits(mix(key ^ number), key.wrapping_add(1), number)
-            }
-        }
+    pub fn info_hash(&self, id: u64) -> InfoHash {
+        self.info_hash_at_rank(self.rank_of(id))
     }
 
     /// The info-hash of a rank. Ascending in `rank`: the top 64 bits lie in the rank's own stratum.
@@ -118,62 +107,20 @@ impl Torrents {
         let key = mix(self.seed ^ Domain::Other as u64);
         InfoHash::from_bits(mix(key ^ number), key.wrapping_add(1), number)
     }
-}
 
-impl InfoHash {
+    /// The info-hash of a torrent that the dataset does not have.
+    #[must_use]
     #[inline]
-    fn from_bits(top: u64, key: u64, number: u64) -> Self {
-        let middle = mix(key ^ number);
-        let bottom = mix(middle ^ key.rotate_left(32));
-        let mut bytes = [0; 20];
-        bytes[..8].copy_from_slice(&top.to_be_bytes());
-        bytes[8..16].copy_from_slice(&middle.to_be_bytes());
-        bytes[16..].copy_from_slice(&bottom.to_be_bytes()[..4]);
-        let mut hex = [0; 40];
-        // From '0' to '9', and 39 characters further on from 'a' to 'f'; without a look-up, sixteen digits at a time.
-        let digit = |nibble: u8| nibble + b'0' + if nibble > 9 { 39 } else { 0 };
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = digit(byte >> 4);
-            pair[1] = digit(byte & 15);
-        }
-        Self(hex)
-    }
-
-    /// The 40 characters.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        // Only hexadecimal digits are ever put in.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// The 40 characters as bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub fn unseen(&self, number: u64) -> InfoHash {
+        unseen(self.seed, number)
     }
 }
 
-impl fmt::Display for InfoHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for InfoHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Keeps the random numbers of different uses apart.
-#[derive(Clone, Copy)]
-enum Domain {
-    Rank = 0x7261_6e6b,
-    Popularity = 0x706f_7075,
-    Hash = 0x6861_7368,
-    Completed = 0x636f_6d70,
-    Unseen = 0x756e_7365,
-    Other = 0x6f74_6865,
+/// The info-hash of a torrent that a database does not have, by a number of its own.
+#[inline]
+pub(super) fn unseen(seed: u64, number: u64) -> InfoHash {
+    let key = mix(seed ^ Domain::Unseen as u64);
+    InfoHash::from_bits(mix(key ^ number), key.wrapping_add(1), number)
 }
 
 /// A seeded permutation of `[0, size)`: a Feistel network over `low * high` numbers, of which `low` and `high` are about
@@ -254,7 +201,7 @@ mod tests {
     #[test]
     fn ranks_and_ids_are_inverse_permutations() {
         for rows in [1, 2, 3, 4, 5, 7, 8, 9, 100, 1_000, 4_097] {
-            let torrents = Torrents::new(rows, 310);
+            let torrents = Seeded::new(rows, 310);
             let mut seen = vec![false; usize::try_from(rows).unwrap()];
             for id in 1..=rows {
                 let rank = torrents.rank_of(id);
@@ -266,10 +213,10 @@ mod tests {
 
     #[test]
     fn ranks_are_the_order_of_the_hashes() {
-        let torrents = Torrents::new(5_000, 310);
+        let torrents = Seeded::new(5_000, 310);
         let hashes: Vec<_> = (0..5_000).map(|rank| torrents.info_hash_at_rank(rank)).collect();
         assert!(hashes.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(torrents.info_hash(Torrent::Known(torrents.id_of(17))), hashes[17]);
+        assert_eq!(torrents.info_hash(torrents.id_of(17)), hashes[17]);
         assert!(
             hashes.iter().all(|hash| hash.as_str().bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)))
         );
@@ -277,7 +224,7 @@ mod tests {
 
     #[test]
     fn popularity_is_a_permutation_unrelated_to_ids() {
-        let torrents = Torrents::new(1_000, 310);
+        let torrents = Seeded::new(1_000, 310);
         let mut ids: Vec<_> = (0..1_000).map(|position| torrents.popular(position)).collect();
         let fixed = ids.iter().zip(1..).filter(|(id, n)| **id == *n).count();
         assert!(fixed < 10, "{fixed} ids stand at their own position");
@@ -287,7 +234,7 @@ mod tests {
 
     #[test]
     fn downloads_are_heavy_tailed_and_at_least_one() {
-        let torrents = Torrents::new(100_000, 310);
+        let torrents = Seeded::new(100_000, 310);
         let counts: Vec<_> = (1..=100_000).map(|id| torrents.completed(id)).collect();
         assert_eq!(counts.iter().min(), Some(&1));
         let hundred = counts.iter().filter(|count| **count >= 100).count();
@@ -296,10 +243,10 @@ mod tests {
 
     #[test]
     fn hashes_are_the_same_on_every_machine() {
-        let torrents = Torrents::new(2_000_000, 310);
-        let hash = torrents.info_hash(Torrent::Known(1));
-        assert_eq!(hash, torrents.info_hash(Torrent::Known(1)));
-        assert_ne!(hash, torrents.info_hash(Torrent::Unseen(1)));
-        assert_ne!(hash, Torrents::new(2_000_000, 311).info_hash(Torrent::Known(1)));
+        let torrents = Seeded::new(2_000_000, 310);
+        let hash = torrents.info_hash(1);
+        assert_eq!(hash, torrents.info_hash(1));
+        assert_ne!(hash, torrents.unseen(1));
+        assert_ne!(hash, Seeded::new(2_000_000, 311).info_hash(1));
     }
 }
