@@ -1,0 +1,134 @@
+//! The commands: arguments in, text on standard output, an exit status. One file a command.
+
+mod generate;
+mod report;
+mod run;
+
+use std::{
+    fmt,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::snapshot::copy::{self, Method};
+
+/// Benchmark of SQLite journal modes and live backups under BitTorrent tracker load.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  journalbench run scenarios/quick.toml
+  journalbench run scenarios/quick.toml --set load.rate_ops=17000 --out my-results
+  journalbench run scenarios/quick.toml --dry-run
+  journalbench report my-results/results.json --format markdown -o issue.md
+  journalbench generate --size 17GB tracker.db
+
+Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
+2 usage or scenario, or no room; 130 interrupted, with what was measured so far written out.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario: generate the dataset, measure every trial, judge every snapshot, report
+    Run(run::Arguments),
+    /// Make the report of a results.json again
+    Report(report::Arguments),
+    /// Make a tracker-shaped database from a seed: the same seed gives the same bytes
+    Generate(generate::Arguments),
+    /// Copy a live database in a process of its own (used by `run`)
+    #[command(name = copy::COMMAND, hide = true)]
+    Copy {
+        /// How
+        method: Method,
+        /// The database
+        live: PathBuf,
+        /// The copy
+        out: PathBuf,
+    },
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub enum Failure {
+    /// The environment failed: exit status 1.
+    Environment(anyhow::Error),
+    /// The arguments or the scenario are wrong: exit status 2.
+    Usage(anyhow::Error),
+}
+
+/// How a command ended that did what it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Done,
+    /// Some trials failed; the results are written.
+    Failed,
+    Interrupted,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Environment(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Environment(error) | Self::Usage(error)) = self;
+        write!(f, "{error:#}")
+    }
+}
+
+impl Failure {
+    /// The exit status that tells it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Environment(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+        }
+    }
+}
+
+/// Runs the command. `interrupt_again` is called at a second Ctrl-C, where the first has not ended the program yet.
+///
+/// # Errors
+/// [`Failure`], with the exit status that tells it.
+pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
+    let ended = match cli.command {
+        Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
+        Command::Report(arguments) => report::report(&arguments)?,
+        Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
+        Command::Copy { method, live, out } => {
+            copy::copy(method, &live, &out)?;
+            Ended::Done
+        }
+    };
+    Ok(match ended {
+        Ended::Done => ExitCode::SUCCESS,
+        Ended::Failed => ExitCode::from(1),
+        Ended::Interrupted => ExitCode::from(130),
+    })
+}
+
+/// Writes to standard output; a reader that has gone away is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot make {} absolute", path.display()))
+}

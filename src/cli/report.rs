@@ -1,0 +1,39 @@
+//! `journalbench report`: the report of a run again.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Ended, Failure, print};
+use crate::{
+    report::{self, Format},
+    results::{Results, write_atomically},
+};
+
+/// What the command is given.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The results of a run
+    #[arg(value_name = "RESULTS.json")]
+    results: PathBuf,
+    /// How it looks
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write to a file instead of standard output
+    #[arg(short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(super) fn report(arguments: &Arguments) -> Result<Ended, Failure> {
+    let results = Results::load(&arguments.results).map_err(anyhow::Error::from)?;
+    let text = report::render(&results, arguments.format);
+    match &arguments.output {
+        Some(path) => {
+            write_atomically(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        None => print(&text)?,
+    }
+    Ok(Ended::Done)
+}

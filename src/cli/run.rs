@@ -1,0 +1,145 @@
+//! `journalbench run`: a scenario in, a results folder out.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+
+use super::{Ended, Failure, absolute, print};
+use crate::{
+    interrupt::Interrupt,
+    progress::Display,
+    report::{self, Format},
+    results::{Status, write_atomically},
+    run::{self, Options},
+    scenario::Scenario,
+    snapshot::Programs,
+    work,
+};
+
+/// What the command is given.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The scenario
+    #[arg(value_name = "SCENARIO.toml")]
+    scenario: PathBuf,
+    /// Folder for results.json and report.md; must not exist [default: journalbench-out/SCENARIO-TIMESTAMP]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Override a key of the scenario, as in `load.rate_ops=17000`; the value is TOML, or else a string
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Keep each trial's live database, snapshots and ledger in the results folder
+    #[arg(long)]
+    keep: bool,
+    /// Print the trials that would run, and how long they take at most, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Folder for databases and the dataset cache; on the disk that is to be measured
+    #[arg(long, value_name = "DIR", env = "JOURNALBENCH_DIR", default_value = "journalbench-work")]
+    work_dir: PathBuf,
+}
+
+/// Runs the command. `interrupt_again` is called at a second Ctrl-C.
+pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
+    let usage = |error: anyhow::Error| Failure::Usage(error);
+    let scenario = Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| usage(error.into()))?;
+    let work_dir = absolute(&arguments.work_dir)?;
+    if arguments.dry_run {
+        print(&dry_run(&scenario, &work_dir))?;
+        return Ok(Ended::Done);
+    }
+    let out_dir = match &arguments.out {
+        Some(out) => absolute(out)?,
+        None => absolute(&default_out(&scenario.name))?,
+    };
+    if out_dir.symlink_metadata().is_ok() {
+        let error = anyhow!("--out {}: exists; name a folder that does not, nothing is overwritten", out_dir.display());
+        return Err(usage(error));
+    }
+    run::check_room(&scenario, &work_dir, arguments.keep)
+        .map_err(|error| usage(anyhow!("{}: {error}", arguments.scenario.display())))?;
+    let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
+    let out = OutFolder::create(&out_dir)?;
+    let options = Options {
+        work_dir,
+        keep_in: arguments.keep.then(|| out_dir.join("kept")),
+        out_dir: out_dir.clone(),
+        programs: Programs::find(std::env::current_exe().context("cannot find this program")?),
+        interrupt,
+    };
+    let mut display = Display::new();
+    let results = run::run(&scenario, &options, &mut |event| display.show(&event));
+    display.finish();
+    let results = results?;
+    let json = out_dir.join("results.json");
+    let markdown = report::render(&results, Format::Markdown);
+    results.save(&json).with_context(|| format!("cannot write {}", json.display()))?;
+    write_atomically(&out_dir.join("report.md"), markdown.as_bytes())
+        .with_context(|| format!("cannot write {}", out_dir.join("report.md").display()))?;
+    out.keep();
+    print(&format!("{}\n{}\n", report::render(&results, Format::Text), json.display()))?;
+    Ok(if options.interrupt.is_set() {
+        Ended::Interrupted
+    } else if results.trials.iter().any(|trial| trial.status == Status::Failed) {
+        Ended::Failed
+    } else {
+        Ended::Done
+    })
+}
+
+fn dry_run(scenario: &Scenario, work_dir: &Path) -> String {
+    let trials = scenario.trials();
+    let mut lines: Vec<_> = trials.iter().map(crate::scenario::Trial::id).collect();
+    let bound = run::duration_bound(scenario, work_dir).as_secs_f64();
+    let needed = run::bytes_needed(scenario, work_dir, false) / 1_000_000;
+    let free =
+        work::free_bytes(work_dir).map_or_else(|| "unknown".to_owned(), |free| format!("{} MB", free / 1_000_000));
+    lines.push(format!(
+        "{} trials, {:.0} s of load each, at most {:.0} minutes in all",
+        trials.len(),
+        scenario.load_s(),
+        (bound / 60.0).ceil()
+    ));
+    lines.push(format!("about {needed} MB needed in {} ({free} free)", work_dir.display()));
+    lines.join("\n") + "\n"
+}
+
+fn default_out(name: &str) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    Path::new("journalbench-out").join(format!("{name}-{now}"))
+}
+
+/// The results folder, made before anything is measured so that an unwritable one is noticed first, and removed again,
+/// with the folders above it that were made for it, if nothing was put in.
+struct OutFolder {
+    made: Vec<PathBuf>,
+}
+
+impl OutFolder {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        let describe = || format!("cannot create the results folder {}", path.display());
+        let made = path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        let folder = Self { made };
+        fs::create_dir_all(path).with_context(describe)?;
+        let probe = path.join(".writable");
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).with_context(describe)?;
+        Ok(folder)
+    }
+
+    fn keep(mut self) {
+        self.made.clear();
+    }
+}
+
+impl Drop for OutFolder {
+    fn drop(&mut self) {
+        for folder in &self.made {
+            // Only where it is empty.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
