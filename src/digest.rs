@@ -86,6 +86,13 @@ pub fn torrent(id: i64, info_hash: &[u8], completed: i64) -> Digest {
     row(Part::Torrents, [ValueRef::Integer(id), ValueRef::Text(info_hash), ValueRef::Integer(completed)])
 }
 
+/// The hash of an entry of a table's unique index.
+#[must_use]
+#[inline]
+pub fn entry(text: &[u8], rowid: i64) -> Digest {
+    row(Part::IndexEntry, [ValueRef::Text(text), ValueRef::Integer(rowid)])
+}
+
 /// The hash of a row of `sqlite_sequence`.
 #[must_use]
 pub fn sequence(table: &str, value: i64) -> Digest {

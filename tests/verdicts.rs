@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use journalbench::{
@@ -30,7 +30,7 @@ fn judge(ledger: &Path, manifest: &Manifest, claim: Claim, snapshot: &Path) -> J
             fs::copy(beside, sqlite::side_file(&copy, suffix)).unwrap();
         }
     }
-    let inspection = oracle::inspect(&copy, &Arc::default()).unwrap();
+    let inspection = oracle::inspect(&copy, manifest, &Arc::default(), &AtomicU64::new(0)).unwrap();
     oracle::judge(ledger, manifest, &[(claim, inspection)]).unwrap().pop().unwrap().unwrap()
 }
 
@@ -207,7 +207,7 @@ fn a_snapshot_from_the_future_is_an_error_of_the_harness() {
     let session = ledger.attach(&mut connection).unwrap();
     download(&connection, &session, &manifest, 1);
     drop((connection, session));
-    let inspection = oracle::inspect(&live, &Arc::default()).unwrap();
+    let inspection = oracle::inspect(&live, &manifest, &Arc::default(), &AtomicU64::new(0)).unwrap();
     let claim = Claim { finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
     let judged = oracle::judge(ledger.path(), &manifest, &[(claim, inspection)]).unwrap().pop().unwrap();
     assert!(judged.unwrap_err().to_string().contains("commit 1, but only 0 had been issued"));

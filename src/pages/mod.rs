@@ -5,6 +5,8 @@
 //! every cell fits on its page (no overflow pages). Nothing here knows what the rows mean, which page goes where or what
 //! a file is; that is [`crate::dataset`]'s business.
 
+pub mod read;
+
 use rusqlite::types::ValueRef;
 
 /// Bytes of the database header, at the beginning of page 1.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::AtomicU64,
 };
 
 use anyhow::Result;
@@ -51,7 +52,9 @@ fn inspect(context: &Context<'_>, folder: &Path) -> Result<Inspection> {
     } else {
         fs::rename(folder, &judged)?;
     }
-    let inspection = oracle::inspect(&taking::main_file(&judged), context.options.interrupt.flag())?;
+    let manifest = &context.dataset.manifest;
+    let flag = context.options.interrupt.flag();
+    let inspection = oracle::inspect(&taking::main_file(&judged), manifest, flag, &AtomicU64::new(0))?;
     fs::remove_dir_all(&judged)?;
     Ok(inspection)
 }

@@ -1,0 +1,446 @@
+//! Reading b-tree pages: every cell of a page, with every byte of it accounted for.
+//!
+//! A page is believed only where it is whole by itself: its header in range, each cell inside the cell content area, no
+//! two cells or freeblocks over each other, and what lies between them as many bytes as the header says are fragments.
+//! That is what `PRAGMA integrity_check` asks of a page. Whether it is the right page is for [`crate::oracle`] to find out.
+
+use std::fmt;
+
+use rusqlite::types::ValueRef;
+
+use super::{CELL_POINTER_BYTES, CHILD_BYTES, PageKind};
+
+/// What is wrong with a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageFault(pub String);
+
+impl fmt::Display for PageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for PageFault {
+    fn from(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+}
+
+/// One cell of a b-tree page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell<'p> {
+    /// The page of the smaller keys; 0 on a leaf.
+    pub child: u32,
+    /// The rowid; 0 in an index.
+    pub rowid: i64,
+    /// The record; empty on an interior page of a table.
+    pub payload: &'p [u8],
+}
+
+/// A b-tree page whose header is in range.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'p> {
+    bytes: &'p [u8],
+    kind: PageKind,
+    /// Where the b-tree page header is.
+    header: usize,
+    cells: usize,
+    /// Where the cell content area starts.
+    content: usize,
+}
+
+/// The bytes of a page that are taken, to find what overlaps.
+#[derive(Debug, Default)]
+pub struct Space {
+    taken: Vec<u64>,
+    count: usize,
+}
+
+/// A cell on a page takes this many bytes at least, so that a freeblock fits where it was.
+const CELL_BYTES_MIN: usize = 4;
+
+impl PageKind {
+    /// The kind that the first byte of a b-tree page header stands for.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::IndexInterior, Self::TableInterior, Self::IndexLeaf, Self::TableLeaf]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+
+    /// Whether pages of this kind have no children.
+    #[must_use]
+    pub fn is_leaf(self) -> bool {
+        matches!(self, Self::IndexLeaf | Self::TableLeaf)
+    }
+
+    /// Whether pages of this kind belong to an index.
+    #[must_use]
+    pub fn is_index(self) -> bool {
+        matches!(self, Self::IndexInterior | Self::IndexLeaf)
+    }
+}
+
+impl<'p> Page<'p> {
+    /// The b-tree page in `bytes`, which is one page. `header` is where its header begins: 100 on page 1, 0 elsewhere.
+    ///
+    /// # Errors
+    /// What is wrong with its header.
+    #[inline]
+    pub fn new(bytes: &'p [u8], header: usize) -> Result<Self, PageFault> {
+        let kind = bytes.get(header).copied().and_then(PageKind::from_byte);
+        let kind = kind.ok_or_else(|| PageFault(format!("{:#04x} is no kind of b-tree page", bytes[header])))?;
+        let cells = get_u16(bytes, header + 3);
+        let content = match get_u16(bytes, header + 5) {
+            0 => 65_536,
+            content => content,
+        };
+        let pointers_end = header + kind.header_bytes() + cells * CELL_POINTER_BYTES;
+        if pointers_end > content || content > bytes.len() {
+            return Err(PageFault(format!("{cells} cells and a cell content area at {content} are out of range")));
+        }
+        Ok(Self { bytes, kind, header, cells, content })
+    }
+
+    /// What kind of page it is.
+    #[must_use]
+    pub fn kind(&self) -> PageKind {
+        self.kind
+    }
+
+    /// Number of cells.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// The right-most child of an interior page, 0 on a leaf.
+    #[must_use]
+    pub fn right_child(&self) -> u32 {
+        if self.kind.is_leaf() { 0 } else { get_u32(self.bytes, self.header + 8) }
+    }
+
+    /// The cell at a position, and the bytes of the page that it takes.
+    ///
+    /// # Errors
+    /// Where it is not inside the cell content area, or has a part on overflow pages.
+    #[inline]
+    pub fn cell(&self, position: usize) -> Result<(Cell<'p>, std::ops::Range<usize>), PageFault> {
+        let at = get_u16(self.bytes, self.header + self.kind.header_bytes() + position * CELL_POINTER_BYTES);
+        if at < self.content || at >= self.bytes.len() {
+            return Err(PageFault(format!("cell {position} at {at} is outside of the cell content area")));
+        }
+        let outside = || PageFault(format!("cell {position} does not end on its page"));
+        let mut rest = &self.bytes[at..];
+        let mut cell = Cell { child: 0, rowid: 0, payload: &[] };
+        if !self.kind.is_leaf() {
+            let (child, after) = rest.split_first_chunk::<CHILD_BYTES>().ok_or_else(outside)?;
+            (cell.child, rest) = (u32::from_be_bytes(*child), after);
+        }
+        let length = match self.kind {
+            PageKind::TableInterior => 0,
+            _ => take_varint(&mut rest).ok_or_else(outside)?,
+        };
+        if !self.kind.is_index() {
+            cell.rowid = take_varint(&mut rest).ok_or_else(outside)?.cast_signed();
+        }
+        if length > self.local_bytes_max() as u64 {
+            return Err(PageFault(format!(
+                "cell {position} has a record of {length} bytes, which does not fit on a page"
+            )));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most a page")]
+        let length = length as usize;
+        cell.payload = rest.get(..length).ok_or_else(outside)?;
+        let end = self.bytes.len() - rest.len() + length;
+        let end = end.max(at + CELL_BYTES_MIN);
+        if end > self.bytes.len() { Err(outside()) } else { Ok((cell, at..end)) }
+    }
+
+    /// Bytes of a record that fit on a page without overflow pages ("Cell payload overflow pages" of the file format).
+    fn local_bytes_max(&self) -> usize {
+        let usable = self.bytes.len();
+        if self.kind.is_index() { (usable - 12) * 64 / 255 - 23 } else { usable - 35 }
+    }
+
+    /// Visits every cell in order of its key and accounts for every byte of the page.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, `visit`'s own findings among them.
+    #[inline]
+    pub fn visit(
+        &self,
+        space: &mut Space,
+        mut visit: impl FnMut(usize, Cell<'p>) -> Result<(), PageFault>,
+    ) -> Result<(), PageFault> {
+        space.clear(self.bytes.len());
+        for position in 0..self.cells {
+            let (cell, range) = self.cell(position)?;
+            if !space.take(range) {
+                return Err(PageFault(format!("cell {position} lies over another")));
+            }
+            visit(position, cell)?;
+        }
+        self.take_freeblocks(space)?;
+        let fragments = self.bytes.len() - self.content - space.count;
+        let said = usize::from(self.bytes[self.header + 7]);
+        if fragments == said {
+            Ok(())
+        } else {
+            Err(PageFault(format!("{fragments} bytes belong to nothing, where its header says {said}")))
+        }
+    }
+
+    fn take_freeblocks(&self, space: &mut Space) -> Result<(), PageFault> {
+        let mut at = get_u16(self.bytes, self.header + 1);
+        let mut least = self.content;
+        while at != 0 {
+            if at < least || at + 4 > self.bytes.len() {
+                return Err(PageFault(format!("a freeblock at {at} is out of range or out of order")));
+            }
+            let (next, length) = (get_u16(self.bytes, at), get_u16(self.bytes, at + 2));
+            if length < 4 || at + length > self.bytes.len() || !space.take(at..at + length) {
+                return Err(PageFault(format!("a freeblock of {length} bytes at {at} lies over something else")));
+            }
+            least = at + length;
+            at = next;
+        }
+        Ok(())
+    }
+}
+
+impl Space {
+    fn clear(&mut self, page_bytes: usize) {
+        self.taken.clear();
+        self.taken.resize(page_bytes.div_ceil(64), 0);
+        self.count = 0;
+    }
+
+    /// Marks bytes as taken; false where some of them are already.
+    #[inline]
+    fn take(&mut self, range: std::ops::Range<usize>) -> bool {
+        self.count += range.len();
+        let (first, last) = (range.start / 64, (range.end - 1) / 64);
+        let (from, to) = (!0 << (range.start % 64), !0 >> (63 - (range.end - 1) % 64));
+        let mut mark = |word: usize, mask: u64| {
+            let free = self.taken[word] & mask == 0;
+            self.taken[word] |= mask;
+            free
+        };
+        if first == last {
+            return mark(first, from & to);
+        }
+        let mut free = mark(first, from);
+        for word in first + 1..last {
+            free &= mark(word, !0);
+        }
+        mark(last, to) && free
+    }
+}
+
+/// The most columns that a table or index of a tracker's database, SQLite's own tables included, has.
+pub const COLUMNS_MAX: usize = 5;
+
+/// The values of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'p> {
+    values: [ValueRef<'p>; COLUMNS_MAX],
+    columns: usize,
+}
+
+impl<'p> Record<'p> {
+    /// Decodes a record that must be `payload` to its last byte.
+    ///
+    /// # Errors
+    /// Where header and body do not add up, or a serial type is none.
+    #[inline]
+    pub fn decode(payload: &'p [u8]) -> Result<Self, PageFault> {
+        let mut rest = payload;
+        let header_bytes = take_varint(&mut rest).and_then(|bytes| usize::try_from(bytes).ok());
+        let taken = payload.len() - rest.len();
+        let header_bytes = header_bytes.filter(|bytes| (taken..=payload.len()).contains(bytes));
+        let header_bytes = header_bytes.ok_or("a record's header is longer than the record")?;
+        let (mut types, mut body) = (&payload[taken..header_bytes], &payload[header_bytes..]);
+        let mut record = Self { values: [ValueRef::Null; COLUMNS_MAX], columns: 0 };
+        while !types.is_empty() {
+            let serial = take_varint(&mut types).ok_or("a record's header ends inside a serial type")?;
+            let slot = record.values.get_mut(record.columns).ok_or("a record has more columns than any table")?;
+            *slot = take_value(serial, &mut body)
+                .ok_or_else(|| PageFault(format!("a value of serial type {serial} does not fit its record")))?;
+            record.columns += 1;
+        }
+        if body.is_empty() { Ok(record) } else { Err("a record has bytes that belong to no value".into()) }
+    }
+
+    /// The values in column order.
+    #[must_use]
+    pub fn values(&self) -> &[ValueRef<'p>] {
+        &self.values[..self.columns]
+    }
+
+    /// Puts the rowid where the column that stands for it has NULL.
+    #[inline]
+    pub fn set_first(&mut self, value: ValueRef<'p>) {
+        self.values[0] = value;
+    }
+}
+
+#[inline]
+fn take_value<'p>(serial: u64, body: &mut &'p [u8]) -> Option<ValueRef<'p>> {
+    let bytes = match serial {
+        0 | 8 | 9 => 0,
+        1..=4 => serial,
+        5 => 6,
+        6 | 7 => 8,
+        10 | 11 => return None,
+        _ => (serial - 12) / 2,
+    };
+    let (value, after) = body.split_at_checked(usize::try_from(bytes).ok()?)?;
+    *body = after;
+    let integer = || {
+        let sign = if value.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
+        value.iter().fold(sign, |number: i64, byte| number << 8 | i64::from(*byte))
+    };
+    Some(match serial {
+        0 => ValueRef::Null,
+        8 => ValueRef::Integer(0),
+        9 => ValueRef::Integer(1),
+        7 => ValueRef::Real(f64::from_bits(integer().cast_unsigned())),
+        1..=6 => ValueRef::Integer(integer()),
+        _ if serial.is_multiple_of(2) => ValueRef::Blob(value),
+        _ => ValueRef::Text(value),
+    })
+}
+
+/// Takes a varint off the front; `None` where the bytes end inside it.
+#[inline]
+pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let first = *bytes.first()?;
+    if first < 0x80 {
+        *bytes = &bytes[1..];
+        return Some(u64::from(first));
+    }
+    let mut value = 0;
+    for (position, byte) in bytes.iter().enumerate().take(9) {
+        let last = position == 8;
+        value = if last { value << 8 | u64::from(*byte) } else { value << 7 | u64::from(byte & 0x7f) };
+        if last || *byte < 0x80 {
+            *bytes = &bytes[position + 1..];
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A big-endian number of two bytes. `at` must be on the page.
+#[must_use]
+#[inline]
+pub fn get_u16(page: &[u8], at: usize) -> usize {
+    usize::from(u16::from_be_bytes([page[at], page[at + 1]]))
+}
+
+/// A big-endian number of four bytes. `at` must be on the page.
+#[must_use]
+#[inline]
+pub fn get_u32(page: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{PageWriter, push_record, push_varint},
+        *,
+    };
+
+    /// A leaf of a table with these rows.
+    fn leaf(rows: &[(i64, &str)]) -> Vec<u8> {
+        let mut page = vec![0; 512];
+        let mut writer = PageWriter::new(&mut page, PageKind::TableLeaf, 0);
+        for (rowid, text) in rows {
+            let (mut record, mut cell) = (Vec::new(), Vec::new());
+            push_record(&mut record, &[ValueRef::Null, ValueRef::Text(text.as_bytes())]);
+            push_varint(&mut cell, record.len() as u64);
+            push_varint(&mut cell, rowid.cast_unsigned());
+            cell.extend(&record);
+            writer.push(&cell).unwrap();
+        }
+        writer.finish(None);
+        page
+    }
+
+    fn read(page: &[u8]) -> Result<Vec<(i64, String)>, PageFault> {
+        let mut rows = Vec::new();
+        Page::new(page, 0)?.visit(&mut Space::default(), |_, cell| {
+            let record = Record::decode(cell.payload)?;
+            let text = record.values().get(1).and_then(|value| value.as_str().ok()).ok_or("no text")?;
+            rows.push((cell.rowid, text.to_owned()));
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let page = leaf(&[(1, "one"), (-5, "two"), (i64::MAX, "")]);
+        let expected = [(1, "one"), (-5, "two"), (i64::MAX, "")].map(|(id, text)| (id, text.to_owned()));
+        assert_eq!(read(&page).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_value_survives_its_record() {
+        for number in [0, 1, -1, 127, -128, 128, 32_768, -8_388_608, 1 << 31, 1 << 47, i64::MIN, i64::MAX] {
+            let mut record = Vec::new();
+            let values = [ValueRef::Integer(number), ValueRef::Real(-0.5), ValueRef::Blob(b"\0b"), ValueRef::Null];
+            push_record(&mut record, &values);
+            assert_eq!(Record::decode(&record).unwrap().values(), values, "{number}");
+        }
+    }
+
+    #[test]
+    fn varints_that_end_too_early_are_none() {
+        for value in [0, 127, 128, 1 << 56, u64::MAX] {
+            let mut bytes = Vec::new();
+            push_varint(&mut bytes, value);
+            let mut rest = bytes.as_slice();
+            assert_eq!((take_varint(&mut rest), rest.len()), (Some(value), 0));
+            assert_eq!(take_varint(&mut &bytes[..bytes.len() - 1]), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_does_not_add_up_is_refused() {
+        let good = leaf(&[(1, "one"), (2, "two"), (3, "three")]);
+        let changed = |at: usize, value: u8| {
+            let mut page = good.clone();
+            page[at] = value;
+            read(&page).unwrap_err().to_string()
+        };
+        assert!(changed(0, 7).contains("no kind of b-tree page"));
+        assert!(changed(4, 250).contains("out of range"));
+        assert!(changed(7, 1).contains("belong to nothing"));
+        assert!(changed(9, good[11]).contains("lies over another"));
+        assert!(changed(8, 0).contains("outside of the cell content area"));
+        assert!(changed(1, 1).contains("freeblock"));
+        let (at, end) = (get_u16(&good, 8), good.len());
+        assert_eq!(end - at, 8);
+        assert!(changed(at, 9).contains("does not end on its page"));
+        assert!(changed(at + 2, 5).contains("does not fit its record"));
+        assert!(changed(at + 4, 17).contains("belong to no value"));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic() {
+        let mut state = 1;
+        for _ in 0..20_000 {
+            let mut page: Vec<u8> = leaf(&[(1, "one"), (2, "two"), (3, "three")]);
+            for _ in 0..3 {
+                state = crate::random::mix(state);
+                let at = if state % 2 == 0 { state >> 8 & 31 } else { 480 + (state >> 8 & 31) };
+                page[usize::try_from(at).unwrap()] = state.to_le_bytes()[7];
+            }
+            page[0] = [2, 5, 10, 13][usize::try_from(state % 4).unwrap()];
+            let _ = read(&page);
+        }
+    }
+}
