@@ -72,7 +72,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, manifest: &Man
         });
     };
     one("judge", &|| {
-        let digest = oracle::content_digest(path, manifest, &Arc::default());
+        let digest = oracle::content_digest(path, &Arc::default());
         assert_eq!(black_box(digest), Ok(manifest.digest));
     });
     one("cat", &|| {

@@ -65,7 +65,7 @@ pub fn inspect(
     let recovered = recover(path, interrupted);
     let begun = Instant::now();
     let Contained { mut content, findings, pages } =
-        read_content(path, start, Watch { interrupted, pages_done }, recovered);
+        read_content(path, Some(start), Watch { interrupted, pages_done }, recovered);
     let read_s = begun.elapsed().as_secs_f64();
     stop_if(interrupted)?;
     let (integrity_check, quick_check) = thread::scope(|scope| {
@@ -85,15 +85,15 @@ pub fn inspect(
     Ok(Inspection { content, findings, pages, read_s, integrity_check, quick_check })
 }
 
-/// The digest of all rows of all tables of a database that nobody has open, without SQLite's checks. A WAL or a hot
-/// journal beside it is recovered first.
+/// The digest of all rows of all tables of a database that nobody has open, whatever its schema says beside the tracker's
+/// tables, and without SQLite's checks. A WAL or a hot journal beside it is recovered first.
 ///
 /// # Errors
 /// [`Damage`].
-pub fn content_digest(path: &Path, start: &Manifest, interrupted: &Arc<AtomicBool>) -> Result<Digest, Damage> {
+pub fn content_digest(path: &Path, interrupted: &Arc<AtomicBool>) -> Result<Digest, Damage> {
     let watch = Watch { interrupted, pages_done: &AtomicU64::new(0) };
     let recovered = recover(path, interrupted);
-    read_content(path, start, watch, recovered).content
+    read_content(path, None, watch, recovered).content
 }
 
 struct Contained {
@@ -103,7 +103,7 @@ struct Contained {
 }
 
 /// Reads the file that SQLite has recovered, or could not.
-fn read_content(path: &Path, start: &Manifest, watch: Watch<'_>, recovered: rusqlite::Result<()>) -> Contained {
+fn read_content(path: &Path, start: Option<&Manifest>, watch: Watch<'_>, recovered: rusqlite::Result<()>) -> Contained {
     let nothing = |damage| Contained { content: Err(damage), findings: Findings::default(), pages: 0 };
     if let Err(error) = &recovered
         && error.sqlite_error_code() != Some(ErrorCode::DatabaseCorrupt)
@@ -115,14 +115,16 @@ fn read_content(path: &Path, start: &Manifest, watch: Watch<'_>, recovered: rusq
         Err(damage) => return nothing(damage),
     };
     let (digest, mut findings) = content.sum(watch);
-    content.check_header(&start.header, &mut findings);
+    if let Some(start) = start {
+        content.check_header(&start.header, &mut findings);
+    }
     let verdict = if let Some(first) = findings.sample.first() {
         let others = findings.count - 1;
         let more = if others == 0 { String::new() } else { format!(", and {others} more like this") };
         Err(Damage::Corrupt(format!("{first}{more}")))
     } else if let Err(error) = recovered {
         Err(Damage::Corrupt(error.to_string()))
-    } else if !same_schema(&content, start) {
+    } else if start.is_some_and(|start| !same_schema(&content, start)) {
         Err(Damage::OtherSchema("the schema is not the dataset's".into()))
     } else {
         Ok(digest)
