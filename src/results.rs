@@ -168,6 +168,16 @@ impl fmt::Display for Status {
     }
 }
 
+impl fmt::Display for CopyJournalMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rollback => "rollback",
+            Self::Wal => "wal",
+            Self::Invalid => "invalid",
+        })
+    }
+}
+
 impl fmt::Display for PhaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -302,8 +312,21 @@ pub struct SnapshotResult {
     pub bytes: u64,
     /// The files that it left.
     pub files: Vec<FileLeft>,
+    /// Journal mode that the header of its main file asks for; `None` where that is no database.
+    #[serde(default)]
+    pub copy_journal_mode: Option<CopyJournalMode>,
+    /// Whether its main file is all there is to it: no WAL or journal with content lies beside it. `None` where that has
+    /// no content.
+    #[serde(default)]
+    pub stands_alone: Option<bool>,
     /// How often the backup API began again, where that is known.
     pub restarts: Option<u64>,
+    /// How far it was, over time: at most some dozens of points.
+    #[serde(default)]
+    pub progress: Vec<ProgressPoint>,
+    /// What became of the WAL; `None` in the other journal modes.
+    #[serde(default)]
+    pub wal: Option<WalResult>,
     /// What the oracle says.
     pub verdict: Option<Verdict>,
     /// Why.
@@ -324,6 +347,81 @@ pub struct SnapshotResult {
     pub commit_at_start: u64,
     /// The last commit issued when it had ended.
     pub commit_at_end: u64,
+}
+
+/// What the header of a database file says of its journal mode, in bytes 18 and 19.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyJournalMode {
+    /// One of the rollback modes: which one is each connection's own affair.
+    Rollback,
+    /// Write-ahead log.
+    Wal,
+    /// Bytes that SQLite does not write.
+    Invalid,
+}
+
+/// How far a snapshot was at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProgressPoint {
+    /// Seconds since it began.
+    pub t_s: f64,
+    /// Size of its main file.
+    pub bytes: u64,
+    /// The part that was done, from 0 to 1, as the strategy said, where it says.
+    pub done: Option<f64>,
+}
+
+/// The WAL around a snapshot, looked at every 20 ms. The *file* stays as long as it ever was until it is truncated; *in
+/// use* are the frames that were written since the log was last restarted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WalResult {
+    /// Size of the file when the snapshot began.
+    pub start_bytes: u64,
+    /// Largest size while it ran, copy and sync.
+    pub peak_bytes: u64,
+    /// Largest size after it, until the next began or the load ended.
+    pub peak_after_bytes: u64,
+    /// In use when it began.
+    pub start_used_bytes: u64,
+    /// In use at most while it ran.
+    pub peak_used_bytes: u64,
+    /// In use at most after it, until the next began or the load ended.
+    pub peak_after_used_bytes: u64,
+    /// In use at most in the baseline.
+    pub baseline_peak_used_bytes: u64,
+    /// From its end until no more was in use than in the baseline at most; `None` where that did not come before the next
+    /// snapshot or the end of the load.
+    pub back_after_s: Option<f64>,
+    /// How often the log was restarted while it ran: a checkpoint had moved all of it and nobody read it.
+    pub restarts: u64,
+    /// Checkpoints of the checkpoint thread that ended while it was copied; `None` where there is no such thread.
+    pub checkpoints: Option<u64>,
+    /// Pages that those found moved to the main file since the one before each, whoever moved them: at least so many.
+    pub checkpointed_pages: Option<u64>,
+    /// Looks while it ran that found the main file changed since the look before: in WAL, a checkpoint wrote to it.
+    pub main_file_changes: u64,
+}
+
+impl WalResult {
+    /// Of a snapshot that begins.
+    #[must_use]
+    pub fn at_start(bytes: u64, used_bytes: u64) -> Self {
+        Self {
+            start_bytes: bytes,
+            peak_bytes: bytes,
+            peak_after_bytes: 0,
+            start_used_bytes: used_bytes,
+            peak_used_bytes: used_bytes,
+            peak_after_used_bytes: 0,
+            baseline_peak_used_bytes: 0,
+            back_after_s: None,
+            restarts: 0,
+            checkpoints: None,
+            checkpointed_pages: None,
+            main_file_changes: 0,
+        }
+    }
 }
 
 /// A file that a snapshot left.

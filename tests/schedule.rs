@@ -3,11 +3,15 @@
 
 mod common;
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use journalbench::{
     oracle::{Claim, Verdict},
-    results::{PhaseName, PhaseResult, Status, TrialResult},
+    results::{CopyJournalMode, PhaseName, PhaseResult, Status, TrialResult},
     snapshot::Programs,
 };
 
@@ -69,13 +73,19 @@ fn every_snapshot_of_a_schedule_has_its_phase_its_folder_and_its_claim() {
     }
 }
 
+/// An executable file with this text.
+fn script(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("script.sh");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
 #[test]
 fn a_snapshot_that_would_overlap_the_one_before_waits_for_it_and_one_without_time_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
     // In place of `cp`, what never ends: each takes its whole second.
-    let never = folder.path().join("never.sh");
-    fs::write(&never, "#!/bin/sh\ntest \"$1\" = --version || exec sleep 60\n").unwrap();
-    fs::set_permissions(&never, fs::Permissions::from_mode(0o755)).unwrap();
+    let never = script(folder.path(), "#!/bin/sh\ntest \"$1\" = --version || exec sleep 60\n");
     let programs = Programs { cp: Some(never), ..Programs::find(env!("CARGO_BIN_EXE_journalbench").into()) };
     let overrides =
         ["snapshots.strategies=cp", "sqlite.journal_mode=wal", "snapshots.every_s=0.4", "snapshots.count=4"];
@@ -93,4 +103,44 @@ fn a_snapshot_that_would_overlap_the_one_before_waits_for_it_and_one_without_tim
     assert!(third.deadline_s < 0.5, "the load ends when it ends: {third:?}");
     let not_done = trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot).count();
     assert_eq!(not_done, 3, "one that is not taken has no phase");
+}
+
+/// Holds a read transaction for 0.7 s, and backs up in it.
+const HELD_BACKUP: &str = r#"#!/bin/sh
+test "$1" != --version || exec sqlite3 --version
+{ echo '.timeout 900'; echo 'BEGIN; SELECT id FROM torrents LIMIT 1;'; sleep 0.7; echo "$4"; } | sqlite3 "$3" >&2
+"#;
+
+#[test]
+fn the_wal_is_watched_around_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite3 = script(folder.path(), HELD_BACKUP);
+    let programs = Programs { sqlite3: Some(sqlite3), ..Programs::find(env!("CARGO_BIN_EXE_journalbench").into()) };
+    let overrides = [
+        "snapshots.strategies=cli-backup",
+        "sqlite.checkpoint_thread_ms=5",
+        "sqlite.wal_autocheckpoint_pages=50",
+        "phases.recovery_s=0.5",
+    ];
+    let results = common::run_kept_with(folder.path(), &overrides, programs);
+    let [delete, wal] = results.trials.as_slice() else { panic!("{:?}", results.trials) };
+    assert_eq!(delete.snapshots[0].wal, None);
+    let snapshot = &wal.snapshots[0];
+    let seen = snapshot.wal.as_ref().unwrap();
+    assert!(seen.start_bytes > 0 && seen.peak_bytes >= seen.start_bytes && seen.peak_after_bytes > 0, "{seen:?}");
+    // The read transaction keeps the log from being restarted: it grows beyond what it ever was, and comes back.
+    assert!(seen.peak_used_bytes > seen.baseline_peak_used_bytes, "{seen:?}");
+    assert!(seen.peak_used_bytes <= seen.peak_bytes && seen.start_used_bytes <= seen.start_bytes, "{seen:?}");
+    assert!(seen.back_after_s.is_some_and(|back_s| back_s < 1.5), "{seen:?}");
+    assert!(seen.checkpoints.unwrap() > 10 && seen.restarts <= 2, "{seen:?}");
+    let held = wal.phases.iter().find(|phase| phase.name == PhaseName::Snapshot).unwrap();
+    assert!(held.commits > 20, "nobody waited: {}", held.commits);
+    let times: Vec<_> = snapshot.progress.iter().map(|point| point.t_s).collect();
+    assert!(times.len() > 10 && times.is_sorted(), "{:?}", snapshot.progress);
+    let expected = [(delete, CopyJournalMode::Rollback), (wal, CopyJournalMode::Wal)];
+    for (trial, journal_mode) in expected {
+        let snapshot = &trial.snapshots[0];
+        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{snapshot:?}");
+        assert_eq!((snapshot.copy_journal_mode, snapshot.stands_alone), (Some(journal_mode), Some(true)));
+    }
 }

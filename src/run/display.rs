@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     Event, Tick,
     recorder::{Recorder, seconds},
+    watch::Running,
 };
 use crate::{load::Load, measure, results::PhaseName, snapshot::copy::Progress, work};
 
@@ -24,10 +25,8 @@ pub struct Look<'a> {
     pub now: u64,
     /// Size of the WAL.
     pub wal_bytes: u64,
-    /// The file that the running snapshot makes, where one runs.
-    pub out: Option<&'a Path>,
-    /// What its strategy last said of its progress.
-    pub said: Option<Progress>,
+    /// The snapshot that runs.
+    pub running: Option<Running<'a>>,
 }
 
 impl Display {
@@ -78,10 +77,10 @@ impl Display {
 
     /// What the strategy says of itself, or else the size of its file.
     fn snapshot_done(&self, look: &Look<'_>) -> Option<f64> {
-        let out = work::file_bytes(look.out?);
-        look.said.and_then(Progress::done).or_else(|| {
+        let Running { out, said, .. } = look.running?;
+        said.and_then(Progress::done).or_else(|| {
             let live = work::file_bytes(&self.live);
-            (live > 0).then(|| (out as f64 / live as f64).min(1.0))
+            (live > 0).then(|| (work::file_bytes(out) as f64 / live as f64).min(1.0))
         })
     }
 }

@@ -1,7 +1,8 @@
 //! After the load: every snapshot of a trial is read and judged, and what was measured of it and found is put together.
 
 use std::{
-    fs,
+    fs::{self, File},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::AtomicU64,
 };
@@ -12,13 +13,14 @@ use super::{
     Event,
     taking::{self, Taken},
     trial::Context,
+    watch::Watched,
 };
 use crate::{
     ledger::Ledger,
     oracle::{self, Claim, Inspection, Judgement},
-    results::{Evidence, SnapshotResult},
+    results::{CopyJournalMode, Evidence, FileLeft, SnapshotResult},
     scenario::Trial,
-    snapshot::copy::Progress,
+    snapshot::{SNAPSHOT_FILE, copy::Progress},
     work,
 };
 
@@ -26,21 +28,26 @@ use crate::{
 pub fn judge(
     context: &Context<'_>,
     trial: &Trial,
-    snapshots: &[Taken],
+    snapshots: &[(Taken, Watched)],
     ledger: &Ledger,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Vec<SnapshotResult>> {
     let mut questions: Vec<(Claim, Inspection)> = Vec::new();
-    for (number, taken) in (1..).zip(snapshots) {
+    let mut modes = Vec::new();
+    for (number, (taken, _)) in (1..).zip(snapshots) {
         tell(Event::Judging { number, of: snapshots.len() });
+        modes.push(copy_journal_mode(&taking::main_file(&taken.folder)));
         questions.push((taken.claim, inspect(context, &taken.folder)?));
     }
     if questions.is_empty() {
         return Ok(Vec::new());
     }
     let judgements = oracle::judge(ledger.path(), &context.dataset.manifest, &questions)?;
-    let all = snapshots.iter().zip(questions).zip(judgements);
-    all.map(|((taken, (_, inspection)), judgement)| Ok(result(trial, taken, &inspection, judgement?))).collect()
+    let all = snapshots.iter().zip(modes).zip(questions).zip(judgements);
+    all.map(|(((snapshot, mode), (_, inspection)), judgement)| {
+        Ok(SnapshotResult { copy_journal_mode: mode, ..result(trial, snapshot, &inspection, judgement?) })
+    })
+    .collect()
 }
 
 /// Reads the snapshot in its folder, which is empty afterwards unless it is kept.
@@ -59,11 +66,35 @@ fn inspect(context: &Context<'_>, folder: &Path) -> Result<Inspection> {
     Ok(inspection)
 }
 
+/// What the header of a snapshot's main file says of its journal mode, before anything has opened it; `None` where it is
+/// no database's.
+fn copy_journal_mode(path: &Path) -> Option<CopyJournalMode> {
+    let mut header = [0; 20];
+    File::open(path).and_then(|file| file.read_exact_at(&mut header, 0)).ok()?;
+    header.starts_with(b"SQLite format 3\0").then_some(match header[18..20] {
+        [1, 1] => CopyJournalMode::Rollback,
+        [2, 2] => CopyJournalMode::Wal,
+        _ => CopyJournalMode::Invalid,
+    })
+}
+
+/// Whether no WAL or journal with content lies beside the main file; `None` where there is no main file with content.
+fn stands_alone(files: &[FileLeft]) -> Option<bool> {
+    let has_content = |name: &str| files.iter().any(|file| file.bytes > 0 && file.name == name);
+    let needs = |suffix: &str| has_content(&format!("{SNAPSHOT_FILE}{suffix}"));
+    has_content(SNAPSHOT_FILE).then(|| !needs("-wal") && !needs("-journal"))
+}
+
 fn judged_folder(folder: &Path) -> PathBuf {
     folder.with_extension("judged")
 }
 
-fn result(trial: &Trial, taken: &Taken, inspection: &Inspection, judgement: Judgement) -> SnapshotResult {
+fn result(
+    trial: &Trial,
+    (taken, watched): &(Taken, Watched),
+    inspection: &Inspection,
+    judgement: Judgement,
+) -> SnapshotResult {
     let (integrity, quick) = (&inspection.integrity_check, &inspection.quick_check);
     SnapshotResult {
         strategy: trial.strategy,
@@ -77,9 +108,13 @@ fn result(trial: &Trial, taken: &Taken, inspection: &Inspection, judgement: Judg
         error: taken.ended.error(),
         bytes: taken.files.iter().map(|file| file.bytes).sum(),
         files: taken.files.clone(),
+        copy_journal_mode: None,
+        stands_alone: stands_alone(&taken.files),
         restarts: taken.progress.map(|progress| progress.restarts),
         verdict: Some(judgement.verdict),
         silent_failure: judgement.is_silent_failure(&taken.claim, integrity),
+        progress: watched.progress.clone(),
+        wal: watched.wal.clone(),
         evidence: Evidence {
             reason: judgement.reason,
             left_behind: judgement.left_behind,

@@ -21,6 +21,7 @@ use super::{
     display::{Display, Look},
     recorder::{Phase, Recorder, slices},
     taking::{self, Around, Job, Queue, Taken},
+    watch::{self, Watch, Watched},
 };
 use crate::{
     interrupt::Interrupt,
@@ -29,7 +30,8 @@ use crate::{
     measure::SLICE_NS,
     results::{PhaseName, SeriesPoint},
     scenario::Scenario,
-    sqlite, work,
+    snapshot::copy::Progress,
+    sqlite::JournalMode,
     workload::Workload,
 };
 
@@ -52,6 +54,8 @@ pub struct Plan<'a, B> {
     pub ledger: &'a Arc<Ledger>,
     /// The live database.
     pub live: PathBuf,
+    /// Its journal mode.
+    pub journal_mode: JournalMode,
     /// The snapshots to take, in time order.
     pub jobs: Vec<Job>,
     /// By how much the baseline is longer than the scenario says, in seconds.
@@ -65,7 +69,7 @@ pub struct Measured {
     /// In time order.
     pub phases: Vec<Phase>,
     /// The snapshots that were taken, in time order.
-    pub snapshots: Vec<Taken>,
+    pub snapshots: Vec<(Taken, Watched)>,
     /// Snapshots whose turn did not come, because those before them took too long.
     pub snapshots_not_taken: u64,
     /// When operation 0 was due.
@@ -106,9 +110,8 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
     recorder.begin(PhaseName::Recovery, baseline_end);
     let mut running = Running::begin(&mut queue, &mut recorder, around, 0);
     let mut taken = Vec::new();
-    let mut wal_bytes_max = 0;
+    let mut watch = Watch::new(&plan.live, plan.journal_mode);
     let mut display = Display::new(&plan.live, end);
-    let wal = sqlite::side_file(&plan.live, "-wal");
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -120,16 +123,16 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
             _ = ticks.tick() => {}
         }
         let now = current_slice(&load);
+        let seen = running.as_ref().and_then(|running| running.seen(now, said.get()));
+        let wal_bytes = watch.look(now, recorder.phase_at(now) == PhaseName::Baseline, seen);
+        display.show(&mut recorder, &mut load, &Look { now, wal_bytes, running: seen }, tell);
         if let Some(snapshot) = finished {
             taken.push(snapshot);
+            watch.end_snapshot(now);
             recorder.begin(PhaseName::Recovery, now + 1);
             running = Running::begin(&mut queue, &mut recorder, around, now + 1);
         }
         load.drain(|slice| recorder.add(slice));
-        let wal_bytes = work::file_bytes(&wal);
-        wal_bytes_max = wal_bytes_max.max(wal_bytes);
-        let out = running.as_ref().filter(|running| running.first_slice <= now).map(|running| running.out.as_path());
-        display.show(&mut recorder, &mut load, &Look { now, wal_bytes, out, said: said.get() }, tell);
         let over = now >= end && running.is_none();
         if over || plan.interrupt.is_set() || load.fatal().is_some() {
             break;
@@ -147,10 +150,10 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
     let end_slice = phases.last().map_or(0, |phase| phase.end_slice);
     Measured {
         phases: phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect(),
-        snapshots: taken,
+        wal_bytes_max: watch.wal_bytes_max,
+        snapshots: taken.into_iter().zip(watch.finish()).collect(),
         snapshots_not_taken: queue.len() as u64,
         start,
-        wal_bytes_max,
         series: seconds.finish(end_slice),
         fatal: fatal.or(stuck),
     }
@@ -172,6 +175,12 @@ impl<'a> Running<'a> {
         let (first_slice, out) = (due.first_slice, taking::main_file(&due.job.folder));
         recorder.begin(PhaseName::Snapshot, first_slice);
         Some(Self { first_slice, out, taking: Box::pin(taking::take(due, around)) })
+    }
+
+    /// What there is to see of it in a slice; nothing before it begins.
+    fn seen(&self, now: u64, said: Option<Progress>) -> Option<watch::Running<'_>> {
+        let Self { first_slice, out, .. } = self;
+        (*first_slice <= now).then_some(watch::Running { first_slice: *first_slice, out, said })
     }
 
     /// Waits for its end; for ever where there is none.

@@ -10,6 +10,7 @@ mod recorder;
 mod series;
 mod taking;
 mod trial;
+mod watch;
 
 use std::{
     path::{Path, PathBuf},

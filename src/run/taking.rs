@@ -79,6 +79,8 @@ pub struct Around<'a> {
 pub struct Taken {
     /// Its own folder.
     pub folder: PathBuf,
+    /// When it began.
+    pub begun: Instant,
     /// When it began, from the start of the load.
     pub started_after: Duration,
     /// By how much that was put off, because the one before it had not ended.
@@ -130,7 +132,8 @@ pub async fn take(due: Due, around: Around<'_>) -> Taken {
     tokio::time::sleep_until((start + after(first_slice)).into()).await;
     said.set(None);
     let commit_at_start = ledger.acknowledged();
-    let started_after = start.elapsed();
+    let begun = Instant::now();
+    let started_after = begun.saturating_duration_since(start);
     let ended = child::run(command, deadline, |line| {
         if let Ok(progress) = serde_json::from_str(line) {
             said.set(Some(progress));
@@ -144,7 +147,7 @@ pub async fn take(due: Due, around: Around<'_>) -> Taken {
     let sync = if ended.succeeded() { Some(sync_elsewhere(folder.clone(), live.to_owned()).await) } else { None };
     write_claim(&folder, &claim, deadline);
     let (late, progress) = (after(first_slice - planned_slice), said.get());
-    Taken { folder, started_after, late, deadline, ended, claim, progress, files, sync }
+    Taken { folder, begun, started_after, late, deadline, ended, claim, progress, files, sync }
 }
 
 /// The files in the folder of a snapshot, with their sizes.

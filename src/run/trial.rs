@@ -22,7 +22,8 @@ use crate::{
     dataset::{Manifest, cache::Cached},
     ledger::{self, Ledger},
     load::{
-        Background, Pace, Stream, background,
+        Background, Pace, Stream,
+        background::{self, Checkpoints},
         database::{Database, MemoryCounts},
     },
     measure::SLICE_NS,
@@ -97,9 +98,10 @@ fn run_in(
     fs::write(folder.join("dataset.json"), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
     let ledger = Ledger::create(&folder.join("ledger")).context("cannot create the ledger")?;
     let workload = workload(context, trial);
-    let Connected { streams, background, settings } = connect(context, trial, &live, &ledger, &workload)?;
+    let Connected { streams, background, checkpoints, settings } = connect(context, trial, &live, &ledger, &workload)?;
     result.settings = settings;
-    let measured = measure(
+    let has_checkpointer = context.scenario.keys.sqlite.checkpoint_thread_ms > 0;
+    let mut measured = measure(
         Plan {
             scenario: context.scenario,
             workload: &workload,
@@ -107,6 +109,7 @@ fn run_in(
             background,
             ledger: &ledger,
             live: live.clone(),
+            journal_mode: trial.journal_mode,
             jobs,
             jitter_s: context.scenario.jitter_s(trial),
             interrupt: &context.options.interrupt,
@@ -114,6 +117,14 @@ fn run_in(
         tell,
     )?;
     result.wal_bytes_max = measured.wal_bytes_max;
+    if has_checkpointer {
+        for (taken, watched) in &mut measured.snapshots {
+            let Some(wal) = &mut watched.wal else { continue };
+            let ended = taken.begun + taken.ended.duration;
+            let (count, pages) = background::checkpoints_between(&checkpoints, taken.begun, ended);
+            (wal.checkpoints, wal.checkpointed_pages) = (Some(count), Some(pages));
+        }
+    }
     let commits = commits(&ledger, &context.dataset.manifest, &measured)?;
     result.phases = measured.phases.iter().map(|phase| phase_result(phase, &commits.times_s)).collect();
     place(&measured.phases, &mut result.phases);
@@ -210,6 +221,8 @@ fn workload(context: &Context<'_>, trial: &Trial) -> Workload {
 struct Connected {
     streams: Vec<Stream<Database>>,
     background: Vec<Background>,
+    /// What the checkpointer does, where there is one.
+    checkpoints: Checkpoints,
     settings: BTreeMap<String, String>,
 }
 
@@ -245,16 +258,17 @@ fn connect(
         streams.push(Stream { kind, pace, batch, backends });
     }
     let mut background = Vec::new();
+    let checkpoints = Checkpoints::default();
     if with_listener {
         // The listener ends when every queue's sender is gone, its own among them.
         background.push(background::listener(open()?.without_queue(), queued));
     }
     if keys.sqlite.checkpoint_thread_ms > 0 {
         let interval = Duration::from_millis(keys.sqlite.checkpoint_thread_ms);
-        background.push(background::checkpointer(sqlite::open(live, &settings)?, interval));
+        background.push(background::checkpointer(sqlite::open(live, &settings)?, interval, Arc::clone(&checkpoints)));
     }
     let settings = sqlite::read_back(&sqlite::open(live, &settings)?)?;
-    Ok(Connected { streams, background, settings })
+    Ok(Connected { streams, background, checkpoints, settings })
 }
 
 /// The streams of a scenario: one of each kind, or one of both.
