@@ -115,6 +115,20 @@ impl Digest {
     }
 }
 
+impl Digest {
+    /// The sum as bytes, for a file that the same machine reads.
+    #[must_use]
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    /// What [`Self::to_bytes`] gave.
+    #[must_use]
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
+}
+
 impl Add for Digest {
     type Output = Self;
     fn add(self, other: Self) -> Self {

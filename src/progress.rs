@@ -3,6 +3,11 @@
 
 use std::{
     io::IsTerminal,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -167,4 +172,41 @@ fn words(tick: &Tick) -> String {
         tick.achieved_rate_ops,
         tick.wal_bytes as f64 / 1e6
     )
+}
+
+/// Shows how many of a file's pages were read while `work` runs; nothing on a file that is read in a moment.
+pub fn while_reading<T>(pages_done: &AtomicU64, bytes: u64, page_size_bytes: u32, work: impl FnOnce() -> T + Send) -> T
+where
+    T: Send,
+{
+    let pages = (bytes / u64::from(page_size_bytes.max(1))).max(1);
+    thread::scope(|scope| {
+        let (done, finished) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            let line = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
+            let mut every = Duration::from_secs(2);
+            while finished.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let read = pages_done.load(Ordering::Relaxed).min(pages);
+                let message = if read < pages {
+                    format!("reading: {read} of {pages} pages")
+                } else {
+                    "every page is read; asking SQLite's integrity_check and quick_check".to_owned()
+                };
+                if let Some(line) = &line {
+                    line.set_message(message);
+                    line.tick();
+                    every = Duration::from_millis(200);
+                } else {
+                    eprintln!("{message}");
+                    every = PLAIN_EVERY;
+                }
+            }
+            if let Some(line) = line {
+                line.finish_and_clear();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }

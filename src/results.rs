@@ -22,7 +22,7 @@ use crate::{
     digest::Digest,
     env::Environment,
     measure::{self, Counts, Failure, KindTally},
-    oracle::Verdict,
+    oracle::{Difference, Findings, Verdict},
     scenario::{PageCache, Scenario},
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
@@ -444,6 +444,25 @@ pub struct Evidence {
     pub age_commits: Option<u64>,
     /// From the instant its last commit was made to the end of the snapshot.
     pub age_s: Option<f64>,
+    /// Of a stale snapshot: commits acknowledged before it began that it does not have.
+    #[serde(default)]
+    pub missing_commits: Option<u64>,
+    /// Of a stale snapshot: from the instant its last commit was made to that of the last one acknowledged before it
+    /// began.
+    #[serde(default)]
+    pub missing_s: Option<f64>,
+    /// Downloads counted by the end of the snapshot that it does not have: what a restore would lose.
+    #[serde(default)]
+    pub downloads_lost: Option<i64>,
+    /// Of a corrupt snapshot: the pages and rows concerned.
+    #[serde(default)]
+    pub damage: Findings,
+    /// Of a torn snapshot: how it differs from the nearest commit.
+    #[serde(default)]
+    pub difference: Option<Difference>,
+    /// How long the oracle took to read every page, in seconds.
+    #[serde(default)]
+    pub read_s: f64,
     /// Digest of the content.
     pub digest: Option<Digest>,
     /// Part of the copy that was done, from 0 to 1, as the strategy last said, where it says.

@@ -148,12 +148,60 @@ fn a_damaged_ledger_is_refused_and_a_cut_record_is_not() {
     let cut = folder.path().join("cut");
     std::fs::write(&cut, &whole[..whole.len() - 5]).unwrap();
     assert_eq!(ledger::replay(&cut, &manifest, |_| ()).unwrap().commit, 4);
-    for (name, from, to) in [("hole", 64, 96), ("kind", 87, 88), ("token", 64, 65)] {
+    // A hole may be that of a void record; that a token is missing shows at the next one.
+    for (name, from, to, record) in [("hole", 64, 96, 3), ("kind", 87, 88, 2), ("token", 64, 65, 2)] {
         let mut bytes = whole.clone();
         bytes[from..to].fill(if name == "hole" { 0 } else { 77 });
         let damaged = folder.path().join(name);
         std::fs::write(&damaged, bytes).unwrap();
         let error = ledger::replay(&damaged, &manifest, |_| ()).unwrap_err();
-        assert!(error.to_string().ends_with("is damaged at record 2"), "{name}: {error}");
+        assert!(error.to_string().ends_with(&format!("is damaged at record {record}")), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_bounded_replay_visits_the_same_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let (manifest, path) = fixture(folder.path());
+    let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
+    let mut connection = sqlite::open(&path, &settings(JournalMode::Wal)).unwrap();
+    let session = ledger.attach(&mut connection).unwrap();
+    for number in 0..120 {
+        let torrent = if number % 3 == 0 { Torrent::Unseen(number / 6) } else { Torrent::Known(number * 7 % 50 + 1) };
+        download(&connection, &session, torrent);
+    }
+    // One that failed after its hook.
+    session.begin([Change::Download(Torrent::Known(1))]);
+    connection.execute("UPDATE torrents SET completed = completed WHERE id = 1", []).unwrap();
+    session.fail().unwrap();
+    download(&connection, &session, Torrent::Known(1));
+    let states = |memory_bytes| {
+        let mut states = Vec::new();
+        ledger::replay_within(ledger.path(), &manifest, memory_bytes, |state| states.push(*state)).unwrap();
+        states
+    };
+    let whole = states(u64::MAX);
+    assert_eq!((whole.len(), whole[121].void, whole[122].downloads), (123, true, 121));
+    for memory_bytes in [1, 2_000, 9_000] {
+        assert_eq!(states(memory_bytes), whole, "{memory_bytes}");
+    }
+}
+
+#[test]
+fn a_transaction_cut_between_its_records_did_not_happen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (manifest, path) = fixture(folder.path());
+    let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
+    let mut connection = sqlite::open(&path, &settings(JournalMode::Wal)).unwrap();
+    let session = ledger.attach(&mut connection).unwrap();
+    download(&connection, &session, Torrent::Known(1));
+    session.begin([2, 3, 4].map(|id| Change::CountTorrent(Torrent::Known(id))));
+    connection.execute("UPDATE torrents SET completed = completed + 1 WHERE id IN (2, 3, 4)", []).unwrap();
+    session.acknowledge();
+    let bytes = std::fs::read(ledger.path()).unwrap();
+    let cut = folder.path().join("cut");
+    for (length, commits) in [(128, 2), (127, 1), (96, 1), (64, 1), (32, 1), (31, 0), (0, 0)] {
+        std::fs::write(&cut, &bytes[..length]).unwrap();
+        assert_eq!(ledger::replay(&cut, &manifest, |_| ()).unwrap().commit, commits, "{length} bytes");
     }
 }

@@ -3,6 +3,7 @@
 mod generate;
 mod report;
 mod run;
+mod verify;
 
 use std::{
     fmt,
@@ -31,9 +32,10 @@ Examples:
   journalbench run scenarios/quick.toml --dry-run
   journalbench report my-results/results.json --format markdown -o issue.md
   journalbench generate --size 17GB tracker.db
+  journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
-2 usage or scenario, or no room; 130 interrupted, with what was measured so far written out.";
+2 usage or scenario, or no room; 3 `verify` found another verdict than exact; 130 interrupted, with what was measured so far written out.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -43,6 +45,8 @@ enum Command {
     Report(report::Arguments),
     /// Make a tracker-shaped database from a seed: the same seed gives the same bytes
     Generate(generate::Arguments),
+    /// Judge any file against a kept trial: was the database ever in this state?
+    Verify(verify::Arguments),
     /// Copy a live database in a process of its own (used by `run`)
     #[command(name = copy::COMMAND, hide = true)]
     Copy {
@@ -71,6 +75,8 @@ enum Ended {
     /// Some trials failed; the results are written.
     Failed,
     Interrupted,
+    /// What was judged is not what it should be.
+    Found,
 }
 
 impl From<anyhow::Error> for Failure {
@@ -106,6 +112,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
+        Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Copy { method, live, out } => {
             copy::copy(method, &live, &out)?;
             Ended::Done
@@ -115,6 +122,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
         Ended::Done => ExitCode::SUCCESS,
         Ended::Failed => ExitCode::from(1),
         Ended::Interrupted => ExitCode::from(130),
+        Ended::Found => ExitCode::from(3),
     })
 }
 

@@ -25,7 +25,10 @@ pub use self::{
     manifest::{Adopted, Aggregate, Header, Manifest, Origin, SchemaRow, Stamp},
     size::{Size, SizeError},
 };
+use rusqlite::types::ValueRef;
+
 use crate::{
+    digest::{self, Digest, Part},
     random::mix,
     torrents::{Seeded, Torrents},
 };
@@ -139,6 +142,24 @@ impl Dataset {
             ("torrents", self.rows),
             ("torrent_aggregate_metrics", 1),
         ]
+    }
+
+    /// The rows of `whitelist` and `keys`: table, id, hash.
+    pub(crate) fn small_rows(&self) -> impl Iterator<Item = (Part, i64, Digest)> {
+        let whitelist = self.whitelist();
+        let row = |part, id: u64, values: &[ValueRef<'_>]| {
+            let id = id.cast_signed();
+            let all = [ValueRef::Integer(id)].into_iter().chain(values.iter().copied());
+            (part, id, digest::row(part, all))
+        };
+        let keys = (1..=KEYS).map(move |number| {
+            let (key, expires) = self.key(number);
+            let expires = expires.map_or(ValueRef::Null, ValueRef::Integer);
+            row(Part::Keys, number, &[ValueRef::Text(key.as_bytes()), expires])
+        });
+        let listed = (1..=self.whitelist_rows())
+            .map(move |id| row(Part::Whitelist, id, &[ValueRef::Text(whitelist.info_hash(id).as_bytes())]));
+        listed.chain(keys)
     }
 
     /// About how many bytes the file takes, on the generous side.

@@ -90,6 +90,11 @@ impl Content {
         self.file.pages
     }
 
+    /// What each tree holds, by position.
+    pub fn meanings(&self) -> &[Meaning] {
+        &self.meanings
+    }
+
     /// What is wrong with the header, given the one that the database began with.
     pub fn check_header(&self, start: &Header, findings: &mut Findings) {
         let (found, start) = (&self.file.header, &start.0);

@@ -11,6 +11,7 @@
 //! Inspecting changes the files (SQLite runs recovery, and one row is written last), so keep a copy of what matters.
 
 mod content;
+mod difference;
 mod file;
 mod inspect;
 mod scan;
@@ -20,6 +21,7 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+pub use difference::{Difference, RowDifference, difference};
 pub use inspect::{Check, Inspection, content_digest, inspect};
 pub use walk::{Finding, Findings};
 
@@ -75,6 +77,12 @@ pub struct Judgement {
     pub age_commits: Option<u64>,
     /// From the instant commit k was made (or the load began) to the end of the snapshot.
     pub age_s: Option<f64>,
+    /// Of a stale snapshot: commits acknowledged before it began that it does not have.
+    pub missing_commits: Option<u64>,
+    /// Of a stale snapshot: from the instant commit k was made to that of the last one acknowledged before it began.
+    pub missing_s: Option<f64>,
+    /// Downloads counted by the end of the snapshot that it does not have.
+    pub downloads_lost: Option<i64>,
     /// The snapshot's digest, where it could be read.
     pub digest: Option<Digest>,
 }
@@ -128,20 +136,38 @@ pub fn judge(
     start: &Manifest,
     snapshots: &[(Claim, Inspection)],
 ) -> Result<Vec<Result<Judgement, JudgeError>>, JudgeError> {
-    let mut matches: Vec<Option<State>> = vec![None; snapshots.len()];
+    let mut all: Vec<States> = vec![States::default(); snapshots.len()];
     ledger::replay(ledger, start, |state| {
-        for ((claim, inspection), found) in snapshots.iter().zip(&mut matches) {
+        for ((claim, inspection), states) in snapshots.iter().zip(&mut all) {
             // A commit that changes nothing repeats a state: the largest counts that had been issued.
-            let possible = state.commit <= claim.commit_at_end || found.is_none();
+            let possible = state.commit <= claim.commit_at_end || states.found.is_none();
             if possible && inspection.content.as_ref().is_ok_and(|digest| *digest == state.digest) {
-                *found = Some(*state);
+                states.found = Some(*state);
+            }
+            if state.commit <= claim.commit_at_start {
+                states.start = Some(*state);
+            }
+            if state.commit <= claim.commit_at_end && !state.void {
+                states.end = Some(*state);
             }
         }
     })?;
-    Ok(snapshots.iter().zip(matches).map(|((claim, inspection), found)| judge_one(claim, inspection, found)).collect())
+    Ok(snapshots.iter().zip(all).map(|((claim, inspection), states)| judge_one(claim, inspection, states)).collect())
 }
 
-fn judge_one(claim: &Claim, inspection: &Inspection, found: Option<State>) -> Result<Judgement, JudgeError> {
+/// What a replay finds for one snapshot.
+#[derive(Debug, Clone, Copy, Default)]
+struct States {
+    /// The state that the snapshot is.
+    found: Option<State>,
+    /// The state after the last commit acknowledged before it began.
+    start: Option<State>,
+    /// The state after the last commit issued by its end.
+    end: Option<State>,
+}
+
+fn judge_one(claim: &Claim, inspection: &Inspection, states: States) -> Result<Judgement, JudgeError> {
+    let found = states.found;
     let (verdict, reason) = match (&inspection.content, found) {
         (Err(Damage::Unreadable(why)), _) => (Verdict::Unreadable, why.clone()),
         (Err(Damage::Corrupt(why)), _) => (Verdict::Corrupt, why.clone()),
@@ -172,6 +198,14 @@ fn judge_one(claim: &Claim, inspection: &Inspection, found: Option<State>) -> Re
         commit: found.map(|state| state.commit),
         age_commits: found.map(|state| claim.commit_at_end - state.commit),
         age_s: found.map(|state| claim.ended_us.saturating_sub(state.at_us) as f64 / 1e6),
+        missing_commits: found
+            .and_then(|found| claim.commit_at_start.checked_sub(found.commit))
+            .filter(|count| *count > 0),
+        missing_s: found
+            .zip(states.start)
+            .filter(|(found, start)| found.commit < start.commit)
+            .map(|(found, start)| start.at_us.saturating_sub(found.at_us) as f64 / 1e6),
+        downloads_lost: found.zip(states.end).map(|(found, end)| end.downloads - found.downloads),
         digest: inspection.content.as_ref().ok().copied(),
     };
     if !claim.finished {

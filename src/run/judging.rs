@@ -7,7 +7,7 @@ use std::{
     sync::atomic::AtomicU64,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{
     Event,
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::{
     ledger::Ledger,
-    oracle::{self, Claim, Inspection, Judgement},
+    oracle::{self, Difference, Inspection, Judgement, Verdict},
     results::{CopyJournalMode, Evidence, FileLeft, SnapshotResult},
     scenario::Trial,
     snapshot::{SNAPSHOT_FILE, copy::Progress},
     work,
 };
 
-/// Judges the snapshots of a trial, in one replay of its ledger.
+/// Judges the snapshots of a trial, one after the other.
 pub fn judge(
     context: &Context<'_>,
     trial: &Trial,
@@ -32,37 +32,51 @@ pub fn judge(
     ledger: &Ledger,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Vec<SnapshotResult>> {
-    let mut questions: Vec<(Claim, Inspection)> = Vec::new();
-    let mut modes = Vec::new();
-    for (number, (taken, _)) in (1..).zip(snapshots) {
+    let mut results = Vec::new();
+    for (number, snapshot) in (1..).zip(snapshots) {
         tell(Event::Judging { number, of: snapshots.len() });
-        modes.push(copy_journal_mode(&taking::main_file(&taken.folder)));
-        questions.push((taken.claim, inspect(context, &taken.folder)?));
+        results.push(judge_one(context, trial, snapshot, ledger)?);
     }
-    if questions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let judgements = oracle::judge(ledger.path(), &context.dataset.manifest, &questions)?;
-    let all = snapshots.iter().zip(modes).zip(questions).zip(judgements);
-    all.map(|(((snapshot, mode), (_, inspection)), judgement)| {
-        Ok(SnapshotResult { copy_journal_mode: mode, ..result(trial, snapshot, &inspection, judgement?) })
-    })
-    .collect()
+    Ok(results)
+}
+
+fn judge_one(
+    context: &Context<'_>,
+    trial: &Trial,
+    snapshot: &(Taken, Watched),
+    ledger: &Ledger,
+) -> Result<SnapshotResult> {
+    let taken = &snapshot.0;
+    let manifest = &context.dataset.manifest;
+    let mode = copy_journal_mode(&taking::main_file(&taken.folder));
+    let judged = judged_folder(&taken.folder);
+    let inspection = inspect(context, &taken.folder, &judged)?;
+    let questions = [(taken.claim, inspection)];
+    let judgement = oracle::judge(ledger.path(), manifest, &questions)?.into_iter().next();
+    let judgement = judgement.context("the oracle gave no answer")??;
+    let is_torn = [Some(judgement.verdict), judgement.left_behind].contains(&Some(Verdict::Torn));
+    let difference = if is_torn {
+        let (file, flag) = (taking::main_file(&judged), context.options.interrupt.flag());
+        oracle::difference(&file, ledger.path(), manifest, taken.claim.commit_at_end, flag)?
+    } else {
+        None
+    };
+    fs::remove_dir_all(&judged)?;
+    let [(_, inspection)] = questions;
+    Ok(SnapshotResult { copy_journal_mode: mode, ..result(trial, snapshot, inspection, judgement, difference) })
 }
 
 /// Reads the snapshot in its folder, which is empty afterwards unless it is kept.
-fn inspect(context: &Context<'_>, folder: &Path) -> Result<Inspection> {
+fn inspect(context: &Context<'_>, folder: &Path, judged: &Path) -> Result<Inspection> {
     // Judging changes the files, so what is kept is set aside first.
-    let judged = judged_folder(folder);
     if context.options.keep_in.is_some() {
-        work::copy_folder(folder, &judged, context.options.interrupt.flag())?;
+        work::copy_folder(folder, judged, context.options.interrupt.flag())?;
     } else {
-        fs::rename(folder, &judged)?;
+        fs::rename(folder, judged)?;
     }
     let manifest = &context.dataset.manifest;
     let flag = context.options.interrupt.flag();
-    let inspection = oracle::inspect(&taking::main_file(&judged), manifest, flag, &AtomicU64::new(0))?;
-    fs::remove_dir_all(&judged)?;
+    let inspection = oracle::inspect(&taking::main_file(judged), manifest, flag, &AtomicU64::new(0))?;
     Ok(inspection)
 }
 
@@ -92,8 +106,9 @@ fn judged_folder(folder: &Path) -> PathBuf {
 fn result(
     trial: &Trial,
     (taken, watched): &(Taken, Watched),
-    inspection: &Inspection,
+    inspection: Inspection,
     judgement: Judgement,
+    difference: Option<Difference>,
 ) -> SnapshotResult {
     let (integrity, quick) = (&inspection.integrity_check, &inspection.quick_check);
     SnapshotResult {
@@ -120,6 +135,12 @@ fn result(
             left_behind: judgement.left_behind,
             age_commits: judgement.age_commits,
             age_s: judgement.age_s,
+            missing_commits: judgement.missing_commits,
+            missing_s: judgement.missing_s,
+            downloads_lost: judgement.downloads_lost,
+            damage: inspection.findings,
+            difference,
+            read_s: inspection.read_s,
             digest: judgement.digest,
             progress: taken.progress.and_then(Progress::done),
         },

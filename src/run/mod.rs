@@ -30,6 +30,15 @@ use crate::{
     work::{self, RunFolder},
 };
 
+/// The name of the file in a trial's folder that says what its database began as.
+pub const MANIFEST_FILE: &str = "dataset.json";
+/// The name of the ledger in a trial's folder.
+pub const LEDGER_FILE: &str = "ledger";
+/// The folder in a trial's folder that has a folder for each snapshot, by number from 0.
+pub const SNAPSHOTS_FOLDER: &str = "snapshots";
+/// The name of the file in a snapshot's folder that says what to judge it by.
+pub const CLAIM_FILE: &str = "claim.json";
+
 /// What a run needs beside its scenario.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::recorder::{seconds, slices};
+use super::{
+    CLAIM_FILE,
+    recorder::{seconds, slices},
+};
 use crate::{
     child::{self, Ended},
     ledger::Ledger,
@@ -25,9 +28,6 @@ use crate::{
     snapshot::{SNAPSHOT_FILE, copy::Progress},
     sqlite, work,
 };
-
-/// The name of the file in a snapshot's folder that says what to judge it by.
-pub const CLAIM_FILE: &str = "claim.json";
 
 /// A late snapshot that has less time than this until the load ends is not begun.
 const LEAST_DEADLINE_S: f64 = 0.1;

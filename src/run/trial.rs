@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{Advice, fadvise, syncfs};
 
 use super::{
-    Event, Options, judging,
+    Event, LEDGER_FILE, MANIFEST_FILE, Options, SNAPSHOTS_FOLDER, judging,
     measured::{Measured, Plan, measure},
     recorder::{Phase, seconds},
     taking::Job,
@@ -84,7 +84,7 @@ fn run_in(
     tell: &mut dyn FnMut(Event),
 ) -> Result<Done> {
     let live = folder.join("live.db");
-    let jobs = match jobs(context, trial, &live, &folder.join("snapshots")) {
+    let jobs = match jobs(context, trial, &live, &folder.join(SNAPSHOTS_FOLDER)) {
         Ok(jobs) => jobs,
         Err(why) => return Ok(Done::Skipped(why)),
     };
@@ -95,8 +95,8 @@ fn run_in(
     }
     prepare(context, &live)?;
     // With the ledger it is all that judging a snapshot takes.
-    fs::write(folder.join("dataset.json"), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
-    let ledger = Ledger::create(&folder.join("ledger")).context("cannot create the ledger")?;
+    fs::write(folder.join(MANIFEST_FILE), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
+    let ledger = Ledger::create(&folder.join(LEDGER_FILE)).context("cannot create the ledger")?;
     let workload = workload(context, trial);
     let Connected { streams, background, checkpoints, settings } = connect(context, trial, &live, &ledger, &workload)?;
     result.settings = settings;

@@ -20,13 +20,19 @@
 //!
 //! # The file
 //!
-//! Records of 32 bytes, little-endian: token (from 1), microseconds since the ledger was created, change, value. The
-//! records of a transaction stand together; tokens ascend by one, void records apart, which stand anywhere after theirs.
+//! Records of 32 bytes, little-endian: token (from 1; the top 16 bits count the records of the transaction that are still
+//! to come), microseconds since the ledger was created, change, value. The records of a transaction stand together; tokens
+//! ascend by one, void records apart, which stand anywhere after theirs.
+//!
+//! A killed harness may leave a transaction whose last records are missing: its commit had not begun, and the replay ends
+//! before it. It may leave a hole of zeros where a void record was to be written; the transaction that this would have
+//! voided then counts as committed, so that a good snapshot may be called torn, but no bad one exact.
+
+mod replay;
 
 use std::{
-    collections::{HashMap, HashSet},
     fs::File,
-    io::{self, BufReader, Read},
+    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -38,11 +44,10 @@ use std::{
 
 use rusqlite::Connection;
 
-use crate::{
-    dataset::{Aggregate, DOWNLOADS_TOTAL, Manifest},
-    digest::{self, Digest},
-    torrents::{Torrent, Torrents},
-};
+pub(crate) use self::replay::{Content, replay_content};
+pub use self::replay::{REPLAY_BYTES, ReplayError, State, records, replay, replay_within};
+
+use crate::torrents::Torrent;
 
 const RECORD_BYTES: usize = 32;
 
@@ -167,8 +172,9 @@ impl Ledger {
         let token = self.tokens.load(Ordering::Relaxed) + 1;
         encoded.clear();
         let at_us = self.elapsed_us();
-        for change in if changes.is_empty() { &[Change::Nothing] } else { changes } {
-            encode(token, at_us, Entry::Change(*change), encoded);
+        let changes = if changes.is_empty() { &[Change::Nothing] } else { changes };
+        for (place, change) in (1..).zip(changes) {
+            encode(token, changes.len() - place, at_us, Entry::Change(*change), encoded);
         }
         self.write(encoded)?;
         self.tokens.store(token, Ordering::Release);
@@ -178,7 +184,7 @@ impl Ledger {
     /// Notes that the transaction with this token failed after its hook.
     fn void(&self, token: u64) -> io::Result<()> {
         let mut encoded = Vec::with_capacity(RECORD_BYTES);
-        encode(token, self.elapsed_us(), Entry::Void, &mut encoded);
+        encode(token, 0, self.elapsed_us(), Entry::Void, &mut encoded);
         self.write(&encoded)
     }
 
@@ -246,10 +252,14 @@ mod kind {
 }
 
 const KIND_SHIFT: u32 = 56;
+/// Where the number of records to come begins, in the token's field.
+const TO_COME_SHIFT: u32 = 48;
 /// Set where the torrent is one that the dataset does not have.
 const UNSEEN: u64 = 1 << 55;
 
-fn encode(token: u64, at_us: u64, entry: Entry, out: &mut Vec<u8>) {
+fn encode(token: u64, to_come: usize, at_us: u64, entry: Entry, out: &mut Vec<u8>) {
+    // That it is 0 in the last record only is what counts.
+    let to_come = u64::from(u16::try_from(to_come).unwrap_or(u16::MAX));
     let torrent = |torrent| match torrent {
         Torrent::Known(id) => id,
         Torrent::Unseen(number) => number | UNSEEN,
@@ -262,13 +272,23 @@ fn encode(token: u64, at_us: u64, entry: Entry, out: &mut Vec<u8>) {
         Entry::Change(Change::Nothing) => (kind::NOTHING, 0, 0),
         Entry::Void => (kind::VOID, 0, 0),
     };
-    for field in [token, at_us, kind << KIND_SHIFT | rest, value] {
+    for field in [to_come << TO_COME_SHIFT | token, at_us, kind << KIND_SHIFT | rest, value] {
         out.extend_from_slice(&field.to_le_bytes());
     }
 }
 
-/// A record as read: token, microseconds, content. `None` where the bytes are no record.
-fn decode(record: &[u8; RECORD_BYTES]) -> Option<(u64, u64, Entry)> {
+/// A record as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Record {
+    token: u64,
+    /// Whether it is the last of its transaction.
+    is_last: bool,
+    at_us: u64,
+    entry: Entry,
+}
+
+/// `None` where the bytes are no record.
+fn decode(record: &[u8; RECORD_BYTES]) -> Option<Record> {
     let field = |n: usize| record[n * 8..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let (token, at_us, change, value) = (field(0), field(1), field(2), field(3));
     let rest = change & ((1 << KIND_SHIFT) - 1);
@@ -282,223 +302,9 @@ fn decode(record: &[u8; RECORD_BYTES]) -> Option<(u64, u64, Entry)> {
         kind::VOID => Entry::Void,
         _ => return None,
     };
-    (token > 0).then_some((token, at_us, entry))
-}
-
-/// Why a ledger cannot be replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The file could not be read.
-    #[error("cannot read the ledger {}", path.display())]
-    Io {
-        /// The ledger's file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A record is not what may stand at its place.
-    #[error("the ledger {} is damaged at record {record}", path.display())]
-    Damaged {
-        /// The ledger's file.
-        path: PathBuf,
-        /// Its position, from 0.
-        record: u64,
-    },
-}
-
-/// One state that the database was in, or (a candidate) may have been in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
-    /// The commit number k.
-    pub commit: u64,
-    /// When its token was taken, in microseconds since the ledger was created; 0 for S(0).
-    pub at_us: u64,
-    /// D(k).
-    pub digest: Digest,
-    /// Whether the commit failed after its hook, so that it is not known to have happened.
-    pub void: bool,
-}
-
-/// Replays a ledger from the dataset it started from and visits S(0), S(1), ... in order, void commits as candidates at
-/// their place. Returns the last state that is not void.
-///
-/// A record that was cut off at the end, as by a kill, ends the replay; it belongs to a commit that had not happened.
-/// Memory grows with the number of different torrents that were written.
-///
-/// # Errors
-/// [`ReplayError`].
-pub fn replay(path: &Path, start: &Manifest, mut visit: impl FnMut(&State)) -> Result<State, ReplayError> {
-    let mut voids = HashSet::new();
-    read(path, |_, token, _, entry| {
-        if entry == Entry::Void {
-            voids.insert(token);
-        }
-        true
-    })?;
-    let mut content = Content::new(start);
-    let mut last = State { commit: 0, at_us: 0, digest: content.digest, void: false };
-    visit(&last);
-    let mut open = Transaction::default();
-    let mut close = |open: &mut Transaction, content: &mut Content| {
-        let void = voids.contains(&open.token);
-        let before = void.then(|| content.saved(&open.changes));
-        open.changes.drain(..).for_each(|change| content.apply(change));
-        let state = State { commit: open.token, at_us: open.at_us, digest: content.digest, void };
-        visit(&state);
-        match before {
-            Some(before) => content.restore(before),
-            None => last = state,
-        }
-    };
-    read(path, |_, token, at_us, entry| {
-        let Entry::Change(change) = entry else { return true };
-        if token == open.token + 1 {
-            if open.token > 0 {
-                close(&mut open, &mut content);
-            }
-            open.token = token;
-            open.at_us = at_us;
-        } else if token != open.token {
-            return false;
-        }
-        open.changes.push(change);
-        true
-    })?;
-    if open.token > 0 {
-        close(&mut open, &mut content);
-    }
-    Ok(last)
-}
-
-#[derive(Default)]
-struct Transaction {
-    token: u64,
-    at_us: u64,
-    changes: Vec<Change>,
-}
-
-/// Reads every record; `accept` says whether it may stand where it does.
-fn read(path: &Path, mut accept: impl FnMut(u64, u64, u64, Entry) -> bool) -> Result<(), ReplayError> {
-    let io = |source| ReplayError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    let records = file.metadata().map_err(io)?.len() / RECORD_BYTES as u64;
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut record = [0; RECORD_BYTES];
-    for number in 0..records {
-        reader.read_exact(&mut record).map_err(io)?;
-        let damaged = ReplayError::Damaged { path: path.to_owned(), record: number };
-        match decode(&record) {
-            Some((token, at_us, entry)) if accept(number, token, at_us, entry) => {}
-            _ => return Err(damaged),
-        }
-    }
-    Ok(())
-}
-
-/// The part of the content that commits change, and the digest of all of it.
-#[derive(Debug)]
-struct Content {
-    torrents: Torrents,
-    /// Id and count of every torrent that was written; the others are as in the dataset.
-    written: HashMap<Torrent, (i64, i64)>,
-    /// `sqlite_sequence` of `torrents`: every upsert moves it on by one, even one that only updates.
-    sequence: i64,
-    /// The total of downloads, where the database keeps one.
-    aggregate: Option<Aggregate>,
-    digest: Digest,
-}
-
-/// What [`Content::restore`] needs to take a transaction back.
-struct Saved {
-    rows: Vec<(Torrent, Option<(i64, i64)>)>,
-    sequence: i64,
-    aggregate: Option<Aggregate>,
-    digest: Digest,
-}
-
-impl Content {
-    fn new(start: &Manifest) -> Self {
-        Self {
-            torrents: start.torrents(),
-            written: HashMap::new(),
-            sequence: start.sequence,
-            aggregate: start.aggregate,
-            digest: start.digest,
-        }
-    }
-
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Download(torrent) => {
-                self.upsert(torrent, |before| before.unwrap_or(0) + 1);
-                self.count_download();
-            }
-            Change::StoreCount(torrent, count) => self.upsert(torrent, |_| count),
-            Change::CountTorrent(torrent) => {
-                if let Some((id, completed)) = self.row(torrent) {
-                    self.store(torrent, id, completed + 1);
-                }
-            }
-            Change::CountTotal => self.count_download(),
-            Change::Nothing => {}
-        }
-    }
-
-    /// `INSERT INTO torrents ... ON CONFLICT (info_hash) DO UPDATE SET completed = ...`; `count` is told the count that
-    /// the row had, if there was one.
-    fn upsert(&mut self, torrent: Torrent, count: impl FnOnce(Option<i64>) -> i64) {
-        let before = self.row(torrent);
-        self.digest -= digest::sequence("torrents", self.sequence);
-        self.sequence += 1;
-        self.digest += digest::sequence("torrents", self.sequence);
-        let id = before.map_or(self.sequence, |(id, _)| id);
-        self.store(torrent, id, count(before.map(|(_, completed)| completed)));
-    }
-
-    /// The row of a torrent becomes this.
-    fn store(&mut self, torrent: Torrent, id: i64, completed: i64) {
-        let info_hash = self.torrents.info_hash(torrent);
-        if let Some((id, completed)) = self.row(torrent) {
-            self.digest -= digest::torrent(id, info_hash.as_bytes(), completed);
-        }
-        self.digest += digest::torrent(id, info_hash.as_bytes(), completed);
-        self.written.insert(torrent, (id, completed));
-    }
-
-    /// `UPDATE torrent_aggregate_metrics SET value = value + 1 WHERE metric_name = 'torrents_downloads_total'`.
-    fn count_download(&mut self) {
-        let Some(Aggregate { id, value }) = &mut self.aggregate else { return };
-        self.digest -= digest::aggregate(*id, DOWNLOADS_TOTAL, *value);
-        *value += 1;
-        self.digest += digest::aggregate(*id, DOWNLOADS_TOTAL, *value);
-    }
-
-    fn row(&self, torrent: Torrent) -> Option<(i64, i64)> {
-        self.written.get(&torrent).copied().or(match torrent {
-            Torrent::Known(number) => Some((self.torrents.id(number), self.torrents.completed(number))),
-            Torrent::Unseen(_) => None,
-        })
-    }
-
-    fn saved(&self, changes: &[Change]) -> Saved {
-        let rows = changes.iter().filter_map(|change| match change {
-            Change::Download(torrent) | Change::StoreCount(torrent, _) | Change::CountTorrent(torrent) => {
-                Some((*torrent, self.written.get(torrent).copied()))
-            }
-            Change::CountTotal | Change::Nothing => None,
-        });
-        Saved { rows: rows.collect(), sequence: self.sequence, aggregate: self.aggregate, digest: self.digest }
-    }
-
-    fn restore(&mut self, saved: Saved) {
-        for (torrent, row) in saved.rows {
-            match row {
-                Some(row) => self.written.insert(torrent, row),
-                None => self.written.remove(&torrent),
-            };
-        }
-        (self.sequence, self.aggregate, self.digest) = (saved.sequence, saved.aggregate, saved.digest);
-    }
+    let is_last = token >> TO_COME_SHIFT == 0;
+    let token = token & ((1 << TO_COME_SHIFT) - 1);
+    (token > 0).then_some(Record { token, is_last, at_us, entry })
 }
 
 #[cfg(test)]
@@ -519,9 +325,13 @@ mod tests {
         ];
         for entry in entries {
             let mut bytes = Vec::new();
-            encode(7, 1_000_001, entry, &mut bytes);
-            let record = bytes.as_slice().try_into().unwrap();
-            assert_eq!(decode(record), Some((7, 1_000_001, entry)));
+            for to_come in [0, 1, 70_000] {
+                bytes.clear();
+                encode(7, to_come, 1_000_001, entry, &mut bytes);
+                let record = bytes.as_slice().try_into().unwrap();
+                let expected = Record { token: 7, is_last: to_come == 0, at_us: 1_000_001, entry };
+                assert_eq!(decode(record), Some(expected));
+            }
         }
         assert_eq!(decode(&[0; RECORD_BYTES]), None, "a hole is no record");
     }

@@ -1,0 +1,222 @@
+//! `journalbench verify`: any file, judged against a kept run.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicU64,
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use serde::Serialize;
+
+use super::{Ended, Failure, print};
+use crate::{
+    dataset::Manifest,
+    interrupt::Interrupt,
+    ledger,
+    oracle::{self, Claim, Difference, Findings, Judgement, Verdict},
+    progress,
+    run::{CLAIM_FILE, LEDGER_FILE, MANIFEST_FILE, SNAPSHOTS_FOLDER},
+    sqlite, work,
+};
+
+/// What the command is given.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder of a trial that was kept with `run --keep`
+    #[arg(value_name = "TRIAL_DIR")]
+    trial: PathBuf,
+    /// The file to judge; a -wal or -journal beside it is part of it. It stays as it is
+    #[arg(value_name = "SNAPSHOT.db")]
+    snapshot: PathBuf,
+    /// Which of the trial's snapshots it is, or is to be compared with; may be left out where the trial has one
+    #[arg(long = "snapshot", value_name = "N")]
+    number: Option<u64>,
+    /// Print the verdict and the evidence as JSON
+    #[arg(long)]
+    json: bool,
+    /// Folder for the copy that is read [default: the system's folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    judgement: Judgement,
+    /// Whether it is known which commits had been acknowledged before the snapshot began.
+    staleness_known: bool,
+    integrity_check: String,
+    integrity_check_s: f64,
+    quick_check: String,
+    quick_check_s: f64,
+    /// How long reading every page took.
+    read_s: f64,
+    pages: u32,
+    damage: Findings,
+    difference: Option<Difference>,
+}
+
+/// Runs the command.
+pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
+    let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
+    match answer(arguments, &interrupt) {
+        Err(_) if interrupt.is_set() => Ok(Ended::Interrupted),
+        Err(failure) => Err(failure),
+        Ok(answer) => {
+            if arguments.json {
+                let json = serde_json::to_string_pretty(&answer).context("cannot write the answer as JSON")?;
+                print(&format!("{json}\n"))?;
+            } else {
+                print(&words(&answer))?;
+            }
+            Ok(if answer.judgement.verdict == Verdict::Exact { Ended::Done } else { Ended::Found })
+        }
+    }
+}
+
+fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Failure> {
+    let Arguments { trial, snapshot, .. } = arguments;
+    let manifest_path = trial.join(MANIFEST_FILE);
+    let manifest = fs::read(&manifest_path).with_context(|| {
+        format!("cannot read {}: TRIAL_DIR is a folder that `run --keep` has kept", manifest_path.display())
+    })?;
+    let manifest: Manifest = serde_json::from_slice(&manifest)
+        .with_context(|| format!("{} is not a dataset's description", manifest_path.display()))?;
+    let ledger_path = trial.join(LEDGER_FILE);
+    let last = ledger::replay(&ledger_path, &manifest, |_| ()).map_err(anyhow::Error::from)?;
+    let claim = claim(arguments)?;
+    let staleness_known = claim.is_some();
+    let claim =
+        claim.unwrap_or(Claim { finished: true, commit_at_start: 0, commit_at_end: last.commit, ended_us: last.at_us });
+    if !snapshot.is_file() {
+        return Err(anyhow!("{}: no such file", snapshot.display()).into());
+    }
+    let folder = match &arguments.work_dir {
+        Some(folder) => tempfile::tempdir_in(folder),
+        None => tempfile::tempdir(),
+    };
+    let folder = folder.context("cannot make a temporary folder; name another with --work-dir")?;
+    let copy = copy(snapshot, folder.path(), interrupt)?;
+    let pages_done = AtomicU64::new(0);
+    let inspection =
+        progress::while_reading(&pages_done, work::file_bytes(&copy), manifest.header.page_size_bytes(), || {
+            oracle::inspect(&copy, &manifest, interrupt.flag(), &pages_done)
+        });
+    let inspection = inspection.map_err(anyhow::Error::from)?;
+    let judgement =
+        oracle::judge(&ledger_path, &manifest, &[(claim, inspection.clone())]).map_err(anyhow::Error::from)?;
+    let judgement = judgement.into_iter().next().context("the oracle gave no answer")?.map_err(anyhow::Error::from)?;
+    let is_torn = [Some(judgement.verdict), judgement.left_behind].contains(&Some(Verdict::Torn));
+    let difference = if is_torn {
+        oracle::difference(&copy, &ledger_path, &manifest, claim.commit_at_end, interrupt.flag())
+            .map_err(anyhow::Error::from)?
+    } else {
+        None
+    };
+    let (integrity, quick) = (inspection.integrity_check, inspection.quick_check);
+    Ok(Answer {
+        judgement,
+        staleness_known,
+        integrity_check: integrity.answer,
+        integrity_check_s: integrity.duration_s,
+        quick_check: quick.answer,
+        quick_check_s: quick.duration_s,
+        read_s: inspection.read_s,
+        pages: inspection.pages,
+        damage: inspection.findings,
+        difference,
+    })
+}
+
+/// What the trial noted of the snapshot; nothing where it noted of none.
+fn claim(arguments: &Arguments) -> Result<Option<Claim>, Failure> {
+    let folder = arguments.trial.join(SNAPSHOTS_FOLDER);
+    let number = match arguments.number {
+        Some(number) => number,
+        None => match count_folders(&folder) {
+            0 => return Ok(None),
+            1 => 0,
+            count => {
+                let last = count - 1;
+                let trial = arguments.trial.display();
+                return Err(Failure::Usage(anyhow!(
+                    "{trial} has {count} snapshots: say which with --snapshot 0 to {last}"
+                )));
+            }
+        },
+    };
+    let path = folder.join(number.to_string()).join(CLAIM_FILE);
+    match fs::read(&path) {
+        Err(error) if arguments.number.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow!(error).context(format!("cannot read {}", path.display())).into()),
+        Ok(json) => {
+            let claim = serde_json::from_slice(&json);
+            Ok(Some(claim.with_context(|| format!("{} is not what a run writes of a snapshot", path.display()))?))
+        }
+    }
+}
+
+fn count_folders(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|entry| entry.path().is_dir()).count())
+}
+
+/// Copies the snapshot and what lies beside it: judging changes the files.
+fn copy(snapshot: &Path, folder: &Path, interrupt: &Interrupt) -> anyhow::Result<PathBuf> {
+    let needed = work::file_bytes(snapshot);
+    if let Some(free) = work::free_bytes(folder).filter(|free| *free < needed) {
+        let (needed, free) = (needed / 1_000_000, free / 1_000_000);
+        return Err(anyhow!(
+            "{} has {free} MB free, the copy takes {needed} MB: name another folder with --work-dir",
+            folder.display()
+        ));
+    }
+    let copy = folder.join("snapshot.db");
+    work::copy(snapshot, &copy, interrupt.flag())?;
+    for suffix in ["-wal", "-journal"] {
+        let beside = sqlite::side_file(snapshot, suffix);
+        if beside.is_file() {
+            work::copy(&beside, &sqlite::side_file(&copy, suffix), interrupt.flag())?;
+        }
+    }
+    Ok(copy)
+}
+
+fn words(answer: &Answer) -> String {
+    let Answer { judgement, .. } = answer;
+    let mut text = format!("{}: {}\n", judgement.verdict, judgement.reason);
+    // Writing to a String does not fail.
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    if let Some(left_behind) = judgement.left_behind {
+        line(format!("the strategy did not finish; what it left is {left_behind}"));
+    }
+    if !answer.staleness_known {
+        line(
+            "the trial noted of no such snapshot when it began: whether commits from before are missing is not known"
+                .into(),
+        );
+    }
+    if let (Some(commits), Some(seconds)) = (judgement.missing_commits, judgement.missing_s) {
+        line(format!("missing: {commits} acknowledged commits, {seconds:.3} s"));
+    }
+    if let (Some(commits), Some(downloads)) = (judgement.age_commits, judgement.downloads_lost) {
+        line(format!("lost on restore, as of the end of the snapshot: {commits} commits, {downloads} downloads"));
+    }
+    if let Some(difference) = &answer.difference {
+        line(difference.to_string());
+        difference.sample.iter().for_each(|row| line(format!("  {row}")));
+    }
+    if answer.damage.count > 0 {
+        line(format!("{} things are wrong with its pages", answer.damage.count));
+        answer.damage.sample.iter().for_each(|finding| line(format!("  {finding}")));
+    }
+    line(format!("integrity_check: {} ({:.2} s)", answer.integrity_check, answer.integrity_check_s));
+    line(format!("quick_check: {} ({:.2} s)", answer.quick_check, answer.quick_check_s));
+    line(format!("{} pages read in {:.2} s", answer.pages, answer.read_s));
+    text
+}

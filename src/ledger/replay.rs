@@ -1,0 +1,435 @@
+//! From the records of a ledger to the digest of the database after each commit.
+//!
+//! What a commit changes is known from its records and from the rows that it touches, so a replay keeps the rows that the
+//! run wrote, no others. Where even those would take more memory than allowed, the torrents are dealt out to several
+//! passes: digests are sums, so each pass adds what its torrents contribute to each commit, in a temporary file of 24
+//! bytes a commit, and the last one visits the states.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io::{self, BufReader, BufWriter, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{Change, Entry, RECORD_BYTES, Record, decode};
+use crate::{
+    dataset::{Aggregate, DOWNLOADS_TOTAL, Manifest},
+    digest::{self, Digest},
+    random::mix,
+    torrents::{Torrent, Torrents},
+};
+
+/// Memory that [`replay`] may take for the rows that a run wrote, in bytes.
+pub const REPLAY_BYTES: u64 = 64 << 20;
+
+/// Bytes that one written row takes in memory, at the most.
+const ROW_BYTES: u64 = 96;
+
+/// Why a ledger cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file could not be read.
+    #[error("cannot read the ledger {}", path.display())]
+    Io {
+        /// The ledger's file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A record is not what may stand at its place.
+    #[error("the ledger {} is damaged at record {record}", path.display())]
+    Damaged {
+        /// The ledger's file.
+        path: PathBuf,
+        /// Its position, from 0.
+        record: u64,
+    },
+}
+
+/// One state that the database was in, or (a candidate) may have been in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The commit number k.
+    pub commit: u64,
+    /// When its token was taken, in microseconds since the ledger was created; 0 for S(0).
+    pub at_us: u64,
+    /// D(k).
+    pub digest: Digest,
+    /// Downloads that were counted since S(0): by how much the sum of `completed` has grown.
+    pub downloads: i64,
+    /// Whether the commit failed after its hook, so that it is not known to have happened.
+    pub void: bool,
+}
+
+/// Replays a ledger from the dataset it started from and visits S(0), S(1), ... in order, void commits as candidates at
+/// their place. Returns the last state that is not void. Takes [`REPLAY_BYTES`] of memory.
+///
+/// A transaction whose last record is missing, as after a kill, ends the replay: its commit had not happened.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay(path: &Path, start: &Manifest, visit: impl FnMut(&State)) -> Result<State, ReplayError> {
+    replay_within(path, start, REPLAY_BYTES, visit)
+}
+
+/// As [`replay`], with another bound on memory, in bytes.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_within(
+    path: &Path,
+    start: &Manifest,
+    memory_bytes: u64,
+    mut visit: impl FnMut(&State),
+) -> Result<State, ReplayError> {
+    let io = |source| ReplayError::Io { path: path.to_owned(), source };
+    let voids = voids(path)?;
+    let passes = (records(path).map_err(io)? * ROW_BYTES).div_ceil(memory_bytes.max(ROW_BYTES)).max(1);
+    let mut sums = None;
+    for pass in 0..passes - 1 {
+        sums = Some(add_pass(path, &voids, start, Share { pass, passes }, sums)?);
+    }
+    let mut sums = sums.map(Sums::new).transpose().map_err(io)?;
+    let mut content = Content::new(start, Share { pass: passes - 1, passes });
+    let mut last = State { commit: 0, at_us: 0, digest: start.digest, downloads: 0, void: false };
+    visit(&last);
+    transactions(path, &voids, |transaction| {
+        let mut moved = content.apply_all(transaction);
+        if let Some(sums) = &mut sums {
+            moved = moved.plus(sums.next()?);
+        }
+        let state = State {
+            commit: transaction.token,
+            at_us: transaction.at_us,
+            digest: last.digest + moved.digest,
+            downloads: last.downloads + moved.downloads,
+            void: transaction.void,
+        };
+        visit(&state);
+        if !transaction.void {
+            last = state;
+        }
+        Ok(())
+    })?;
+    Ok(last)
+}
+
+/// Visits S(1), S(2), ... with the rows that each commit left, void commits left out. Memory grows with the number of
+/// torrents that were written: ask [`records`] before.
+pub(crate) fn replay_content(
+    path: &Path,
+    start: &Manifest,
+    mut visit: impl FnMut(&Content, &Transaction),
+) -> Result<(), ReplayError> {
+    let voids = voids(path)?;
+    let mut content = Content::new(start, Share::WHOLE);
+    transactions(path, &voids, |transaction| {
+        content.apply_all(transaction);
+        if !transaction.void {
+            visit(&content, transaction);
+        }
+        Ok(())
+    })
+}
+
+/// Number of records in a ledger, whole ones.
+///
+/// # Errors
+/// As the operating system says.
+pub fn records(path: &Path) -> io::Result<u64> {
+    Ok(path.metadata()?.len() / RECORD_BYTES as u64)
+}
+
+/// One transaction of a ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    pub token: u64,
+    at_us: u64,
+    pub changes: Vec<Change>,
+    void: bool,
+}
+
+impl Transaction {
+    /// The torrents whose rows it writes.
+    pub fn torrents(&self) -> impl Iterator<Item = Torrent> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Download(torrent) | Change::StoreCount(torrent, _) | Change::CountTorrent(torrent) => {
+                Some(*torrent)
+            }
+            Change::CountTotal | Change::Nothing => None,
+        })
+    }
+}
+
+fn voids(path: &Path) -> Result<HashSet<u64>, ReplayError> {
+    let mut voids = HashSet::new();
+    read(path, |record| {
+        if record.entry == Entry::Void {
+            voids.insert(record.token);
+        }
+        Ok(true)
+    })?;
+    Ok(voids)
+}
+
+/// Passes on every whole transaction, in the order of their tokens.
+fn transactions(
+    path: &Path,
+    voids: &HashSet<u64>,
+    mut each: impl FnMut(&Transaction) -> io::Result<()>,
+) -> Result<(), ReplayError> {
+    let mut open = Transaction::default();
+    let mut is_open = false;
+    read(path, |Record { token, is_last, at_us, entry }| {
+        let Entry::Change(change) = entry else { return Ok(true) };
+        if token != open.token + u64::from(!is_open) {
+            return Ok(false);
+        }
+        if !is_open {
+            open.changes.clear();
+            (open.token, open.at_us, open.void) = (token, at_us, voids.contains(&token));
+        }
+        open.changes.push(change);
+        is_open = !is_last;
+        if is_last {
+            each(&open)?;
+        }
+        Ok(true)
+    })
+}
+
+/// Reads every record; `accept` says whether it may stand where it does.
+fn read(path: &Path, mut accept: impl FnMut(Record) -> io::Result<bool>) -> Result<(), ReplayError> {
+    let io = |source| ReplayError::Io { path: path.to_owned(), source };
+    let records = records(path).map_err(io)?;
+    let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
+    let mut record = [0; RECORD_BYTES];
+    for number in 0..records {
+        reader.read_exact(&mut record).map_err(io)?;
+        if record == [0; RECORD_BYTES] {
+            // The place of a void record that a killed harness did not come to write.
+            continue;
+        }
+        let accepted = decode(&record).map(&mut accept).transpose().map_err(io)?;
+        if accepted != Some(true) {
+            return Err(ReplayError::Damaged { path: path.to_owned(), record: number });
+        }
+    }
+    Ok(())
+}
+
+/// What a transaction adds to the digest and to the downloads.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    digest: Digest,
+    downloads: i64,
+}
+
+impl Moved {
+    fn plus(self, other: Self) -> Self {
+        Self { digest: self.digest + other.digest, downloads: self.downloads + other.downloads }
+    }
+}
+
+/// One pass of a replay that takes several: adds up what its torrents contribute to each commit.
+fn add_pass(
+    path: &Path,
+    voids: &HashSet<u64>,
+    start: &Manifest,
+    share: Share,
+    before: Option<File>,
+) -> Result<File, ReplayError> {
+    let io = |source| ReplayError::Io { path: path.to_owned(), source };
+    let mut before = before.map(Sums::new).transpose().map_err(io)?;
+    let mut out = BufWriter::new(tempfile::tempfile().map_err(io)?);
+    let mut content = Content::new(start, share);
+    transactions(path, voids, |transaction| {
+        let mut moved = content.apply_all(transaction);
+        if let Some(before) = &mut before {
+            moved = moved.plus(before.next()?);
+        }
+        out.write_all(&moved.digest.to_bytes())?;
+        out.write_all(&moved.downloads.to_le_bytes())
+    })?;
+    out.into_inner().map_err(|error| io(error.into_error()))
+}
+
+/// What earlier passes added up.
+struct Sums(BufReader<File>);
+
+impl Sums {
+    fn new(mut file: File) -> io::Result<Self> {
+        file.rewind()?;
+        Ok(Self(BufReader::new(file)))
+    }
+
+    fn next(&mut self) -> io::Result<Moved> {
+        let (mut digest, mut downloads) = ([0; 16], [0; 8]);
+        self.0.read_exact(&mut digest)?;
+        self.0.read_exact(&mut downloads)?;
+        Ok(Moved { digest: Digest::from_bytes(digest), downloads: i64::from_le_bytes(downloads) })
+    }
+}
+
+/// The torrents of one pass: one in `passes` of them.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    pass: u64,
+    passes: u64,
+}
+
+impl Share {
+    const WHOLE: Self = Self { pass: 0, passes: 1 };
+
+    fn holds(self, torrent: Torrent) -> bool {
+        let number = match torrent {
+            Torrent::Known(number) => number << 1,
+            Torrent::Unseen(number) => number << 1 | 1,
+        };
+        self.passes == 1 || mix(number) % self.passes == self.pass
+    }
+}
+
+/// The part of the content that commits change, and the digest of all of it.
+#[derive(Debug)]
+pub(crate) struct Content {
+    torrents: Torrents,
+    share: Share,
+    /// Id and count of every torrent that was written; the others are as in the dataset.
+    written: HashMap<Torrent, (i64, i64)>,
+    /// `sqlite_sequence` of `torrents`: every upsert moves it on by one, even one that only updates.
+    sequence: i64,
+    /// The total of downloads, where the database keeps one.
+    aggregate: Option<Aggregate>,
+    digest: Digest,
+    downloads: i64,
+}
+
+/// What [`Content::restore`] needs to take a transaction back.
+struct Saved {
+    rows: Vec<(Torrent, Option<(i64, i64)>)>,
+    sequence: i64,
+    aggregate: Option<Aggregate>,
+    digest: Digest,
+    downloads: i64,
+}
+
+impl Content {
+    fn new(start: &Manifest, share: Share) -> Self {
+        Self {
+            torrents: start.torrents(),
+            share,
+            written: HashMap::new(),
+            sequence: start.sequence,
+            aggregate: start.aggregate,
+            digest: Digest::default(),
+            downloads: 0,
+        }
+    }
+
+    /// S(0).
+    pub(crate) fn at_start(start: &Manifest) -> Self {
+        Self::new(start, Share::WHOLE)
+    }
+
+    /// `sqlite_sequence` of `torrents`.
+    pub(crate) fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    /// The row that keeps the total of downloads, where there is one.
+    pub(crate) fn aggregate(&self) -> Option<Aggregate> {
+        self.aggregate
+    }
+
+    /// Makes the changes of a transaction, unless it is void. Returns what they add.
+    fn apply_all(&mut self, transaction: &Transaction) -> Moved {
+        let (digest, downloads) = (self.digest, self.downloads);
+        let before = transaction.void.then(|| self.saved(transaction));
+        transaction.changes.iter().for_each(|change| self.apply(*change));
+        let moved = Moved { digest: self.digest - digest, downloads: self.downloads - downloads };
+        if let Some(before) = before {
+            self.restore(before);
+        }
+        moved
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Download(torrent) => {
+                self.upsert(torrent, |before| before.unwrap_or(0) + 1);
+                self.count_download();
+            }
+            Change::StoreCount(torrent, count) => self.upsert(torrent, |_| count),
+            Change::CountTorrent(torrent) => {
+                if let Some((id, completed)) = self.row(torrent).filter(|_| self.share.holds(torrent)) {
+                    self.store(torrent, id, completed + 1);
+                }
+            }
+            Change::CountTotal => self.count_download(),
+            Change::Nothing => {}
+        }
+    }
+
+    /// `INSERT INTO torrents ... ON CONFLICT (info_hash) DO UPDATE SET completed = ...`; `count` is told the count that
+    /// the row had, if there was one.
+    fn upsert(&mut self, torrent: Torrent, count: impl FnOnce(Option<i64>) -> i64) {
+        self.sequence += 1;
+        if self.share.pass == 0 {
+            self.digest -= digest::sequence("torrents", self.sequence - 1);
+            self.digest += digest::sequence("torrents", self.sequence);
+        }
+        if !self.share.holds(torrent) {
+            return;
+        }
+        let before = self.row(torrent);
+        let id = before.map_or(self.sequence, |(id, _)| id);
+        self.store(torrent, id, count(before.map(|(_, completed)| completed)));
+    }
+
+    /// The row of a torrent becomes this.
+    fn store(&mut self, torrent: Torrent, id: i64, completed: i64) {
+        let info_hash = self.torrents.info_hash(torrent);
+        if let Some((id, completed)) = self.row(torrent) {
+            self.digest -= digest::torrent(id, info_hash.as_bytes(), completed);
+            self.downloads -= completed;
+        }
+        self.downloads += completed;
+        self.digest += digest::torrent(id, info_hash.as_bytes(), completed);
+        self.written.insert(torrent, (id, completed));
+    }
+
+    /// `UPDATE torrent_aggregate_metrics SET value = value + 1 WHERE metric_name = 'torrents_downloads_total'`.
+    fn count_download(&mut self) {
+        let Some(Aggregate { id, value }) = self.aggregate.as_mut().filter(|_| self.share.pass == 0) else { return };
+        self.digest -= digest::aggregate(*id, DOWNLOADS_TOTAL, *value);
+        *value += 1;
+        self.digest += digest::aggregate(*id, DOWNLOADS_TOTAL, *value);
+    }
+
+    /// Id and count of a torrent's row, if it has one.
+    pub(crate) fn row(&self, torrent: Torrent) -> Option<(i64, i64)> {
+        self.written.get(&torrent).copied().or(match torrent {
+            Torrent::Known(number) => Some((self.torrents.id(number), self.torrents.completed(number))),
+            Torrent::Unseen(_) => None,
+        })
+    }
+
+    fn saved(&self, transaction: &Transaction) -> Saved {
+        let rows = transaction.torrents().map(|torrent| (torrent, self.written.get(&torrent).copied())).collect();
+        let Self { sequence, aggregate, digest, downloads, .. } = *self;
+        Saved { rows, sequence, aggregate, digest, downloads }
+    }
+
+    fn restore(&mut self, saved: Saved) {
+        for (torrent, row) in saved.rows {
+            match row {
+                Some(row) => self.written.insert(torrent, row),
+                None => self.written.remove(&torrent),
+            };
+        }
+        (self.sequence, self.aggregate) = (saved.sequence, saved.aggregate);
+        (self.digest, self.downloads) = (saved.digest, saved.downloads);
+    }
+}
