@@ -58,6 +58,9 @@ impl Display {
             }
             Event::Preparing => self.moving("preparing", &format!("{}: copying the dataset", self.trial)),
             Event::Measuring(tick) => self.moving(&tick.phase.to_string(), &format!("{}: {}", self.trial, words(tick))),
+            Event::AfterSteps { number, of } => {
+                self.moving("after", &format!("{}: the steps after snapshot {number} of {of}", self.trial));
+            }
             Event::Judging { number, of } => {
                 self.moving("judging", &format!("{}: the oracle reads snapshot {number} of {of}", self.trial));
             }

@@ -23,7 +23,7 @@ use crate::{
     env::Environment,
     measure::{self, Counts, Failure, KindTally},
     oracle::{Difference, Findings, Verdict},
-    scenario::{PageCache, Scenario},
+    scenario::{PageCache, Scenario, Step},
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
     warning::Warning,
@@ -324,6 +324,9 @@ pub struct SnapshotResult {
     /// How far it was, over time: at most some dozens of points.
     #[serde(default)]
     pub progress: Vec<ProgressPoint>,
+    /// What was done with it afterwards, in that order.
+    #[serde(default)]
+    pub after: Vec<StepResult>,
     /// What became of the WAL; `None` in the other journal modes.
     #[serde(default)]
     pub wal: Option<WalResult>,
@@ -370,6 +373,49 @@ pub struct ProgressPoint {
     pub bytes: u64,
     /// The part that was done, from 0 to 1, as the strategy said, where it says.
     pub done: Option<f64>,
+}
+
+/// A step after a snapshot, on copies of what it left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepResult {
+    /// Which.
+    pub step: Step,
+    /// Whether the load was running when it began.
+    pub during_load: bool,
+    /// How it ended.
+    pub status: StepStatus,
+    /// How long it took, copies for its own sake not counted; 0 where it was not done.
+    pub duration_s: f64,
+    /// What it found, or why it failed or was skipped.
+    pub answer: String,
+    /// Of a compression: bytes before.
+    pub input_bytes: Option<u64>,
+    /// Of a compression: bytes after.
+    pub output_bytes: Option<u64>,
+    /// Of a restore: the part of `duration_s` in which the files were decompressed, or copied.
+    pub decompress_s: Option<f64>,
+}
+
+/// How a step after a snapshot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Well.
+    Done,
+    /// The copy did not pass it, or it could not be done.
+    Failed,
+    /// It cannot be done here, or there was nothing to do it with.
+    Skipped,
+}
+
+impl fmt::Display for StepStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        })
+    }
 }
 
 /// The WAL around a snapshot, looked at every 20 ms. The *file* stays as long as it ever was until it is truncated; *in

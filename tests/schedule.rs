@@ -28,7 +28,13 @@ fn end_s(phase: &PhaseResult) -> f64 {
 fn every_snapshot_of_a_schedule_has_its_phase_its_folder_and_its_claim() {
     let folder = tempfile::tempdir().unwrap();
     let strategies = r#"snapshots.strategies=["none", "vacuum-into"]"#;
-    let overrides = [strategies, "sqlite.journal_mode=wal", "snapshots.at_s=[0, 0.6, 1.2]", "phases.recovery_s=0.1"];
+    let overrides = [
+        strategies,
+        "sqlite.journal_mode=wal",
+        "snapshots.at_s=[0, 0.6, 1.2]",
+        "phases.recovery_s=0.1",
+        "snapshots.deadline_s=1",
+    ];
     let results = common::run_kept(folder.path(), &overrides);
     assert_eq!(results.trials.len(), 2);
     let length_s = |trial: &TrialResult| end_s(trial.phases.last().unwrap());
@@ -87,8 +93,13 @@ fn a_snapshot_that_would_overlap_the_one_before_waits_for_it_and_one_without_tim
     // In place of `cp`, what never ends: each takes its whole second.
     let never = script(folder.path(), "#!/bin/sh\ntest \"$1\" = --version || exec sleep 60\n");
     let programs = Programs { cp: Some(never), ..Programs::find(env!("CARGO_BIN_EXE_journalbench").into()) };
-    let overrides =
-        ["snapshots.strategies=cp", "sqlite.journal_mode=wal", "snapshots.every_s=0.4", "snapshots.count=4"];
+    let overrides = [
+        "snapshots.strategies=cp",
+        "sqlite.journal_mode=wal",
+        "snapshots.every_s=0.4",
+        "snapshots.count=4",
+        "snapshots.deadline_s=1",
+    ];
     let results = common::run_kept_with(folder.path(), &overrides, programs);
     let [trial] = results.trials.as_slice() else { panic!("{:?}", results.trials) };
     assert_eq!(trial.status, Status::Completed, "{trial:?}");
@@ -121,6 +132,7 @@ fn the_wal_is_watched_around_a_snapshot() {
         "sqlite.checkpoint_thread_ms=5",
         "sqlite.wal_autocheckpoint_pages=50",
         "phases.recovery_s=0.5",
+        "snapshots.deadline_s=3",
     ];
     let results = common::run_kept_with(folder.path(), &overrides, programs);
     let [delete, wal] = results.trials.as_slice() else { panic!("{:?}", results.trials) };

@@ -129,6 +129,7 @@ fn result(
         verdict: Some(judgement.verdict),
         silent_failure: judgement.is_silent_failure(&taken.claim, integrity),
         progress: watched.progress.clone(),
+        after: taken.after.clone(),
         wal: watched.wal.clone(),
         evidence: Evidence {
             reason: judgement.reason,

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Event,
+    after::After,
     display::{Display, Look},
     recorder::{Phase, Recorder, slices},
     taking::{self, Around, Job, Queue, Taken},
@@ -58,6 +59,8 @@ pub struct Plan<'a, B> {
     pub journal_mode: JournalMode,
     /// The snapshots to take, in time order.
     pub jobs: Vec<Job>,
+    /// What is done with each of them afterwards.
+    pub after: &'a After,
     /// By how much the baseline is longer than the scenario says, in seconds.
     pub jitter_s: f64,
     /// Set to stop.
@@ -103,7 +106,8 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
 
     let mut load = Load::start(plan.streams, plan.background, plan.workload, plan.scenario.client_timeout());
     let start = load.start_instant();
-    let around = Around { start, ledger: plan.ledger, live: &plan.live, said: &said };
+    let load_end = start + Duration::from_nanos(end * SLICE_NS);
+    let around = Around { start, ledger: plan.ledger, live: &plan.live, said: &said, steps: plan.after, load_end };
     let mut queue = Queue::new(plan.jobs, origin, snapshots_end, keys.snapshots.deadline_s);
     let mut recorder = Recorder::new(end);
     recorder.begin(PhaseName::Baseline, baseline_from);

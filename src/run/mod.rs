@@ -3,7 +3,9 @@
 //! A trial is prepared and judged in `trial`, and measured in `measured`. Whatever goes wrong in a trial is a row
 //! of the results. What happens meanwhile is told as [`Event`]s; drawing them is [`crate::progress`]'s business.
 
+mod after;
 mod display;
+mod elsewhere;
 mod judging;
 mod measured;
 mod recorder;
@@ -77,6 +79,13 @@ pub enum Event {
     Preparing,
     /// The load runs; told once a second and when a phase begins.
     Measuring(Tick),
+    /// The steps after a snapshot are done.
+    AfterSteps {
+        /// From 1.
+        number: usize,
+        /// Snapshots of the trial.
+        of: usize,
+    },
     /// The oracle reads a snapshot.
     Judging {
         /// From 1.
@@ -168,8 +177,8 @@ fn prepare_dataset(
 }
 
 /// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
-/// snapshots, and half as much again for WAL, journal and ledger; all of that for every trial where it is kept, and then a
-/// snapshot more, for the oracle.
+/// snapshots, the backups that steps make of them, and half as much again for WAL, journal and ledger; all of that for every
+/// trial where it is kept, and then a snapshot more, for the oracle.
 #[must_use]
 pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
     let dataset = scenario.dataset();
@@ -177,7 +186,13 @@ pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
         Some(cached) => (0, cached.manifest.bytes),
         None => (dataset.estimated_bytes(), dataset.estimated_bytes()),
     };
-    let trial = |snapshots: u64| bytes * (1 + snapshots) + bytes / 2;
+    let after = &scenario.keys.snapshots.after;
+    let backups = |snapshots: u64| match (after.steps.as_slice(), after.keep_last) {
+        ([], _) => 0,
+        // The newest, what it is restored to, and those that are kept.
+        (_, keep_last) => 2 + keep_last.map_or(snapshots, |most| snapshots.min(most.into())),
+    };
+    let trial = |snapshots: u64| bytes * (1 + snapshots + backups(snapshots)) + bytes / 2;
     let snapshots = |strategy| if strategy == Strategy::None { 0 } else { scenario.snapshot_times_s().len() as u64 };
     let trials = scenario.trials();
     let each = trials.iter().map(|planned| trial(snapshots(planned.strategy)));

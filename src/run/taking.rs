@@ -9,14 +9,13 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
 use super::{
     CLAIM_FILE,
+    after::After,
+    elsewhere::elsewhere,
     recorder::{seconds, slices},
 };
 use crate::{
@@ -24,7 +23,7 @@ use crate::{
     ledger::Ledger,
     measure::SLICE_NS,
     oracle::Claim,
-    results::FileLeft,
+    results::{FileLeft, StepResult},
     snapshot::{SNAPSHOT_FILE, copy::Progress},
     sqlite, work,
 };
@@ -73,6 +72,10 @@ pub struct Around<'a> {
     pub live: &'a Path,
     /// What the strategy last said of its progress.
     pub said: &'a Cell<Option<Progress>>,
+    /// What is done with a snapshot afterwards.
+    pub steps: &'a After,
+    /// When the load ends.
+    pub load_end: Instant,
 }
 
 /// A snapshot that was taken, or tried.
@@ -97,6 +100,8 @@ pub struct Taken {
     pub files: Vec<FileLeft>,
     /// How long the sync of that took; `None` where the copy had failed.
     pub sync: Option<Result<Duration, String>>,
+    /// What was done with it afterwards.
+    pub after: Vec<StepResult>,
 }
 
 impl Queue {
@@ -127,9 +132,9 @@ impl Queue {
 /// Waits until the snapshot is due, takes it, and syncs what it left.
 pub async fn take(due: Due, around: Around<'_>) -> Taken {
     let Due { job: Job { command, folder, .. }, planned_slice, first_slice, deadline } = due;
-    let Around { start, ledger, live, said } = around;
-    let after = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
-    tokio::time::sleep_until((start + after(first_slice)).into()).await;
+    let Around { start, ledger, live, said, steps, load_end } = around;
+    let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
+    tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
     said.set(None);
     let commit_at_start = ledger.acknowledged();
     let begun = Instant::now();
@@ -144,10 +149,11 @@ pub async fn take(due: Due, around: Around<'_>) -> Taken {
     let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
     let claim = Claim { finished: ended.succeeded(), commit_at_start, commit_at_end, ended_us };
     let files = files_left(&folder);
-    let sync = if ended.succeeded() { Some(sync_elsewhere(folder.clone(), live.to_owned()).await) } else { None };
+    let sync = if claim.finished { Some(sync_elsewhere(folder.clone(), live.to_owned()).await) } else { None };
     write_claim(&folder, &claim, deadline);
-    let (late, progress) = (after(first_slice - planned_slice), said.get());
-    Taken { folder, begun, started_after, late, deadline, ended, claim, progress, files, sync }
+    let after = if steps.is_during_load() { steps.run(&folder, claim.finished, load_end).await } else { Vec::new() };
+    let (late, progress) = (time_at(first_slice).saturating_sub(time_at(planned_slice)), said.get());
+    Taken { folder, begun, started_after, late, deadline, ended, claim, progress, files, sync, after }
 }
 
 /// The files in the folder of a snapshot, with their sizes.
@@ -167,15 +173,12 @@ fn write_claim(folder: &Path, claim: &Claim, deadline: Duration) {
 
 /// Syncs a snapshot's files and their folder on another thread, and says how long it took.
 async fn sync_elsewhere(folder: PathBuf, live: PathBuf) -> Result<Duration, String> {
-    let (send, receive) = oneshot::channel();
-    // Not a task of the runtime: an interrupted trial does not wait for it.
-    thread::spawn(move || {
+    let synced = elsewhere(move || {
         let begun = Instant::now();
-        let synced = sync(&folder, &live).map(|()| begun.elapsed()).map_err(|error| error.to_string());
-        // Nobody listens after an interrupt.
-        let _ = send.send(synced);
+        sync(&folder, &live)?;
+        Ok(begun.elapsed())
     });
-    receive.await.unwrap_or_else(|_| Err("the thread that synced it ended".to_owned()))
+    synced.await.map_err(|error| error.to_string())
 }
 
 /// Makes what lies in a folder durable, and the folder itself.

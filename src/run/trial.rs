@@ -13,7 +13,9 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{Advice, fadvise, syncfs};
 
 use super::{
-    Event, LEDGER_FILE, MANIFEST_FILE, Options, SNAPSHOTS_FOLDER, judging,
+    Event, LEDGER_FILE, MANIFEST_FILE, Options, SNAPSHOTS_FOLDER,
+    after::After,
+    judging,
     measured::{Measured, Plan, measure},
     recorder::{Phase, seconds},
     taking::Job,
@@ -100,7 +102,8 @@ fn run_in(
     let workload = workload(context, trial);
     let Connected { streams, background, checkpoints, settings } = connect(context, trial, &live, &ledger, &workload)?;
     result.settings = settings;
-    let has_checkpointer = context.scenario.keys.sqlite.checkpoint_thread_ms > 0;
+    let steps = &context.scenario.keys.snapshots.after;
+    let after = After::new(steps, folder.join("backups"), &context.options.interrupt);
     let mut measured = measure(
         Plan {
             scenario: context.scenario,
@@ -111,20 +114,47 @@ fn run_in(
             live: live.clone(),
             journal_mode: trial.journal_mode,
             jobs,
+            after: &after,
             jitter_s: context.scenario.jitter_s(trial),
             interrupt: &context.options.interrupt,
         },
         tell,
     )?;
-    result.wal_bytes_max = measured.wal_bytes_max;
-    if has_checkpointer {
-        for (taken, watched) in &mut measured.snapshots {
-            let Some(wal) = &mut watched.wal else { continue };
-            let ended = taken.begun + taken.ended.duration;
-            let (count, pages) = background::checkpoints_between(&checkpoints, taken.begun, ended);
-            (wal.checkpoints, wal.checkpointed_pages) = (Some(count), Some(pages));
-        }
+    count_checkpoints(&mut measured, checkpoints.as_ref());
+    evaluate(context, trial, result, Loaded { measured, workload, ledger, live, after }, tell)
+}
+
+/// Says of each snapshot what the checkpoint thread did meanwhile.
+fn count_checkpoints(measured: &mut Measured, checkpoints: Option<&Checkpoints>) {
+    let Some(checkpoints) = checkpoints else { return };
+    for (taken, watched) in &mut measured.snapshots {
+        let Some(wal) = &mut watched.wal else { continue };
+        let ended = taken.begun + taken.ended.duration;
+        let (count, pages) = background::checkpoints_between(checkpoints, taken.begun, ended);
+        (wal.checkpoints, wal.checkpointed_pages) = (Some(count), Some(pages));
     }
+}
+
+/// A trial whose load has ended.
+struct Loaded {
+    measured: Measured,
+    workload: Workload,
+    ledger: Arc<Ledger>,
+    live: PathBuf,
+    after: After,
+}
+
+/// Puts what was measured into the result, does the steps after the snapshots, and judges.
+fn evaluate(
+    context: &Context<'_>,
+    trial: &Trial,
+    result: &mut TrialResult,
+    loaded: Loaded,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Done> {
+    let interrupt = &context.options.interrupt;
+    let Loaded { mut measured, workload, ledger, live, after } = loaded;
+    result.wal_bytes_max = measured.wal_bytes_max;
     let commits = commits(&ledger, &context.dataset.manifest, &measured)?;
     result.phases = measured.phases.iter().map(|phase| phase_result(phase, &commits.times_s)).collect();
     place(&measured.phases, &mut result.phases);
@@ -134,16 +164,20 @@ fn run_in(
     if let Some(fatal) = measured.fatal {
         bail!(fatal);
     }
-    if context.options.interrupt.is_set() {
+    if !after.is_during_load() {
+        let of = measured.snapshots.len();
+        let snapshots = measured.snapshots.iter_mut().map(|(taken, _)| taken);
+        after.run_all(snapshots, interrupt, |number| tell(Event::AfterSteps { number, of }))?;
+    }
+    if interrupt.is_set() {
         return Ok(Done::Completed);
     }
     result.snapshots_not_taken = measured.snapshots_not_taken;
     result.snapshots = judging::judge(context, trial, &measured.snapshots, &ledger, tell)?;
     tell(Event::Checking);
-    let flag = context.options.interrupt.flag();
-    let matches = oracle::content_digest(&live, flag).is_ok_and(|digest| digest == commits.last.digest);
+    let matches = oracle::content_digest(&live, interrupt.flag()).is_ok_and(|digest| digest == commits.last.digest);
     result.live_database_matches_ledger = Some(matches);
-    if !matches && !context.options.interrupt.is_set() {
+    if !matches && !interrupt.is_set() {
         bail!("the live database is not what the ledger says: its verdicts are not to be relied on");
     }
     Ok(Done::Completed)
@@ -222,7 +256,7 @@ struct Connected {
     streams: Vec<Stream<Database>>,
     background: Vec<Background>,
     /// What the checkpointer does, where there is one.
-    checkpoints: Checkpoints,
+    checkpoints: Option<Checkpoints>,
     settings: BTreeMap<String, String>,
 }
 
@@ -258,14 +292,14 @@ fn connect(
         streams.push(Stream { kind, pace, batch, backends });
     }
     let mut background = Vec::new();
-    let checkpoints = Checkpoints::default();
+    let checkpoints = (keys.sqlite.checkpoint_thread_ms > 0).then(Checkpoints::default);
     if with_listener {
         // The listener ends when every queue's sender is gone, its own among them.
         background.push(background::listener(open()?.without_queue(), queued));
     }
-    if keys.sqlite.checkpoint_thread_ms > 0 {
+    if let Some(checkpoints) = &checkpoints {
         let interval = Duration::from_millis(keys.sqlite.checkpoint_thread_ms);
-        background.push(background::checkpointer(sqlite::open(live, &settings)?, interval, Arc::clone(&checkpoints)));
+        background.push(background::checkpointer(sqlite::open(live, &settings)?, interval, Arc::clone(checkpoints)));
     }
     let settings = sqlite::read_back(&sqlite::open(live, &settings)?)?;
     Ok(Connected { streams, background, checkpoints, settings })

@@ -1,6 +1,10 @@
 //! The file format of a scenario: every key, its default, and what it means. Nothing is checked here but types.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -235,6 +239,87 @@ pub struct SnapshotKeys {
     /// How many snapshots there are with `every_s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
+    /// What is done with each snapshot once it was taken.
+    #[serde(default)]
+    pub after: AfterKeys,
+}
+
+/// `[snapshots.after]`: what is done with each snapshot once it was taken, on copies.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AfterKeys {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// Whether they are done at once, while the load runs, in the snapshot's phase; otherwise after the load has ended.
+    pub during_load: bool,
+    /// Backups that the retention keeps at most: the last ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_last: Option<u32>,
+    /// Days after which the retention deletes a backup, instead of `keep_last`; parts of a day are as good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<f64>,
+}
+
+/// Something that is done with a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// `PRAGMA quick_check`.
+    QuickCheck,
+    /// `PRAGMA integrity_check`.
+    IntegrityCheck,
+    /// Compression by the program `gzip`, at its default level.
+    Gzip,
+    /// Compression by the program `zstd`, at its default level.
+    Zstd,
+    /// A restore: decompression, where it was compressed in an earlier step, the queries of a tracker's start, one write.
+    RestoreDrill,
+    /// Deletion of older backups.
+    Retention,
+}
+
+/// A program that compresses files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// `gzip`
+    Gzip,
+    /// `zstd`
+    Zstd,
+}
+
+impl Compression {
+    /// The program.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// What a file is called that it has compressed.
+    #[must_use]
+    pub fn name_of(self, file: &Path) -> OsString {
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(match self {
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        });
+        name
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::QuickCheck => "quick_check",
+            Self::IntegrityCheck => "integrity_check",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::RestoreDrill => "restore_drill",
+            Self::Retention => "retention",
+        })
+    }
 }
 
 /// `[phases]`

@@ -15,13 +15,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use keys::{
-    Arrivals, DatasetKeys, Keys, LoadKeys, PageCache, PhaseKeys, SnapshotKeys, SqliteKeys, StepKeys, TracePoint,
+    AfterKeys, Arrivals, Compression, DatasetKeys, Keys, LoadKeys, PageCache, PhaseKeys, SnapshotKeys, SqliteKeys,
+    Step, StepKeys, TracePoint,
 };
 
 use crate::{
     dataset::Dataset,
     load::Batch,
-    pace::{Rate, Spread, Step},
+    pace::{self, Rate, Spread},
     random::mix,
     snapshot::Strategy,
     sqlite::{JournalMode, Settings, Synchronous},
@@ -203,13 +204,13 @@ impl Scenario {
                     let rate_ops = point.ops_per_s * load.trace_scale;
                     // The last one goes on, whatever its length.
                     let duration_s = (end_s - point.t_s).min(1e9);
-                    Step { duration_s, from_ops: rate_ops, to_ops: rate_ops }
+                    pace::Step { duration_s, from_ops: rate_ops, to_ops: rate_ops }
                 });
                 Some(Rate::steps(&steps.collect::<Vec<_>>()))
             }
             (Arrivals::Constant | Arrivals::Poisson, Some(rate_ops)) => Some(Rate::constant(rate_ops)),
             (Arrivals::Constant | Arrivals::Poisson, None) => {
-                let steps = load.steps.iter().map(|step| Step {
+                let steps = load.steps.iter().map(|step| pace::Step {
                     duration_s: step.duration_s,
                     from_ops: step.rate_ops,
                     to_ops: step.rate_end_ops.unwrap_or(step.rate_ops),

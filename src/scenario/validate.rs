@@ -3,7 +3,7 @@
 
 use std::{fmt, path::Path, sync::atomic::AtomicBool};
 
-use super::{Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, TracePoint};
+use super::{AfterKeys, Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, Step, TracePoint};
 use crate::dataset::{self, IndexFill};
 
 /// The key, what was found and what is allowed.
@@ -71,6 +71,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     validate_rate(load)?;
     within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
     validate_schedule(snapshots)?;
+    validate_after(&snapshots.after)?;
     within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
     within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
     within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
@@ -147,6 +148,30 @@ fn validate_schedule(snapshots: &SnapshotKeys) -> Result<(), Refusal> {
             Err(("snapshots.at_s", format!("{}, {}", pair[0], pair[1]), "expected ascending times".to_owned()))
         }
         None => Ok(()),
+    }
+}
+
+/// The steps after a snapshot, and what retention keeps.
+fn validate_after(after: &AfterKeys) -> Result<(), Refusal> {
+    if !after.steps.is_empty() {
+        distinct("snapshots.after.steps", &after.steps)?;
+    }
+    let retention = after.steps.contains(&Step::Retention);
+    match (after.keep_last, after.keep_days) {
+        (None, None) if retention => {
+            let allowed = "expected snapshots.after.keep_last or keep_days with it".to_owned();
+            Err(("snapshots.after.steps", Step::Retention.to_string(), allowed))
+        }
+        (Some(keep_last), Some(_)) => {
+            Err(("snapshots.after.keep_last", keep_last.to_string(), "expected either this or keep_days".to_owned()))
+        }
+        (Some(keep_last), None) if retention => within("snapshots.after.keep_last", keep_last, 1, 10_000),
+        (None, Some(keep_days)) if retention => within("snapshots.after.keep_days", keep_days, 0.0, 36_500.0),
+        (None, None) => Ok(()),
+        (Some(_), None) | (None, Some(_)) => {
+            let found = if after.keep_last.is_some() { "keep_last" } else { "keep_days" };
+            Err(("snapshots.after", found.to_owned(), "expected the step retention with it".to_owned()))
+        }
     }
 }
 
