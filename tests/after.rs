@@ -80,7 +80,7 @@ fn steps_during_the_load_lie_in_the_phase_of_their_snapshot_and_none_is_done_aft
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let programs = Programs { cp: Some(script), ..Programs::find(env!("CARGO_BIN_EXE_journalbench").into()) };
     let overrides = [
-        "sqlite.journal_mode=wal",
+        "sqlite.journal_mode=delete",
         "snapshots.strategies=cp",
         "snapshots.at_s=[0, 0.8]",
         r#"snapshots.after.steps=["integrity_check", "restore_drill"]"#,
@@ -88,6 +88,7 @@ fn steps_during_the_load_lie_in_the_phase_of_their_snapshot_and_none_is_done_aft
     ];
     let results = common::run_kept_with(folder.path(), &overrides, programs);
     let [first, second] = results.trials[0].snapshots.as_slice() else { panic!("{:?}", results.trials) };
+    assert_eq!(first.wal, None, "there is none to watch");
     let check = step(first, Step::IntegrityCheck);
     assert_eq!((check.status, check.during_load), (StepStatus::Failed, true), "{check:?}");
     assert_ne!(check.answer, "ok");
