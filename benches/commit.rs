@@ -1,75 +1,77 @@
-//! `commit/<journal mode>/full`: one announce that completes a download, as a trial executes it.
+//! `commit/<journal mode>/<synchronous>`: one announce that completes a download, as a trial executes it, in every journal
+//! mode that SQLite has; for delete and wal also `batch-10` and `batch-100`, of which the throughput counts the downloads.
 //!
 //! Isolates what SQLite takes for one write transaction (upsert of the torrent, increment of the aggregate) on one
-//! connection with nobody else at the database, the ledger's record included. It cannot show waiting: neither for other
-//! connections nor for operations that arrive meanwhile. `scenarios/quick.toml` shows both.
+//! connection with nobody else at the database, the ledger's record included. It cannot show waiting, neither for other
+//! connections nor for operations that arrive meanwhile: `scenarios/quick.toml` shows both, `scenarios/batched.toml` what
+//! clients wait for a batch. In wal the mean has checkpoints in it, of which a percentile would show nothing. `memory` and
+//! `off` lose the database in a crash; they show what the journal costs.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod common;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    dataset::{Dataset, generate},
-    ledger::Ledger,
-    load::{
-        Backend,
-        database::{Database, TransactionMode},
-    },
-    sqlite::{self, JournalMode, Settings, Synchronous},
-    work,
+    load::Backend,
+    sqlite::{JournalMode, Synchronous},
+    torrents::Torrent,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 
-const DATASET: Dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096 };
+use common::{DATASET, JOURNAL_MODES, Site};
+
 const MIX: Mix = Mix::of(WriteProfile::EveryAnnounce);
+/// When a client would give up: nobody does here.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 fn commit(criterion: &mut Criterion) {
-    // Cargo's own folder for temporary files, so that the build's disk is measured and not a /tmp in memory.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
-    let dataset = folder.path().join("dataset.db");
-    generate(&DATASET, &dataset, &Arc::default(), &mut |_| ()).expect("the dataset can be generated");
+    let site = Site::new();
+    let workload = Workload::new(MIX, DATASET.torrents(), 310);
     let mut group = criterion.benchmark_group("commit");
-    for journal_mode in [JournalMode::Delete, JournalMode::Wal] {
-        let mut database = open(folder.path(), &dataset, journal_mode);
-        let workload = Workload::new(MIX, DATASET.torrents(), 310);
-        let mut operation = Operation::default();
-        let mut index = 0;
-        group.bench_function(format!("{journal_mode}/full"), |bencher| {
-            bencher.iter(|| {
-                workload.operation(Kind::Announce, index, &mut operation);
-                index += 1;
-                let until = Instant::now() + Duration::from_secs(15);
-                let executed = database.execute(&operation, until);
-                assert_eq!(executed.failure, None, "nobody else is at the database");
+    for journal_mode in JOURNAL_MODES {
+        for synchronous in [Synchronous::Full, Synchronous::Normal, Synchronous::Off] {
+            let name = format!("{journal_mode}-{synchronous}");
+            let (mut operation, mut index) = (Operation::default(), 0);
+            let mut opened = None;
+            group.throughput(Throughput::Elements(1));
+            group.bench_function(format!("{journal_mode}/{synchronous}"), |bencher| {
+                // Only where it was not filtered out.
+                let database = opened.get_or_insert_with(|| site.database(&name, journal_mode, synchronous));
+                bencher.iter(|| {
+                    workload.operation(Kind::Announce, index, &mut operation);
+                    index += 1;
+                    let executed = database.execute(&operation, Instant::now() + PATIENCE);
+                    assert_eq!(executed.failure, None, "nobody else is at the database");
+                });
             });
-        });
+            if !matches!(journal_mode, JournalMode::Delete | JournalMode::Wal) {
+                continue;
+            }
+            for size in [10_u64, 100] {
+                group.throughput(Throughput::Elements(size));
+                group.bench_function(format!("{journal_mode}/{synchronous}/batch-{size}"), |bencher| {
+                    let database = opened.get_or_insert_with(|| site.database(&name, journal_mode, synchronous));
+                    bencher.iter(|| {
+                        let mut batch: Vec<Torrent> = Vec::new();
+                        for _ in 0..size {
+                            workload.operation(Kind::Announce, index, &mut operation);
+                            index += 1;
+                            batch.extend(&operation.torrents);
+                        }
+                        let executed = database.download_together(&batch, Instant::now() + PATIENCE);
+                        assert_eq!(executed.failure, None, "nobody else is at the database");
+                    });
+                });
+            }
+        }
     }
     group.finish();
 }
 
-fn open(folder: &Path, dataset: &Path, journal_mode: JournalMode) -> Database {
-    let live = folder.join(format!("{journal_mode}.db"));
-    work::copy(dataset, &live, &false.into()).expect("there is room for a copy");
-    let settings = Settings {
-        journal_mode,
-        synchronous: Synchronous::Full,
-        cache_size_kib: 2000,
-        mmap_size_bytes: 0,
-        wal_autocheckpoint_pages: 1000,
-        busy_timeout_ms: 5000,
-    };
-    let ledger = Ledger::create(&folder.join(format!("{journal_mode}.ledger"))).expect("the folder is writable");
-    let mut connection = sqlite::open(&live, &settings).expect("the settings are SQLite's own");
-    let session = ledger.attach(&mut connection).expect("a hook can be set");
-    Database::new(connection, session, DATASET.torrents(), TransactionMode::Immediate)
-}
-
 criterion_group! {
     name = benches;
-    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3)).sample_size(30);
+    config = common::criterion(2.0, 20);
     targets = commit
 }
 criterion_main!(benches);

@@ -63,6 +63,9 @@ pub enum Plan {
 pub const SNAPSHOT_FILE: &str = "snapshot.db";
 
 impl Strategy {
+    /// Every strategy, the control first.
+    pub const ALL: [Self; 5] = [Self::None, Self::Cp, Self::Backup, Self::CliBackup, Self::VacuumInto];
+
     /// What it runs to copy `live` into `folder`, which is empty, as [`SNAPSHOT_FILE`]. Paths must be absolute.
     #[must_use]
     pub fn plan(self, programs: &Programs, live: &Path, folder: &Path) -> Plan {
