@@ -33,12 +33,14 @@ fn scrape(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for journal_mode in JOURNAL_MODES {
         for (what, with_writer) in [("idle", false), ("under-writes", true)] {
+            // Criterion calls the routine more than once, each time with a database of its own.
+            let mut round = 0;
             group.bench_function(format!("{journal_mode}/{what}"), |bencher| {
-                let name = format!("{journal_mode}-{what}");
+                round += 1;
+                let name = format!("{journal_mode}-{what}-{round}");
                 let live = site.copy(&format!("{name}.db"));
-                let connect = |role: &str| {
-                    site.connect(&live, &format!("{name}-{role}-{:?}", Instant::now()), journal_mode, Synchronous::Full)
-                };
+                let connect =
+                    |role: &str| site.connect(&live, &format!("{name}-{role}"), journal_mode, Synchronous::Full);
                 let (mut reader, mut writer) = (connect("reader"), connect("writer"));
                 let stop = AtomicBool::new(false);
                 thread::scope(|scope| {
