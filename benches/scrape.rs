@@ -18,7 +18,7 @@ use journalbench::{
     load::{Backend, database::Database},
     sqlite::Synchronous,
     torrents::Torrent,
-    workload::{Kind, Mix, Operation, Workload, WriteProfile},
+    workload::{Action, Kind, Mix, Operation, Workload, WriteProfile},
 };
 
 use common::{DATASET, JOURNAL_MODES, Site};
@@ -53,6 +53,7 @@ fn scrape(criterion: &mut Criterion) {
                         next += 1;
                         let executed = reader.execute(&operation, Instant::now() + PATIENCE);
                         assert_eq!(executed.failure, None, "a reader gets its turn within its busy timeout");
+                        assert!(u64::from(executed.statements) >= HASHES, "every info-hash is looked up");
                     });
                     stop.store(true, Ordering::Relaxed);
                 });
@@ -65,7 +66,7 @@ fn scrape(criterion: &mut Criterion) {
 fn scrape_of(number: u64) -> Operation {
     let torrents = DATASET.torrents();
     let of = (0..HASHES).map(|place| Torrent::Known(torrents.popular((number * HASHES + place) % DATASET.rows)));
-    Operation { kind: Kind::Scrape, torrents: of.collect(), ..Operation::default() }
+    Operation { kind: Kind::Scrape, action: Action::Read, torrents: of.collect(), ..Operation::default() }
 }
 
 fn write(database: &mut Database, stop: &AtomicBool) {
