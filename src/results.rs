@@ -321,6 +321,9 @@ pub struct SnapshotResult {
     pub stands_alone: Option<bool>,
     /// How often the backup API began again, where that is known.
     pub restarts: Option<u64>,
+    /// Pages that it had copied before it began again, where that is known.
+    #[serde(default)]
+    pub pages_in_vain: Option<u64>,
     /// How far it was, over time: at most some dozens of points.
     #[serde(default)]
     pub progress: Vec<ProgressPoint>,
@@ -566,6 +569,14 @@ impl PhaseResult {
     #[must_use]
     pub fn operation(&self, kind: Kind) -> Option<&OperationResult> {
         self.operations.iter().find(|operation| operation.kind == kind)
+    }
+}
+
+impl SnapshotResult {
+    /// Whether it is all that it should be.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.verdict == Some(Verdict::Exact)
     }
 }
 

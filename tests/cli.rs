@@ -46,7 +46,14 @@ fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
     let run = output(folder.path(), &["run", "test.toml", "--out", "out", "--set", strategies]);
     assert!(run.status.success(), "{}", text(&run.stderr));
     let stdout = text(&run.stdout);
-    assert!(stdout.contains("vacuum-into under wal 1 of 1"), "{stdout}");
+    let words = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("vacuum-into under wal 1 of 1"), "{stdout}");
+    let widest = stdout.lines().filter(|line| !line.contains('/')).map(|line| line.chars().count()).max();
+    assert!(
+        widest.is_some_and(|columns| columns <= 120),
+        "{:?}",
+        stdout.lines().max_by_key(|line| line.chars().count())
+    );
     let json = folder.path().join("out/results.json");
     assert_eq!(stdout.lines().last(), json.to_str());
     let results = Results::load(&json).unwrap();
@@ -119,7 +126,10 @@ fn a_dry_run_names_the_trials_and_writes_nothing() {
     assert!(run.status.success());
     let stdout = text(&run.stdout);
     assert!(stdout.starts_with("delete-full-1500-vacuum-into-1\nwal-full-1500-vacuum-into-1\n"), "{stdout}");
-    assert!(stdout.contains("4 trials, 2 s of load each, at most"), "{stdout}");
+    assert!(stdout.contains("4 trials, 5 s of load each, at most"), "{stdout}");
+    let no_room = output(folder.path(), &["run", "test.toml", "--dry-run", "--set", "dataset.rows=100000000000"]);
+    assert_eq!(no_room.status.code(), Some(2), "as the run itself");
+    assert!(text(&no_room.stderr).contains("the run needs about") && !no_room.stdout.is_empty());
     assert_eq!(names(folder.path()), ["test.toml"]);
 }
 
@@ -191,6 +201,8 @@ fn an_interrupt_ends_the_run_within_two_seconds_and_keeps_what_was_measured() {
     assert_eq!(status.code(), Some(130));
     let results = Results::load(&folder.path().join("out/results.json")).unwrap();
     assert_eq!(results.trials.len(), 1);
+    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
+    assert!(report.contains("Interrupted: of 2 trials 1 are missing and 1 were cut short."), "{report}");
     let trial = &results.trials[0];
     assert_eq!(trial.status, Status::Interrupted);
     assert!(trial.phases.iter().any(|phase| phase.counts().served > 100), "{:?}", trial.phases);

@@ -48,8 +48,13 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
     let usage = |error: anyhow::Error| Failure::Usage(error);
     let scenario = Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| usage(error.into()))?;
     let work_dir = absolute(&arguments.work_dir)?;
+    let check_room = || {
+        run::check_room(&scenario, &work_dir, arguments.keep)
+            .map_err(|error| usage(anyhow!("{}: {error}", arguments.scenario.display())))
+    };
     if arguments.dry_run {
-        print(&dry_run(&scenario, &work_dir))?;
+        print(&dry_run(&scenario, &work_dir, arguments.keep))?;
+        check_room()?;
         return Ok(Ended::Done);
     }
     let out_dir = match &arguments.out {
@@ -60,8 +65,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         let error = anyhow!("--out {}: exists; name a folder that does not, nothing is overwritten", out_dir.display());
         return Err(usage(error));
     }
-    run::check_room(&scenario, &work_dir, arguments.keep)
-        .map_err(|error| usage(anyhow!("{}: {error}", arguments.scenario.display())))?;
+    check_room()?;
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     let out = OutFolder::create(&out_dir)?;
     let options = Options {
@@ -91,11 +95,11 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
     })
 }
 
-fn dry_run(scenario: &Scenario, work_dir: &Path) -> String {
+fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
     let trials = scenario.trials();
     let mut lines: Vec<_> = trials.iter().map(crate::scenario::Trial::id).collect();
     let bound = run::duration_bound(scenario, work_dir).as_secs_f64();
-    let needed = run::bytes_needed(scenario, work_dir, false) / 1_000_000;
+    let needed = run::bytes_needed(scenario, work_dir, keep) / 1_000_000;
     let free =
         work::free_bytes(work_dir).map_or_else(|| "unknown".to_owned(), |free| format!("{} MB", free / 1_000_000));
     lines.push(format!(

@@ -6,6 +6,7 @@
 //! Nothing is averaged over trials: every trial has its own rows, and a sentence that speaks of several gives the range.
 
 pub mod markdown;
+mod snapshots;
 mod summary;
 mod tables;
 pub mod text;
@@ -95,10 +96,17 @@ pub fn blocks(results: &Results) -> Vec<Block> {
             ));
             blocks.push(Block::Table(tables::response(&group, kind)));
         }
-        if group.trials.iter().any(|trial| !trial.snapshots.is_empty()) {
-            blocks.push(Block::Paragraph("Snapshots:".to_owned()));
-            blocks.push(Block::Table(tables::snapshots(&group)));
-        }
+        blocks.push(Block::Paragraph(
+            match tables::errors(&group) {
+                Some(_) => {
+                    "What was not served, and writes that were lost though the client was answered as if all were well:"
+                }
+                None => "Every operation was served in time, and no write was lost.",
+            }
+            .to_owned(),
+        ));
+        blocks.extend(tables::errors(&group).map(Block::Table));
+        blocks.extend(of_snapshots(&group));
     }
     if !results.warnings.is_empty() {
         blocks.push(Block::Heading(2, "Warnings".to_owned()));
@@ -107,6 +115,20 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     blocks.push(Block::Heading(2, "How it was measured".to_owned()));
     blocks.push(Block::List(conditions(results)));
     blocks
+}
+
+/// The tables of the snapshots of a group that have rows, each under its note.
+fn of_snapshots(group: &Group<'_>) -> Vec<Block> {
+    let tables = [
+        (snapshots::WHAT_NOTE, snapshots::what(group)),
+        ("How they ended, and what the verdict rests on:", snapshots::evidence(group)),
+        (snapshots::TOOK_NOTE, snapshots::took(group)),
+        (snapshots::OTHERS_NOTE, snapshots::others(group)),
+        (snapshots::WAL_NOTE, snapshots::wal(group)),
+        ("What was done with the copies afterwards:", snapshots::after(group)),
+    ];
+    let with_rows = tables.into_iter().filter(|(_, table)| !table.rows.is_empty());
+    with_rows.flat_map(|(note, table)| [Block::Paragraph(note.to_owned()), Block::Table(table)]).collect()
 }
 
 /// Trials that may be compared: the same offered rate and the same `synchronous`.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{Group, count, groups, milliseconds, number, tables};
 use crate::{
     oracle::Verdict,
-    results::{PhaseName, PhaseResult, Results, SnapshotResult, TrialResult},
+    results::{PhaseName, PhaseResult, Results, SnapshotResult, Status, TrialResult},
     scenario::Arrivals,
     snapshot::Strategy,
     sqlite::JournalMode,
@@ -17,6 +17,7 @@ use crate::{
 pub fn sentences(results: &Results) -> Vec<String> {
     let groups = groups(results);
     let mut sentences = Vec::new();
+    sentences.extend(missing(results));
     for group in &groups {
         sentences.extend(comparison(group));
         sentences.extend(modes(group).filter_map(|mode| ceiling(group, mode)));
@@ -25,6 +26,24 @@ pub fn sentences(results: &Results) -> Vec<String> {
     sentences.extend(groups.iter().flat_map(|group| modes(group).filter_map(|mode| cheapest(group, mode))));
     sentences.push(silent_failures(results));
     sentences.extend(lucky(results));
+    sentences
+}
+
+/// What an interrupt, or snapshots that took too long, have left out.
+fn missing(results: &Results) -> Vec<String> {
+    let (all, begun) = (results.scenario.trials().len(), results.trials.len());
+    let cut_short = results.trials.iter().filter(|trial| trial.status == Status::Interrupted).count();
+    let mut sentences = Vec::new();
+    if begun < all || cut_short > 0 {
+        let not_begun = all.saturating_sub(begun);
+        sentences.push(format!("Interrupted: of {all} trials {not_begun} are missing and {cut_short} were cut short."));
+    }
+    for trial in results.trials.iter().filter(|trial| trial.snapshots_not_taken > 0) {
+        sentences.push(format!(
+            "{}: {} snapshots of the schedule were not taken, because those before them took too long.",
+            trial.id, trial.snapshots_not_taken
+        ));
+    }
     sentences
 }
 
@@ -156,39 +175,47 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
 
 fn silent_failures(results: &Results) -> String {
     let all = judged(results).count();
-    let silent: Vec<_> = judged(results)
-        .filter(|(_, snapshot, _)| snapshot.silent_failure)
-        .map(|(trial, _, verdict)| format!("{} under {} ({verdict})", trial.strategy, trial.journal_mode))
-        .collect();
-    match silent.len() {
-        0 => format!("Silent failures (success reported, integrity_check ok, not exact): none of {all} snapshots."),
-        some => format!(
-            "Silent failures (success reported, integrity_check ok, not exact): {some} of {all} snapshots: {}.",
-            silent.join(", ")
-        ),
+    let mut silent: BTreeMap<String, u64> = BTreeMap::new();
+    for (trial, _, verdict) in judged(results).filter(|(_, snapshot, _)| snapshot.silent_failure) {
+        let which = format!("{} under {} ({verdict})", trial.strategy, trial.journal_mode);
+        *silent.entry(which).or_default() += 1;
     }
+    let said = "Silent failures (success reported, integrity_check ok, not exact)";
+    if silent.is_empty() {
+        return format!("{said}: none of {all} snapshots.");
+    }
+    let part = |(which, times): (&String, &u64)| if *times == 1 { which.clone() } else { format!("{times} x {which}") };
+    let parts: Vec<_> = silent.iter().map(part).collect();
+    format!("{said}: {} of {all} snapshots: {}.", silent.values().sum::<u64>(), parts.join(", "))
 }
 
-/// A copy that nothing protects and that came out exact all the same.
+/// Copies that nothing protects and that came out exact all the same.
 fn lucky(results: &Results) -> Vec<String> {
-    judged(results)
-        .filter(|(_, snapshot, verdict)| *verdict == Verdict::Exact && !snapshot.strategy.is_isolated())
-        .map(|(trial, snapshot, _)| {
-            let why = match trial.journal_mode {
-                JournalMode::Wal => {
-                    "In WAL the main file changes only in checkpoints, and it holds what one left that ended just before \
-                    it began or while it ran."
-                }
-                _ => "None of them happened to change both a page that it had read and one that it had yet to read.",
-            };
-            format!(
-                "{} under {} came out exact by chance: {} commits were made in its {} s. {why} Nothing keeps another one \
-                from being stale or torn.",
-                trial.strategy,
-                trial.journal_mode,
-                count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),
-                number(snapshot.duration_s)
-            )
-        })
-        .collect()
+    let mut by_strategy: BTreeMap<(Strategy, String), Vec<(&TrialResult, &SnapshotResult)>> = BTreeMap::new();
+    for (trial, snapshot, verdict) in judged(results) {
+        if verdict == Verdict::Exact && !snapshot.strategy.is_isolated() {
+            by_strategy.entry((trial.strategy, trial.journal_mode.to_string())).or_default().push((trial, snapshot));
+        }
+    }
+    by_strategy.into_values().filter_map(|exact| lucky_ones(&exact)).collect()
+}
+
+fn lucky_ones(exact: &[(&TrialResult, &SnapshotResult)]) -> Option<String> {
+    let (trial, snapshot) = exact.first()?;
+    let why = match trial.journal_mode {
+        JournalMode::Wal => {
+            "In WAL the main file changes only in checkpoints, and it holds what one left that ended just before it began \
+            or while it ran."
+        }
+        _ => "None of them happened to change both a page that it had read and one that it had yet to read.",
+    };
+    let times = if exact.len() == 1 { String::new() } else { format!(" {} times, as this one", exact.len()) };
+    Some(format!(
+        "{} under {} came out exact by chance{times}: {} commits were made in its {} s. {why} Nothing keeps another one \
+        from being stale or torn.",
+        trial.strategy,
+        trial.journal_mode,
+        count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),
+        number(snapshot.duration_s)
+    ))
 }

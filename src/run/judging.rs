@@ -126,6 +126,7 @@ fn result(
         copy_journal_mode: None,
         stands_alone: stands_alone(&taken.files),
         restarts: taken.progress.map(|progress| progress.restarts),
+        pages_in_vain: taken.progress.map(|progress| progress.pages_in_vain),
         verdict: Some(judgement.verdict),
         silent_failure: judgement.is_silent_failure(&taken.claim, integrity),
         progress: watched.progress.clone(),

@@ -265,13 +265,19 @@ fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {
 
 /// A line for the progress display.
 fn summary(result: &TrialResult) -> String {
-    let outcome = match (result.status, result.snapshots.first()) {
-        (Status::Completed, Some(snapshot)) => {
+    let outcome = match (result.status, result.snapshots.as_slice()) {
+        (Status::Completed, [snapshot]) => {
             let verdict = snapshot.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string());
             let silent = if snapshot.silent_failure { ", a silent failure" } else { "" };
             format!("{verdict}{silent}, {:.2} s", snapshot.duration_s)
         }
-        (Status::Completed, None) => "done".to_owned(),
+        (Status::Completed, []) => "done".to_owned(),
+        (Status::Completed, several) => {
+            let exact = several.iter().filter(|snapshot| snapshot.is_exact()).count();
+            let silent = several.iter().filter(|snapshot| snapshot.silent_failure).count();
+            let longest_s = several.iter().map(|snapshot| snapshot.duration_s).fold(0.0, f64::max);
+            format!("{exact} of {} exact, {silent} silent failures, {longest_s:.2} s at most", several.len())
+        }
         (status, _) => match &result.reason {
             Some(reason) => format!("{status}: {reason}"),
             None => status.to_string(),

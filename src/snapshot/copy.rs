@@ -44,6 +44,8 @@ pub struct Progress {
     pub total_pages: u64,
     /// How often the copy has begun again because somebody else committed.
     pub restarts: u64,
+    /// Pages that were copied before it did.
+    pub pages_in_vain: u64,
 }
 
 impl Progress {
@@ -109,6 +111,7 @@ impl Report {
         let first = self.progress.total_pages == 0;
         if !first && pages(now.remaining) >= self.progress.remaining_pages && self.progress.remaining_pages > 0 {
             self.progress.restarts += 1;
+            self.progress.pages_in_vain += self.progress.total_pages - self.progress.remaining_pages;
         }
         self.progress.remaining_pages = pages(now.remaining);
         self.progress.total_pages = pages(now.pagecount);
