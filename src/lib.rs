@@ -67,7 +67,7 @@
 //!
 //! The facts of SQLite that decide whether a measurement is true are in `docs/sqlite.md`.
 
-pub mod child;
+mod child;
 pub mod cli;
 pub mod dataset;
 pub mod digest;
@@ -79,8 +79,8 @@ pub mod measure;
 pub mod oracle;
 pub mod pace;
 pub mod pages;
-pub mod progress;
-pub mod random;
+mod progress;
+mod random;
 pub mod report;
 pub mod results;
 pub mod run;

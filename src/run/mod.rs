@@ -1,7 +1,7 @@
 //! A run from scenario to results: the dataset, then one trial after the other.
 //!
 //! A trial is prepared and judged in `trial`, and measured in `measured`. Whatever goes wrong in a trial is a row
-//! of the results. What happens meanwhile is told as [`Event`]s; drawing them is [`crate::progress`]'s business.
+//! of the results. What happens meanwhile is told as [`Event`]s; drawing them is the business of `progress`.
 
 mod after;
 mod display;
