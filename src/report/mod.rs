@@ -150,6 +150,7 @@ impl Group<'_> {
     /// The offered rate in words.
     fn rate(&self) -> String {
         match (self.rate_ops, self.keys.load.arrivals) {
+            (Some(1.0), _) => "1 operation a second".to_owned(),
             (Some(rate_ops), _) => format!("{} operations a second", count(rate_ops)),
             (None, Arrivals::Closed) => "as fast as the database answers".to_owned(),
             (None, Arrivals::Trace) => "the rate of the trace".to_owned(),

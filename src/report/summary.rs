@@ -22,7 +22,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
         sentences.extend(comparison(group));
         sentences.extend(modes(group).filter_map(|mode| ceiling(group, mode)));
     }
-    sentences.push(exact_strategies(results));
+    sentences.extend(exact_strategies(&groups));
     sentences.extend(groups.iter().flat_map(|group| modes(group).filter_map(|mode| cheapest(group, mode))));
     sentences.push(silent_failures(results));
     sentences.extend(lucky(results));
@@ -126,20 +126,27 @@ fn judged(results: &Results) -> impl Iterator<Item = (&TrialResult, &SnapshotRes
     all.filter_map(|(trial, snapshot)| Some((trial, snapshot, snapshot.verdict?)))
 }
 
-fn exact_strategies(results: &Results) -> String {
-    let mut by_strategy: BTreeMap<(Strategy, String), (u64, u64)> = BTreeMap::new();
-    for (trial, snapshot, verdict) in judged(results) {
-        let (exact, all) = by_strategy.entry((snapshot.strategy, trial.journal_mode.to_string())).or_default();
-        *exact += u64::from(verdict == Verdict::Exact);
-        *all += 1;
-    }
-    if by_strategy.is_empty() {
-        return "No snapshot was judged.".to_owned();
-    }
-    let part = |((strategy, mode), (exact, all)): (&(Strategy, String), &(u64, u64))| {
-        format!("{strategy} under {mode} {exact} of {all}")
+/// How many of the snapshots of each strategy were exact, group by group where there are several.
+fn exact_strategies(groups: &[Group<'_>]) -> Vec<String> {
+    let sentence = |group: &Group<'_>| {
+        let mut by_strategy: BTreeMap<(Strategy, String), (u64, u64)> = BTreeMap::new();
+        for trial in &group.trials {
+            for snapshot in trial.snapshots.iter().filter(|snapshot| snapshot.verdict.is_some()) {
+                let key = (snapshot.strategy, trial.journal_mode.to_string());
+                let (exact, all) = by_strategy.entry(key).or_default();
+                *exact += u64::from(snapshot.is_exact());
+                *all += 1;
+            }
+        }
+        let part = |((strategy, mode), (exact, all)): (&(Strategy, String), &(u64, u64))| {
+            format!("{strategy} under {mode} {exact} of {all}")
+        };
+        let parts: Vec<_> = by_strategy.iter().map(part).collect();
+        let at = if groups.len() == 1 { String::new() } else { format!(" at {}", group.title()) };
+        (!parts.is_empty()).then(|| format!("Exact snapshots{at}: {}.", parts.join(", ")))
     };
-    format!("Exact snapshots: {}.", by_strategy.iter().map(part).collect::<Vec<_>>().join(", "))
+    let sentences: Vec<_> = groups.iter().filter_map(sentence).collect();
+    if sentences.is_empty() { vec!["No snapshot was judged.".to_owned()] } else { sentences }
 }
 
 /// Of the strategies that were always exact under a mode, and by more than luck, the one in whose window announces

@@ -112,7 +112,7 @@ impl After {
             });
         }
         // The whole folder goes with the trial's in any case.
-        let _ = fs::remove_dir_all(&passage.scratch);
+        let _ = fs::remove_dir_all(self.folder.join("scratch"));
         if !self.keys.steps.contains(&Step::Retention) {
             let _ = fs::remove_dir_all(&passage.backup);
         }
