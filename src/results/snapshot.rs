@@ -1,0 +1,265 @@
+//! What a run found of its snapshots.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    oracle::{Difference, Findings, Verdict},
+    scenario::Step,
+    snapshot::Strategy,
+};
+
+/// What became of one snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotResult {
+    /// How it was taken.
+    pub strategy: Strategy,
+    /// When it began, in seconds from the start of the load.
+    pub started_s: f64,
+    /// By how much that was later than the schedule says, because the one before it had not ended.
+    #[serde(default)]
+    pub late_s: f64,
+    /// From before its process was started to its end.
+    pub duration_s: f64,
+    /// How long it took to sync the files that it left and their folder, once it had ended well; `None` where it had not.
+    #[serde(default)]
+    pub sync_s: Option<f64>,
+    /// Why that could not be synced.
+    #[serde(default)]
+    pub sync_error: Option<String>,
+    /// When it would have been stopped, from its beginning: earlier than the scenario says where it began late, as the load ends
+    /// when it ends.
+    pub deadline_s: f64,
+    /// Status of its process; `None` where it was killed.
+    pub exit_status: Option<i32>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// Size of everything that it left, before anything opened it.
+    pub bytes: u64,
+    /// The files that it left.
+    pub files: Vec<FileLeft>,
+    /// Journal mode that the header of its main file asks for; `None` where that is no database.
+    #[serde(default)]
+    pub copy_journal_mode: Option<CopyJournalMode>,
+    /// Whether its main file is all there is to it: no WAL or journal with content lies beside it. `None` where that has
+    /// no content.
+    #[serde(default)]
+    pub stands_alone: Option<bool>,
+    /// How often the backup API began again, where that is known.
+    pub restarts: Option<u64>,
+    /// Pages that it had copied before it began again, where that is known.
+    #[serde(default)]
+    pub pages_in_vain: Option<u64>,
+    /// How far it was, over time: at most some dozens of points.
+    #[serde(default)]
+    pub progress: Vec<ProgressPoint>,
+    /// What was done with it afterwards, in that order.
+    #[serde(default)]
+    pub after: Vec<StepResult>,
+    /// What became of the WAL; `None` in the other journal modes.
+    #[serde(default)]
+    pub wal: Option<WalResult>,
+    /// What the oracle says.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub evidence: Evidence,
+    /// The strategy reported success, `integrity_check` says `ok`, and the verdict is not `exact`.
+    pub silent_failure: bool,
+    /// What `PRAGMA integrity_check` says.
+    pub integrity_check: Option<String>,
+    /// How long it took, with the oracle's other readings beside it.
+    pub integrity_check_s: Option<f64>,
+    /// What `PRAGMA quick_check` says.
+    pub quick_check: Option<String>,
+    /// How long it took, with the oracle's other readings beside it.
+    pub quick_check_s: Option<f64>,
+    /// k, where the content is S(k).
+    pub commit: Option<u64>,
+    /// The last commit acknowledged before it began.
+    pub commit_at_start: u64,
+    /// The last commit issued when it had ended.
+    pub commit_at_end: u64,
+}
+
+/// What the header of a database file says of its journal mode, in bytes 18 and 19.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyJournalMode {
+    /// One of the rollback modes: which one is each connection's own affair.
+    Rollback,
+    /// Write-ahead log.
+    Wal,
+    /// Bytes that SQLite does not write.
+    Invalid,
+}
+
+/// How far a snapshot was at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProgressPoint {
+    /// Seconds since it began.
+    pub t_s: f64,
+    /// Size of its main file.
+    pub bytes: u64,
+    /// The part that was done, from 0 to 1, as the strategy said, where it says.
+    pub done: Option<f64>,
+}
+
+/// A step after a snapshot, on copies of what it left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepResult {
+    /// Which.
+    pub step: Step,
+    /// Whether the load was running when it began.
+    pub during_load: bool,
+    /// How it ended.
+    pub status: StepStatus,
+    /// How long it took, copies for its own sake not counted; 0 where it was not done.
+    pub duration_s: f64,
+    /// What it found, or why it failed or was skipped.
+    pub answer: String,
+    /// Of a compression: bytes before.
+    pub input_bytes: Option<u64>,
+    /// Of a compression: bytes after.
+    pub output_bytes: Option<u64>,
+    /// Of a restore: the part of `duration_s` in which the files were decompressed, or copied.
+    pub decompress_s: Option<f64>,
+}
+
+/// How a step after a snapshot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Well.
+    Done,
+    /// The copy did not pass it, or it could not be done.
+    Failed,
+    /// It cannot be done here, or there was nothing to do it with.
+    Skipped,
+}
+
+impl fmt::Display for StepStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// The WAL around a snapshot, looked at every 20 ms. The *file* stays as long as it ever was until it is truncated; *in
+/// use* are the frames that were written since the log was last restarted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WalResult {
+    /// Size of the file when the snapshot began.
+    pub start_bytes: u64,
+    /// Largest size while it ran, copy and sync.
+    pub peak_bytes: u64,
+    /// Largest size after it, until the next began or the load ended.
+    pub peak_after_bytes: u64,
+    /// In use when it began.
+    pub start_used_bytes: u64,
+    /// In use at most while it ran.
+    pub peak_used_bytes: u64,
+    /// In use at most after it, until the next began or the load ended.
+    pub peak_after_used_bytes: u64,
+    /// In use at most in the baseline.
+    pub baseline_peak_used_bytes: u64,
+    /// From its end until no more was in use than in the baseline at most; `None` where that did not come before the next
+    /// snapshot or the end of the load.
+    pub back_after_s: Option<f64>,
+    /// How often the log was restarted while it ran: a checkpoint had moved all of it and nobody read it.
+    pub restarts: u64,
+    /// Checkpoints of the checkpoint thread that ended while it was copied; `None` where there is no such thread.
+    pub checkpoints: Option<u64>,
+    /// Pages that those found moved to the main file since the one before each, whoever moved them: at least so many.
+    pub checkpointed_pages: Option<u64>,
+    /// Looks while it ran that found the main file changed since the look before: in WAL, a checkpoint wrote to it.
+    pub main_file_changes: u64,
+}
+
+impl WalResult {
+    /// Of a snapshot that begins.
+    #[must_use]
+    pub fn at_start(bytes: u64, used_bytes: u64) -> Self {
+        Self {
+            start_bytes: bytes,
+            peak_bytes: bytes,
+            peak_after_bytes: 0,
+            start_used_bytes: used_bytes,
+            peak_used_bytes: used_bytes,
+            peak_after_used_bytes: 0,
+            baseline_peak_used_bytes: 0,
+            back_after_s: None,
+            restarts: 0,
+            checkpoints: None,
+            checkpointed_pages: None,
+            main_file_changes: 0,
+        }
+    }
+}
+
+/// A file that a snapshot left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLeft {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a verdict rests on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Why, in words.
+    pub reason: String,
+    /// What the files left by an unfinished snapshot are.
+    pub left_behind: Option<Verdict>,
+    /// Commits issued by the end of the snapshot that it does not have.
+    pub age_commits: Option<u64>,
+    /// From the instant its last commit was made to the end of the snapshot.
+    pub age_s: Option<f64>,
+    /// Of a stale snapshot: commits acknowledged before it began that it does not have.
+    #[serde(default)]
+    pub missing_commits: Option<u64>,
+    /// Of a stale snapshot: from the instant its last commit was made to that of the last one acknowledged before it
+    /// began.
+    #[serde(default)]
+    pub missing_s: Option<f64>,
+    /// Downloads counted by the end of the snapshot that it does not have: what a restore would lose.
+    #[serde(default)]
+    pub downloads_lost: Option<i64>,
+    /// Of a corrupt snapshot: the pages and rows concerned.
+    #[serde(default)]
+    pub damage: Findings,
+    /// Of a torn snapshot: how it differs from the nearest commit.
+    #[serde(default)]
+    pub difference: Option<Difference>,
+    /// How long the oracle took to read every page, in seconds.
+    #[serde(default)]
+    pub read_s: f64,
+    /// Digest of the content.
+    pub digest: Option<Digest>,
+    /// Part of the copy that was done, from 0 to 1, as the strategy last said, where it says.
+    pub progress: Option<f64>,
+}
+
+impl SnapshotResult {
+    /// Whether it is all that it should be.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.verdict == Some(Verdict::Exact)
+    }
+}
+
+impl fmt::Display for CopyJournalMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rollback => "rollback",
+            Self::Wal => "wal",
+            Self::Invalid => "invalid",
+        })
+    }
+}
