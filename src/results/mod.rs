@@ -25,7 +25,6 @@ pub use snapshot::{
 };
 
 use crate::{
-    digest::Digest,
     env::Environment,
     measure::{self, Counts, Failure, KindTally},
     oracle::{Difference, Findings, Verdict},
