@@ -27,8 +27,7 @@ pub use snapshot::{
 use crate::{
     env::Environment,
     measure::{self, Counts, Failure, KindTally},
-    oracle::{Difference, Findings, Verdict},
-    scenario::{PageCache, Scenario, Step},
+    scenario::{PageCache, Scenario},
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
     warning::Warning,
