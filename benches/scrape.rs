@@ -41,7 +41,7 @@ fn scrape(criterion: &mut Criterion) {
                 let live = site.copy(&format!("{name}.db"));
                 let connect =
                     |role: &str| site.connect(&live, &format!("{name}-{role}"), journal_mode, Synchronous::Full);
-                let (mut reader, mut writer) = (connect("reader"), connect("writer"));
+                let (reader, mut writer) = (connect("reader"), connect("writer"));
                 let stop = AtomicBool::new(false);
                 thread::scope(|scope| {
                     if with_writer {

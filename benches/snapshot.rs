@@ -15,7 +15,7 @@ use std::{env, fs, sync::Arc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
     dataset::{self, IndexFill, Size},
-    snapshot::{Plan, SNAPSHOT_FILE, Strategy},
+    snapshot::{Plan, SNAPSHOT_FILE, Site as Place, Strategy, Task, options::Options},
     sqlite::{self, JournalMode, Synchronous},
 };
 
@@ -35,25 +35,29 @@ fn snapshot(criterion: &mut Criterion) {
         }
     };
     drop(sqlite::open(&live, &settings(JournalMode::Wal, Synchronous::Full)).expect("SQLite takes the settings"));
-    let programs = common::programs();
+    let (programs, options) = (common::programs(), Options::default());
     let folder = site.path().join("snapshot");
     let mut group = criterion.benchmark_group("snapshot");
     group.throughput(Throughput::Bytes(live.metadata().expect("it was just made").len()));
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| *strategy != Strategy::None) {
+    for strategy in Strategy::ALL {
+        let command = || {
+            // The one before; there is none at first.
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir(&folder).expect("the folder is writable");
+            match strategy.plan(&Place { programs: &programs, options: &options, live: &live, folder: &folder }) {
+                Plan::Run(Task::Child(command) | Task::WhileStopped(command)) => Some(command),
+                // The copy that a writer makes itself is for a scenario.
+                Plan::Run(Task::InWriter { .. }) | Plan::Nothing | Plan::Skip(_) => None,
+            }
+        };
+        if command().is_none() {
+            continue;
+        }
         group.bench_function(strategy.to_string(), |bencher| {
             bencher.iter_batched(
-                || {
-                    // The one before; there is none at first.
-                    let _ = fs::remove_dir_all(&folder);
-                    fs::create_dir(&folder).expect("the folder is writable");
-                    match strategy.plan(&programs, &live, &folder) {
-                        Plan::Run(command) => Some(command),
-                        Plan::Nothing | Plan::Skip(_) => None,
-                    }
-                },
+                command,
                 |command| {
-                    let Some(mut command) = command else { return };
-                    let output = command.output().expect("the program is installed");
+                    let output = command.expect("it can run here").output().expect("the program is installed");
                     assert!(output.status.success(), "{strategy}: {output:?}");
                     assert!(folder.join(SNAPSHOT_FILE).is_file(), "{strategy} left its file");
                 },

@@ -21,12 +21,12 @@ use journalbench::{
 struct Noop;
 
 impl Backend for Noop {
-    fn execute(&mut self, operation: &Operation, _: Instant) -> Executed {
+    fn execute(&self, operation: &Operation, _: Instant) -> Executed {
         std::hint::black_box(operation);
         Executed::default()
     }
 
-    fn download_together(&mut self, torrents: &[Torrent], _: Instant) -> Executed {
+    fn download_together(&self, torrents: &[Torrent], _: Instant) -> Executed {
         std::hint::black_box(torrents);
         Executed::default()
     }

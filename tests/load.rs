@@ -140,12 +140,12 @@ fn a_checkpoint_thread_keeps_the_wal_short_where_no_commit_does() {
 struct Noting(Arc<Mutex<Vec<Operation>>>);
 
 impl Backend for Noting {
-    fn execute(&mut self, operation: &Operation, _: Instant) -> Executed {
+    fn execute(&self, operation: &Operation, _: Instant) -> Executed {
         self.0.lock().unwrap().push(operation.clone());
         Executed::default()
     }
 
-    fn download_together(&mut self, torrents: &[Torrent], _: Instant) -> Executed {
+    fn download_together(&self, torrents: &[Torrent], _: Instant) -> Executed {
         panic!("{torrents:?} were not to be batched")
     }
 }

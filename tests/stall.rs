@@ -2,6 +2,7 @@
 //! once. The distribution is compared with arithmetic.
 
 use std::{
+    cell::Cell,
     thread,
     time::{Duration, Instant},
 };
@@ -18,21 +19,21 @@ const MIX: Mix = Mix::of(WriteProfile::CompletedOnly);
 
 /// Answers at once, but for one freeze.
 struct Freezing {
-    executed: u64,
+    executed: Cell<u64>,
     freeze_at: u64,
     freeze: Duration,
 }
 
 impl Backend for Freezing {
-    fn execute(&mut self, _: &Operation, _: Instant) -> Executed {
-        if self.executed == self.freeze_at {
+    fn execute(&self, _: &Operation, _: Instant) -> Executed {
+        if self.executed.get() == self.freeze_at {
             thread::sleep(self.freeze);
         }
-        self.executed += 1;
+        self.executed.set(self.executed.get() + 1);
         Executed::default()
     }
 
-    fn download_together(&mut self, _: &[Torrent], _: Instant) -> Executed {
+    fn download_together(&self, _: &[Torrent], _: Instant) -> Executed {
         Executed::default()
     }
 }
@@ -63,7 +64,7 @@ fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, backend: Freezing
 fn stall_is_seen_at(rate_ops: u32) {
     let freeze_at = u64::from(rate_ops);
     let due = freeze_at * 3;
-    let backend = Freezing { executed: 0, freeze_at, freeze: Duration::from_secs(1) };
+    let backend = Freezing { executed: Cell::new(0), freeze_at, freeze: Duration::from_secs(1) };
     let tally = run(f64::from(rate_ops), 3, Duration::from_secs(15), backend);
     let announces = &tally.kinds[Kind::Announce as usize];
     assert_eq!(announces.counts, Counts { served: due, ..Counts::default() });
@@ -102,7 +103,7 @@ fn response_time_shows_a_stall_at_17000_operations_a_second() {
 fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
     // A freeze of 1 s with a client timeout of 0.4 s: the operation in flight ends too late, the 600 due in the first
     // 0.6 s of the freeze are dropped, give or take what falls on the edges.
-    let backend = Freezing { executed: 0, freeze_at: 500, freeze: Duration::from_secs(1) };
+    let backend = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
     let tally = run(1_000.0, 2, Duration::from_millis(400), backend);
     let announces = &tally.kinds[Kind::Announce as usize];
     let Counts { served, failed, timed_out, dropped, never_served } = announces.counts;
@@ -118,7 +119,7 @@ fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
 fn what_had_not_begun_when_the_load_stopped_is_counted() {
     // A freeze of 0.6 s that begins 0.2 s before the end: everything due in those 0.2 s is never served, but for the
     // operation that was frozen.
-    let backend = Freezing { executed: 0, freeze_at: 800, freeze: Duration::from_millis(600) };
+    let backend = Freezing { executed: Cell::new(0), freeze_at: 800, freeze: Duration::from_millis(600) };
     let tally = run(1_000.0, 1, Duration::from_secs(15), backend);
     let Counts { served, never_served, .. } = tally.counts();
     assert_eq!(served + never_served, 1_000);
@@ -128,7 +129,8 @@ fn what_had_not_begun_when_the_load_stopped_is_counted() {
 #[test]
 fn an_early_stop_counts_what_was_due_until_then() {
     let workload = Workload::new(MIX, Torrents::new(1_000, 1), 1);
-    let backends = (0..3).map(|_| Freezing { executed: 0, freeze_at: u64::MAX, freeze: Duration::ZERO }).collect();
+    let backends =
+        (0..3).map(|_| Freezing { executed: Cell::new(0), freeze_at: u64::MAX, freeze: Duration::ZERO }).collect();
     let streams = vec![stream(100.0, 60_000_000_000, backends)];
     let load = Load::start(streams, Vec::new(), &workload, Duration::from_secs(15));
     let mut tally = Tally::default();

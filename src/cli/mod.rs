@@ -114,7 +114,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Copy { method, live, out } => {
-            copy::copy(method, &live, &out)?;
+            copy::copy(&method, &live, &out)?;
             Ended::Done
         }
     };

@@ -18,13 +18,15 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, params};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::{Backend, Executed, background::Queued};
+use super::{Backend, Executed, Turn, background::Queued};
 use crate::{
     dataset::DOWNLOADS_TOTAL,
     ledger::{Change, Session},
     measure::Failure,
     random::mix,
+    snapshot::in_writer::{self, Errand},
     sqlite,
     torrents::{InfoHash, Torrent, Torrents},
     workload::{Action, Event, Operation},
@@ -101,6 +103,10 @@ impl MemoryCounts {
     }
 }
 
+/// Every write holds it open while it lasts. Who closes it, by locking it for writing, knows that nobody writes: those that
+/// come later wait, in the order in which they came.
+pub type Gate = Arc<RwLock<()>>;
+
 /// One connection of the tracker.
 pub struct Database {
     connection: Connection,
@@ -110,6 +116,10 @@ pub struct Database {
     counts: MemoryCounts,
     /// Where downloads are queued for the listener, where there is one.
     queue: Option<mpsc::SyncSender<Queued>>,
+    /// Closed while nobody is to write, where that can come.
+    gate: Option<Gate>,
+    /// Copies that this connection is asked to make, where that can come.
+    errands: Option<mpsc::Receiver<Errand>>,
     /// SQL statements that have run to their end, `BEGIN` and `COMMIT` not counted.
     ran: Cell<u32>,
 }
@@ -130,8 +140,27 @@ impl Database {
             transaction_mode,
             counts: MemoryCounts::default(),
             queue: None,
+            gate: None,
+            errands: None,
             ran: Cell::new(0),
         }
+    }
+
+    /// Writes only while this gate is open.
+    #[must_use]
+    pub fn behind(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Takes errands between operations.
+    #[must_use]
+    pub fn with_errands(self, errands: mpsc::Receiver<Errand>) -> Self {
+        Self { errands: Some(errands), ..self }
+    }
+
+    /// Waits until the gate is open, and keeps it so while it lives.
+    fn pass_gate(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        self.gate.as_ref().map(|gate| gate.blocking_read())
     }
 
     /// With what the connections of one tracker share: its counts, and the queue of its listener.
@@ -198,6 +227,12 @@ impl Database {
         self.ran.set(self.ran.get().saturating_add(statements));
     }
 
+    /// Retries a write while the database is busy and the client waits; then shows it the error.
+    fn retry_write(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Executed {
+        let _open = self.pass_gate();
+        self.retry(until, attempt)
+    }
+
     /// Retries while the database is busy and the client waits; then shows it the error.
     fn retry(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Executed {
         /// SQLite has waited already, for its busy timeout; where that is 0, this keeps the thread from spinning.
@@ -218,6 +253,7 @@ impl Database {
 
     /// Runs a write once; where it fails, it is lost.
     fn once(&self, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Executed {
+        let _open = self.pass_gate();
         let result = attempt();
         let statements = self.ran.take();
         match result {
@@ -269,7 +305,7 @@ impl Database {
 }
 
 impl Backend for Database {
-    fn execute(&mut self, operation: &Operation, until: Instant) -> Executed {
+    fn execute(&self, operation: &Operation, until: Instant) -> Executed {
         let Some(&torrent) = operation.torrents.first() else { return Executed::default() };
         match operation.action {
             Action::Nothing => Executed::default(),
@@ -288,8 +324,21 @@ impl Backend for Database {
         }
     }
 
-    fn download_together(&mut self, torrents: &[Torrent], until: Instant) -> Executed {
-        self.retry(until, || self.download(torrents))
+    fn download_together(&self, torrents: &[Torrent], until: Instant) -> Executed {
+        self.retry_write(until, || self.download(torrents))
+    }
+
+    fn serve(&self, turn: &mut Turn<'_, Self>) {
+        loop {
+            let errand = self.errands.as_ref().and_then(|errands| errands.try_recv().ok());
+            let over = match errand {
+                Some(errand) => in_writer::run(&self.connection, &errand, &mut |step| turn(self, step)),
+                None => turn(self, &mut |_| ()),
+            };
+            if over.is_break() {
+                return;
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod database;
 
 use std::{
     num::NonZeroU64,
+    ops::ControlFlow,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -37,13 +38,23 @@ use crate::{
 };
 
 /// Executes operations, one at a time, on the thread that owns it.
-pub trait Backend: Send + 'static {
+pub trait Backend: Send + Sized + 'static {
     /// Executes one operation. `until` is when its client gives up: a backend that retries stops then.
-    fn execute(&mut self, operation: &Operation, until: Instant) -> Executed;
+    fn execute(&self, operation: &Operation, until: Instant) -> Executed;
 
     /// Executes the downloads of several operations in one transaction.
-    fn download_together(&mut self, torrents: &[Torrent], until: Instant) -> Executed;
+    fn download_together(&self, torrents: &[Torrent], until: Instant) -> Executed;
+
+    /// Calls `turn`, which waits for the next operation and executes it, until it says that there are no more. A backend
+    /// with work of its own between operations does it here.
+    fn serve(&self, turn: &mut Turn<'_, Self>) {
+        while turn(self, &mut |_| ()).is_continue() {}
+    }
 }
+
+/// Waits for a worker's next operation and executes it. Once before it waits it calls the second argument with the instant
+/// at which the wait will end.
+pub type Turn<'a, B> = dyn FnMut(&B, &mut dyn FnMut(Instant)) -> ControlFlow<()> + 'a;
 
 /// What came of executing an operation, or several together.
 #[derive(Debug, Default)]
@@ -189,7 +200,6 @@ impl Load {
                     kind,
                     pace: pace.clone(),
                     batch,
-                    backend,
                     workload: workload.clone(),
                     next: Arc::clone(&next),
                     control: Arc::clone(&control),
@@ -200,7 +210,7 @@ impl Load {
                     slices: sender.clone(),
                     spare: Arc::clone(&spare),
                 };
-                threads.push(thread::spawn(move || worker.run()));
+                threads.push(thread::spawn(move || worker.run(&backend)));
             }
             claims.push(Claims { kind, next, pace: pace.clone(), due: 0, clock: pace });
         }
@@ -297,11 +307,10 @@ impl Load {
     }
 }
 
-struct Worker<B> {
+struct Worker {
     kind: Option<Kind>,
     pace: Pace,
     batch: Option<Batch>,
-    backend: B,
     workload: Workload,
     next: Arc<AtomicU64>,
     control: Arc<Control>,
@@ -333,46 +342,56 @@ enum Waited {
     Stopped,
 }
 
-impl<B: Backend> Worker<B> {
-    fn run(mut self) {
+impl Worker {
+    fn run<B: Backend>(mut self, backend: &B) {
         // The kernel may delay a wake-up by the timer slack, 50 us by default, to batch it with others.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut operation = Operation::default();
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let kind = self.kind.unwrap_or_else(|| self.workload.kind(index));
-            let due = match &mut self.pace {
-                Pace::Closed if self.control.is_stopped() => break,
-                Pace::Closed => Instant::now(),
-                Pace::Open(schedule) => match schedule.due_ns(index) {
-                    Some(due_ns) => self.control.start + Duration::from_nanos(due_ns),
-                    None => break,
-                },
-            };
-            // What was done in the slice before is handed over now, not after a long sleep.
-            self.enter(due);
-            self.workload.operation(kind, index, &mut operation);
-            let lag = match self.wait(due) {
-                Waited::Late => None,
-                Waited::Woke(lag) => Some(lag),
-                Waited::Stopped => {
-                    if nanoseconds(due - self.control.start) < self.control.stop_ns() {
-                        self.enter(due);
-                        self.slice.never_served[kind as usize] += 1;
-                        self.slice.asked += operation.asks();
-                    }
-                    break;
-                }
-            };
-            self.enter(due);
-            self.slice.asked += operation.asks();
-            self.execute(&operation, due, lag);
-        }
-        self.write_batch();
+        backend.serve(&mut |backend, fill| self.turn(backend, fill, &mut operation));
+        self.write_batch(backend);
         self.hand_over();
     }
 
-    fn execute(&mut self, operation: &Operation, due: Instant, lag: Option<Duration>) {
+    /// The next operation of the stream.
+    fn turn<B: Backend>(
+        &mut self,
+        backend: &B,
+        fill: &mut dyn FnMut(Instant),
+        operation: &mut Operation,
+    ) -> ControlFlow<()> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let kind = self.kind.unwrap_or_else(|| self.workload.kind(index));
+        let due = match &mut self.pace {
+            Pace::Closed if self.control.is_stopped() => return ControlFlow::Break(()),
+            Pace::Closed => Instant::now(),
+            Pace::Open(schedule) => match schedule.due_ns(index) {
+                Some(due_ns) => self.control.start + Duration::from_nanos(due_ns),
+                None => return ControlFlow::Break(()),
+            },
+        };
+        // What was done in the slice before is handed over now, not after a long sleep.
+        self.enter(due);
+        self.workload.operation(kind, index, operation);
+        fill(self.batch_due().map_or(due, |together| together.min(due)));
+        let lag = match self.wait(backend, due) {
+            Waited::Late => None,
+            Waited::Woke(lag) => Some(lag),
+            Waited::Stopped => {
+                if nanoseconds(due - self.control.start) < self.control.stop_ns() {
+                    self.enter(due);
+                    self.slice.never_served[kind as usize] += 1;
+                    self.slice.asked += operation.asks();
+                }
+                return ControlFlow::Break(());
+            }
+        };
+        self.enter(due);
+        self.slice.asked += operation.asks();
+        self.execute(backend, operation, due, lag);
+        ControlFlow::Continue(())
+    }
+
+    fn execute<B: Backend>(&mut self, backend: &B, operation: &Operation, due: Instant, lag: Option<Duration>) {
         let in_flight = InFlight { kind: operation.kind, due, begun: Instant::now(), lag };
         let until = due + self.client_timeout;
         if in_flight.begun > until {
@@ -383,20 +402,20 @@ impl<B: Backend> Worker<B> {
             self.waiting.push(in_flight);
             self.torrents.extend(&operation.torrents);
             if self.waiting.len() >= batch.operations {
-                self.write_batch();
+                self.write_batch(backend);
             }
             return;
         }
-        let executed = self.backend.execute(operation, until);
+        let executed = backend.execute(operation, until);
         self.record(in_flight, &executed, Instant::now(), executed.statements);
         self.slice.lost_writes[operation.kind as usize] += executed.lost_writes;
         self.check(executed);
     }
 
     /// Writes the downloads that wait, in one transaction.
-    fn write_batch(&mut self) {
+    fn write_batch<B: Backend>(&mut self, backend: &B) {
         let Some(first) = self.waiting.first() else { return };
-        let executed = self.backend.download_together(&self.torrents, first.due + self.client_timeout);
+        let executed = backend.download_together(&self.torrents, first.due + self.client_timeout);
         let ended = Instant::now();
         let mut waiting = std::mem::take(&mut self.waiting);
         let statements = executed.statements / u32::try_from(waiting.len()).unwrap_or(u32::MAX);
@@ -433,7 +452,12 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    fn wait(&mut self, due: Instant) -> Waited {
+    /// When the downloads that wait are to be written.
+    fn batch_due(&self) -> Option<Instant> {
+        self.batch.zip(self.waiting.first()).map(|(batch, first)| first.begun + batch.wait)
+    }
+
+    fn wait<B: Backend>(&mut self, backend: &B, due: Instant) -> Waited {
         // Long sleeps are cut, so that a stop is noticed.
         const LONGEST: Duration = Duration::from_millis(50);
         let mut idle = false;
@@ -442,9 +466,9 @@ impl<B: Backend> Worker<B> {
                 return Waited::Stopped;
             }
             let now = Instant::now();
-            let together = self.batch.zip(self.waiting.first()).map(|(batch, first)| first.begun + batch.wait);
+            let together = self.batch_due();
             if together.is_some_and(|together| now >= together) {
-                self.write_batch();
+                self.write_batch(backend);
                 idle = false;
                 continue;
             }

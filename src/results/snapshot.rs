@@ -8,7 +8,7 @@ use crate::{
     digest::Digest,
     oracle::{Difference, Findings, Verdict},
     scenario::Step,
-    snapshot::Strategy,
+    snapshot::{Strategy, copy::PartResult},
 };
 
 /// What became of one snapshot.
@@ -21,7 +21,7 @@ pub struct SnapshotResult {
     /// By how much that was later than the schedule says, because the one before it had not ended.
     #[serde(default)]
     pub late_s: f64,
-    /// From before its process was started to its end.
+    /// From before its process was started, or its writer asked, to its end.
     pub duration_s: f64,
     /// How long it took to sync the files that it left and their folder, once it had ended well; `None` where it had not.
     #[serde(default)]
@@ -32,7 +32,7 @@ pub struct SnapshotResult {
     /// When it would have been stopped, from its beginning: earlier than the scenario says where it began late, as the load ends
     /// when it ends.
     pub deadline_s: f64,
-    /// Status of its process; `None` where it was killed.
+    /// Status of its process; `None` where that was killed, and where the writer itself copied.
     pub exit_status: Option<i32>,
     /// What went wrong, in words.
     pub error: Option<String>,
@@ -47,6 +47,15 @@ pub struct SnapshotResult {
     /// no content.
     #[serde(default)]
     pub stands_alone: Option<bool>,
+    /// How long its parts took, where the strategy says.
+    #[serde(default)]
+    pub parts: Vec<PartResult>,
+    /// How long no write was let through, because the strategy stops the writers: from when they were asked to stop.
+    #[serde(default)]
+    pub downtime_s: Option<f64>,
+    /// What it took of the processors on the thread of the writer, where that does the copying.
+    #[serde(default)]
+    pub writer_cpu_s: Option<f64>,
     /// How often the backup API began again, where that is known.
     pub restarts: Option<u64>,
     /// Pages that it had copied before it began again, where that is known.

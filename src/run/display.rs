@@ -7,7 +7,7 @@ use super::{
     recorder::{Recorder, seconds},
     watch::Running,
 };
-use crate::{load::Load, measure, results::PhaseName, snapshot::copy::Progress, work};
+use crate::{load::Load, measure, results::PhaseName, snapshot::backup::Progress, work};
 
 /// What was last said, and when.
 pub struct Display {

@@ -20,6 +20,7 @@ use super::{
     Event,
     after::After,
     display::{Display, Look},
+    executing::Writers,
     recorder::{Phase, Recorder, slices},
     taking::{self, Around, Job, Queue, Taken},
     watch::{self, Watch, Watched},
@@ -31,7 +32,7 @@ use crate::{
     measure::SLICE_NS,
     results::{PhaseName, SeriesPoint},
     scenario::Scenario,
-    snapshot::copy::Progress,
+    snapshot::backup::Progress,
     sqlite::JournalMode,
     workload::Workload,
 };
@@ -53,6 +54,8 @@ pub struct Plan<'a, B> {
     pub background: Vec<Background>,
     /// Where commits are recorded.
     pub ledger: &'a Arc<Ledger>,
+    /// Who can be asked to stop, or to copy.
+    pub writers: &'a Writers,
     /// The live database.
     pub live: PathBuf,
     /// Its journal mode.
@@ -107,7 +110,15 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
     let mut load = Load::start(plan.streams, plan.background, plan.workload, plan.scenario.client_timeout());
     let start = load.start_instant();
     let load_end = start + Duration::from_nanos(end * SLICE_NS);
-    let around = Around { start, ledger: plan.ledger, live: &plan.live, said: &said, steps: plan.after, load_end };
+    let around = Around {
+        start,
+        ledger: plan.ledger,
+        writers: plan.writers,
+        live: &plan.live,
+        said: &said,
+        steps: plan.after,
+        load_end,
+    };
     let mut queue = Queue::new(plan.jobs, origin, snapshots_end, keys.snapshots.deadline_s);
     let mut recorder = Recorder::new(end);
     recorder.begin(PhaseName::Baseline, baseline_from);

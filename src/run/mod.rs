@@ -6,6 +6,7 @@
 mod after;
 mod display;
 mod elsewhere;
+mod executing;
 mod judging;
 mod measured;
 mod recorder;

@@ -8,7 +8,6 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -16,15 +15,15 @@ use super::{
     CLAIM_FILE,
     after::After,
     elsewhere::elsewhere,
+    executing::{Outcome, Writers, execute},
     recorder::{seconds, slices},
 };
 use crate::{
-    child::{self, Ended},
     ledger::Ledger,
     measure::SLICE_NS,
     oracle::Claim,
     results::{FileLeft, StepResult},
-    snapshot::{SNAPSHOT_FILE, copy::Progress},
+    snapshot::{SNAPSHOT_FILE, Task, backup::Progress},
     sqlite, work,
 };
 
@@ -36,7 +35,7 @@ pub struct Job {
     /// When it is to begin, in seconds, as the schedule counts them.
     pub at_s: f64,
     /// What takes it.
-    pub command: Command,
+    pub task: Task,
     /// Its own folder, empty.
     pub folder: PathBuf,
 }
@@ -68,6 +67,8 @@ pub struct Around<'a> {
     pub start: Instant,
     /// Where commits are recorded.
     pub ledger: &'a Ledger,
+    /// Who can be asked to stop, or to copy.
+    pub writers: &'a Writers,
     /// The live database.
     pub live: &'a Path,
     /// What the strategy last said of its progress.
@@ -90,8 +91,8 @@ pub struct Taken {
     pub late: Duration,
     /// When it would have been stopped, from its beginning.
     pub deadline: Duration,
-    /// How its process ended.
-    pub ended: Ended,
+    /// How its strategy ended.
+    pub outcome: Outcome,
     /// What the oracle judges it by.
     pub claim: Claim,
     /// What it last said of its progress.
@@ -131,29 +132,24 @@ impl Queue {
 
 /// Waits until the snapshot is due, takes it, and syncs what it left.
 pub async fn take(due: Due, around: Around<'_>) -> Taken {
-    let Due { job: Job { command, folder, .. }, planned_slice, first_slice, deadline } = due;
-    let Around { start, ledger, live, said, steps, load_end } = around;
+    let Due { job: Job { task, folder, .. }, planned_slice, first_slice, deadline } = due;
+    let Around { start, ledger, writers, live, said, steps, load_end } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
     tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
     said.set(None);
     let commit_at_start = ledger.acknowledged();
     let begun = Instant::now();
     let started_after = begun.saturating_duration_since(start);
-    let ended = child::run(command, deadline, |line| {
-        if let Ok(progress) = serde_json::from_str(line) {
-            said.set(Some(progress));
-        }
-    })
-    .await;
+    let outcome = execute(task, deadline, writers, said).await;
     let commit_at_end = ledger.issued();
     let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
-    let claim = Claim { finished: ended.succeeded(), commit_at_start, commit_at_end, ended_us };
+    let claim = Claim { finished: outcome.finished, commit_at_start, commit_at_end, ended_us };
     let files = files_left(&folder);
     let sync = if claim.finished { Some(sync_elsewhere(folder.clone(), live.to_owned()).await) } else { None };
     write_claim(&folder, &claim, deadline);
     let after = if steps.is_during_load() { steps.run(&folder, claim.finished, load_end).await } else { Vec::new() };
     let (late, progress) = (time_at(first_slice).saturating_sub(time_at(planned_slice)), said.get());
-    Taken { folder, begun, started_after, late, deadline, ended, claim, progress, files, sync, after }
+    Taken { folder, begun, started_after, late, deadline, outcome, claim, progress, files, sync, after }
 }
 
 /// The files in the folder of a snapshot, with their sizes.

@@ -15,6 +15,7 @@ use rustix::fs::{Advice, fadvise, syncfs};
 use super::{
     Event, LEDGER_FILE, MANIFEST_FILE, Options, SNAPSHOTS_FOLDER,
     after::After,
+    executing::Writers,
     judging,
     measured::{Measured, Plan, measure},
     recorder::{Phase, seconds},
@@ -34,7 +35,8 @@ use crate::{
     random::mix,
     results::{Distribution, OperationResult, PhaseName, PhaseResult, SeriesPoint, Status, TrialResult},
     scenario::{JITTER_S, PageCache, Scenario, Trial},
-    snapshot, sqlite, work,
+    snapshot::{self, Site},
+    sqlite, work,
     workload::{Kind, Workload, WriteProfile},
 };
 
@@ -100,7 +102,8 @@ fn run_in(
     fs::write(folder.join(MANIFEST_FILE), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
     let ledger = Ledger::create(&folder.join(LEDGER_FILE)).context("cannot create the ledger")?;
     let workload = workload(context, trial);
-    let Connected { streams, background, checkpoints, settings } = connect(context, trial, &live, &ledger, &workload)?;
+    let Connected { streams, background, checkpoints, writers, settings } =
+        connect(context, trial, &live, &ledger, &workload)?;
     result.settings = settings;
     let steps = &context.scenario.keys.snapshots.after;
     let after = After::new(steps, folder.join("backups"), &context.options.interrupt);
@@ -111,6 +114,7 @@ fn run_in(
             streams,
             background,
             ledger: &ledger,
+            writers: &writers,
             live: live.clone(),
             journal_mode: trial.journal_mode,
             jobs,
@@ -129,7 +133,7 @@ fn count_checkpoints(measured: &mut Measured, checkpoints: Option<&Checkpoints>)
     let Some(checkpoints) = checkpoints else { return };
     for (taken, watched) in &mut measured.snapshots {
         let Some(wal) = &mut watched.wal else { continue };
-        let ended = taken.begun + taken.ended.duration;
+        let ended = taken.begun + taken.outcome.duration;
         let (count, pages) = background::checkpoints_between(checkpoints, taken.begun, ended);
         (wal.checkpoints, wal.checkpointed_pages) = (Some(count), Some(pages));
     }
@@ -188,10 +192,11 @@ fn jobs(context: &Context<'_>, trial: &Trial, live: &Path, folder: &Path) -> Res
     let mut jobs = Vec::new();
     for (number, at_s) in context.scenario.snapshot_times_s().into_iter().enumerate() {
         let folder = folder.join(number.to_string());
-        match trial.strategy.plan(&context.options.programs, live, &folder) {
+        let (programs, options) = (&context.options.programs, &context.scenario.keys.snapshots.options);
+        match trial.strategy.plan(&Site { programs, options, live, folder: &folder }) {
             snapshot::Plan::Skip(why) => return Err(why),
             snapshot::Plan::Nothing => {}
-            snapshot::Plan::Run(command) => jobs.push(Job { at_s, command, folder }),
+            snapshot::Plan::Run(task) => jobs.push(Job { at_s, task, folder }),
         }
     }
     Ok(jobs)
@@ -203,7 +208,7 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
         journal_mode: trial.journal_mode,
         synchronous: trial.synchronous,
         strategy: trial.strategy,
-        strategy_options: trial.strategy.options(),
+        strategy_options: trial.strategy.options(&scenario.keys.snapshots.options),
         write_profile: scenario.keys.load.write_profile,
         repetition: trial.repetition,
         offered_rate_ops: trial.rate_ops.or_else(|| {
@@ -257,6 +262,8 @@ struct Connected {
     background: Vec<Background>,
     /// What the checkpointer does, where there is one.
     checkpoints: Option<Checkpoints>,
+    /// Who can be asked to stop, or to copy.
+    writers: Writers,
     settings: BTreeMap<String, String>,
 }
 
@@ -273,11 +280,12 @@ fn connect(
     let counts = MemoryCounts::default();
     let (queue, queued) = mpsc::sync_channel(background::QUEUE_LENGTH);
     let with_listener = keys.load.write_profile == WriteProfile::Tracker4;
+    let (writers, mut asked) = Writers::of(trial.strategy);
     let open = || -> Result<Database> {
         let mut connection = sqlite::open(live, &settings)?;
         let session = ledger.attach(&mut connection)?;
         let database = Database::new(connection, session, workload.torrents().clone(), keys.sqlite.transaction_mode);
-        Ok(database.of_tracker(&counts, with_listener.then(|| queue.clone())))
+        Ok(database.of_tracker(&counts, with_listener.then(|| queue.clone())).behind(writers.gate.clone()))
     };
     let mut streams = Vec::new();
     for kind in stream_kinds(context.scenario) {
@@ -286,7 +294,14 @@ fn connect(
             Some(Kind::Announce) => keys.load.announce_connections,
             Some(Kind::Scrape) => keys.load.scrape_connections,
         };
-        let backends = (0..connections).map(|_| open()).collect::<Result<Vec<_>>>()?;
+        let mut backends = (0..connections).map(|_| open()).collect::<Result<Vec<_>>>()?;
+        // It is the only one that writes: the scenario was refused otherwise.
+        if kind != Some(Kind::Scrape)
+            && let Some(asked) = asked.take()
+            && let Some(writer) = backends.pop()
+        {
+            backends.push(writer.with_errands(asked));
+        }
         let batch = context.scenario.batch().filter(|_| kind != Some(Kind::Scrape));
         let pace = schedule(context.scenario, trial, kind).map_or(Pace::Closed, Pace::Open);
         streams.push(Stream { kind, pace, batch, backends });
@@ -302,7 +317,7 @@ fn connect(
         background.push(background::checkpointer(sqlite::open(live, &settings)?, interval, Arc::clone(checkpoints)));
     }
     let settings = sqlite::read_back(&sqlite::open(live, &settings)?)?;
-    Ok(Connected { streams, background, checkpoints, settings })
+    Ok(Connected { streams, background, checkpoints, writers, settings })
 }
 
 /// The streams of a scenario: one of each kind, or one of both.

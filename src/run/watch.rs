@@ -13,7 +13,7 @@ use std::{
 use super::recorder::seconds;
 use crate::{
     results::{ProgressPoint, WalResult},
-    snapshot::copy::Progress,
+    snapshot::backup::Progress,
     sqlite::{self, JournalMode},
     work,
 };

@@ -14,7 +14,7 @@ use serde::{
 use crate::{
     dataset::Size,
     load::database::TransactionMode,
-    snapshot::Strategy,
+    snapshot::{self, Strategy},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
 };
@@ -242,6 +242,9 @@ pub struct SnapshotKeys {
     /// What is done with each snapshot once it was taken.
     #[serde(default)]
     pub after: AfterKeys,
+    /// What is set for a strategy: `[snapshots.options.NAME]`.
+    #[serde(default)]
+    pub options: snapshot::options::Options,
 }
 
 /// `[snapshots.after]`: what is done with each snapshot once it was taken, on copies.

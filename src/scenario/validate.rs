@@ -4,7 +4,11 @@
 use std::{fmt, path::Path, sync::atomic::AtomicBool};
 
 use super::{AfterKeys, Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, Step, TracePoint};
-use crate::dataset::{self, IndexFill};
+use crate::{
+    dataset::{self, IndexFill},
+    snapshot::Strategy,
+    workload::WriteProfile,
+};
 
 /// The key, what was found and what is allowed.
 pub type Refusal = (&'static str, String, String);
@@ -72,6 +76,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
     validate_schedule(snapshots)?;
     validate_after(&snapshots.after)?;
+    validate_options(keys)?;
     within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
     within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
     within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
@@ -173,6 +178,43 @@ fn validate_after(after: &AfterKeys) -> Result<(), Refusal> {
             Err(("snapshots.after", found.to_owned(), "expected the step retention with it".to_owned()))
         }
     }
+}
+
+/// The options of strategies, and what they ask of the load.
+fn validate_options(keys: &Keys) -> Result<(), Refusal> {
+    let Keys { load, snapshots: SnapshotKeys { strategies, options, .. }, .. } = keys;
+    within("snapshots.options.backup.pages_per_step", options.backup.pages_per_step, 1, 1 << 30)?;
+    within("snapshots.options.backup.pause_ms", options.backup.pause_ms, 0, 60_000)?;
+    within("snapshots.options.backup-in-writer.pages_per_step", options.backup_in_writer.pages_per_step, 1, 1 << 20)?;
+    for (key, busy_timeout_ms) in [
+        ("snapshots.options.backup.busy_timeout_ms", options.backup.busy_timeout_ms),
+        ("snapshots.options.backup-one-step.busy_timeout_ms", options.backup_one_step.busy_timeout_ms),
+        ("snapshots.options.cli-backup-timeout.busy_timeout_ms", options.cli_backup_timeout.busy_timeout_ms),
+        ("snapshots.options.vacuum-into.busy_timeout_ms", options.vacuum_into.busy_timeout_ms),
+        ("snapshots.options.held-copy.busy_timeout_ms", options.held_copy.busy_timeout_ms),
+        ("snapshots.options.stop-copy.busy_timeout_ms", options.stop_copy.busy_timeout_ms),
+    ] {
+        within(key, busy_timeout_ms, 0, 3_600_000)?;
+    }
+    if strategies.contains(&Strategy::Command) {
+        let line = options.command.line.clone().unwrap_or_default();
+        if !line.contains("{db}") || !line.contains("{out}") {
+            let allowed = "expected the command line of the strategy `command`, with {db} and {out} in it".to_owned();
+            return Err(("snapshots.options.command.line", format!("{line:?}"), allowed));
+        }
+    }
+    let writers = match (load.write_profile.is_pooled() || load.arrivals == Arrivals::Closed, load.write_profile) {
+        // Its listener writes, and nobody else.
+        (_, WriteProfile::Tracker4) => 2,
+        (true, _) => load.pool_connections,
+        (false, _) => load.announce_connections,
+    };
+    if strategies.contains(&Strategy::BackupInWriter) && writers != 1 {
+        let allowed = "expected without it, or one connection that writes (load.announce_connections = 1 in a profile \
+            other than tracker-*): it would begin again at every commit of another";
+        return Err(("snapshots.strategies", Strategy::BackupInWriter.to_string(), allowed.to_owned()));
+    }
+    Ok(())
 }
 
 /// Reads a trace; every rate is checked, so that a schedule can be made of it.

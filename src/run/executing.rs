@@ -1,0 +1,171 @@
+//! Carries out what a strategy runs, until it ends or its deadline comes: a child process, with the writers stopped where the
+//! strategy asks for that, or the writer's own copy.
+
+use std::{
+    cell::Cell,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::mpsc::unbounded_channel, time::timeout};
+
+use crate::{
+    child::{self, Exit},
+    load::database::Gate,
+    snapshot::{
+        Strategy, Task,
+        backup::Progress,
+        copy::{PartResult, Said},
+        in_writer::{Errand, Heard},
+    },
+};
+
+/// How long a writer that is given up may take to end its step.
+const STEP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What snapshots can ask of those who write.
+#[derive(Debug, Default)]
+pub struct Writers {
+    /// Closed to stop them, where the strategy does.
+    pub gate: Option<Gate>,
+    /// Where the one that writes is asked for a copy, where the strategy does.
+    pub errands: Option<mpsc::Sender<Errand>>,
+}
+
+impl Writers {
+    /// What a strategy asks of them; and where errands arrive, for the connection that is to take them.
+    pub fn of(strategy: Strategy) -> (Self, Option<mpsc::Receiver<Errand>>) {
+        let gate = (strategy == Strategy::StopCopy).then(Gate::default);
+        let (errands, asked) = (strategy == Strategy::BackupInWriter).then(mpsc::channel).unzip();
+        (Self { gate, errands }, asked)
+    }
+}
+
+/// How a strategy ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// From before it was begun to its end.
+    pub duration: Duration,
+    /// Whether it said that all is well.
+    pub finished: bool,
+    /// Status of its process, if it had one and that was not killed.
+    pub exit_status: Option<i32>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// How long its parts took, as far as it said.
+    pub parts: Vec<PartResult>,
+    /// How long no write was let through, where it stops the writers.
+    pub downtime: Option<Duration>,
+    /// What it took of the writer's thread, where that copies.
+    pub writer_cpu: Option<Duration>,
+}
+
+/// Carries out a task. `said` becomes what it last said of its progress.
+pub async fn execute(task: Task, deadline: Duration, writers: &Writers, said: &Cell<Option<Progress>>) -> Outcome {
+    match task {
+        Task::Child(command) => run_child(command, deadline, said).await,
+        Task::WhileStopped(command) => while_stopped(command, deadline, writers, said).await,
+        Task::InWriter { out, options } => {
+            let cancelled = Cancel(Arc::default());
+            let (listener, heard) = unbounded_channel();
+            let errand = Errand { out, options, listener, cancelled: Arc::clone(&cancelled.0) };
+            let asked = writers.errands.as_ref().is_some_and(|errands| errands.send(errand).is_ok());
+            if asked { hear(heard, deadline, &cancelled, said).await } else { failed("there is no writer to ask") }
+        }
+    }
+}
+
+async fn run_child(command: Command, deadline: Duration, said: &Cell<Option<Progress>>) -> Outcome {
+    let mut parts = Vec::new();
+    let ended = child::run(command, deadline, |line| match serde_json::from_str(line) {
+        Ok(Said::Progress(progress)) => said.set(Some(progress)),
+        Ok(Said::Part(part)) => parts.push(part),
+        // A script says what it likes.
+        Err(_) => {}
+    })
+    .await;
+    Outcome {
+        duration: ended.duration,
+        finished: ended.succeeded(),
+        exit_status: ended.exit_status(),
+        error: ended.error(),
+        parts,
+        downtime: None,
+        writer_cpu: None,
+    }
+}
+
+/// Closes the gate, which takes as long as the writes that are under way, runs the child, and opens it again.
+async fn while_stopped(
+    command: Command,
+    deadline: Duration,
+    writers: &Writers,
+    said: &Cell<Option<Progress>>,
+) -> Outcome {
+    let begun = Instant::now();
+    let Some(gate) = &writers.gate else { return failed("there are no writers to stop") };
+    let Ok(closed) = timeout(deadline, gate.write()).await else {
+        let (duration, error) = (begun.elapsed(), "the writers did not stop before the deadline".to_owned());
+        return Outcome { duration, error: Some(error), downtime: Some(duration), ..Outcome::default() };
+    };
+    let outcome = run_child(command, deadline.saturating_sub(begun.elapsed()), said).await;
+    drop(closed);
+    let duration = begun.elapsed();
+    Outcome { duration, downtime: Some(duration), ..outcome }
+}
+
+/// Sets its flag when the copy is no longer waited for, whatever the reason.
+struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.set();
+    }
+}
+
+/// Listens to the writer that was asked for a copy.
+async fn hear(
+    mut heard: tokio::sync::mpsc::UnboundedReceiver<Heard>,
+    deadline: Duration,
+    cancelled: &Cancel,
+    said: &Cell<Option<Progress>>,
+) -> Outcome {
+    let begun = Instant::now();
+    let mut to_the_end = async || loop {
+        match heard.recv().await {
+            Some(Heard::Progress(progress)) => said.set(Some(progress)),
+            Some(Heard::Ended { result, cpu }) => return (result, Some(cpu)),
+            None => return (Err("the writer has gone".to_owned()), None),
+        }
+    };
+    let (result, writer_cpu) = if let Ok(ended) = timeout(deadline, to_the_end()).await {
+        ended
+    } else {
+        cancelled.set();
+        // Until then it still writes to the copy.
+        let cpu = timeout(STEP_PATIENCE, to_the_end()).await.map_or(None, |(_, cpu)| cpu);
+        (Err(Exit::Deadline.to_string()), cpu)
+    };
+    Outcome {
+        duration: begun.elapsed(),
+        finished: result.is_ok(),
+        error: result.err(),
+        writer_cpu,
+        ..Outcome::default()
+    }
+}
+
+fn failed(why: &str) -> Outcome {
+    Outcome { error: Some(why.to_owned()), ..Outcome::default() }
+}

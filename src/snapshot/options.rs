@@ -1,0 +1,99 @@
+//! What a scenario can set for a strategy: `[snapshots.options.NAME]`, every key with its default.
+
+use serde::{Deserialize, Serialize};
+
+/// `[snapshots.options]`: a table for each strategy that has a choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Options {
+    /// Of `backup`.
+    pub backup: BackupOptions,
+    /// Of `backup-one-step`.
+    pub backup_one_step: WaitOptions,
+    /// Of `backup-in-writer`.
+    pub backup_in_writer: StepOptions,
+    /// Of `cli-backup-timeout`.
+    pub cli_backup_timeout: WaitOptions,
+    /// Of `vacuum-into`.
+    pub vacuum_into: WaitOptions,
+    /// Of `held-copy`.
+    pub held_copy: HoldOptions,
+    /// Of `stop-copy`.
+    pub stop_copy: WaitOptions,
+    /// Of `command`.
+    pub command: CommandOptions,
+}
+
+/// How the backup API is driven; by default as the `sqlite3` program's `.backup` drives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackupOptions {
+    /// Pages that a step copies.
+    pub pages_per_step: i32,
+    /// How long to wait between two steps, in milliseconds.
+    pub pause_ms: u64,
+    /// How long a step waits for its lock, in milliseconds.
+    pub busy_timeout_ms: u64,
+}
+
+/// How the writer's own connection copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepOptions {
+    /// Pages that a step copies; no operation of the writer begins meanwhile.
+    pub pages_per_step: i32,
+}
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WaitOptions {
+    /// In milliseconds.
+    pub busy_timeout_ms: u64,
+}
+
+/// How long to wait for the lock that is then held: in rollback modes, with writers flat out, one try in many takes 20 s
+/// (`docs/sqlite.md`, 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HoldOptions {
+    /// In milliseconds.
+    pub busy_timeout_ms: u64,
+}
+
+/// A command line of the user's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommandOptions {
+    /// Run by `sh` in the folder where this program was started. `{db}` stands for the live database and `{out}` for the copy
+    /// to make, both quoted; `{out}` is in an empty folder of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+}
+
+/// Pages that a step of the `sqlite3` program's `.backup` copies.
+const PAGES_PER_STEP: i32 = 100;
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self { pages_per_step: PAGES_PER_STEP, pause_ms: 0, busy_timeout_ms: 0 }
+    }
+}
+
+impl Default for StepOptions {
+    fn default() -> Self {
+        Self { pages_per_step: PAGES_PER_STEP }
+    }
+}
+
+impl Default for WaitOptions {
+    fn default() -> Self {
+        Self { busy_timeout_ms: 5_000 }
+    }
+}
+
+impl Default for HoldOptions {
+    fn default() -> Self {
+        Self { busy_timeout_ms: 60_000 }
+    }
+}
