@@ -20,6 +20,7 @@ use hdrhistogram::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::child::Resources;
 pub use snapshot::{
     CopyJournalMode, Evidence, FileLeft, ProgressPoint, SnapshotResult, StepResult, StepStatus, WalResult,
 };

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    child::Resources,
     digest::Digest,
     oracle::{Difference, Findings, Verdict},
     scenario::Step,
@@ -53,6 +54,9 @@ pub struct SnapshotResult {
     /// How long no write was let through, because the strategy stops the writers: from when they were asked to stop.
     #[serde(default)]
     pub downtime_s: Option<f64>,
+    /// What its process used; `None` where the writer itself copied.
+    #[serde(default)]
+    pub resources: Option<Resources>,
     /// What it took of the processors on the thread of the writer, where that does the copying.
     #[serde(default)]
     pub writer_cpu_s: Option<f64>,

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{CLAIM_FILE, elsewhere::elsewhere, taking::Taken};
 use crate::{
-    child,
+    child::{self, Limits},
     interrupt::Interrupt,
     results::{StepResult, StepStatus},
     scenario::{AfterKeys, Compression, Step},
@@ -281,7 +281,7 @@ async fn decompress(passage: &Passage<'_>, compression: Compression, restored: &
 async fn filter(program: &str, options: &str, from: &Path, to: &Path) -> Result<Option<()>> {
     let mut command = Command::new("sh");
     command.args(["-c", r#"exec "$0" "$1" "$2" > "$3""#, program, options]).arg(from).arg(to);
-    let ended = child::run(command, PATIENCE, |_| ()).await;
+    let ended = child::run(command, &Limits::deadline(PATIENCE), |_| ()).await;
     match ended.error() {
         None => Ok(Some(())),
         Some(_) if ended.exit_status() == Some(NOT_FOUND) => Ok(None),

@@ -15,7 +15,7 @@ use std::{
 use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 
 use crate::{
-    child::{self, Exit},
+    child::{self, Exit, Limits, Resources},
     load::database::Gate,
     snapshot::{
         Strategy, Task,
@@ -61,28 +61,34 @@ pub struct Outcome {
     pub parts: Vec<PartResult>,
     /// How long no write was let through, where it stops the writers.
     pub downtime: Option<Duration>,
+    /// What its process used, where it has one.
+    pub resources: Option<Resources>,
     /// What it took of the writer's thread, where that copies.
     pub writer_cpu: Option<Duration>,
 }
 
 /// Carries out a task. `said` becomes what it last said of its progress.
-pub async fn execute(task: Task, deadline: Duration, writers: &Writers, said: &Cell<Option<Progress>>) -> Outcome {
+pub async fn execute(task: Task, limits: &Limits, writers: &Writers, said: &Cell<Option<Progress>>) -> Outcome {
     match task {
-        Task::Child(command) => run_child(command, deadline, said).await,
-        Task::WhileStopped(command) => while_stopped(command, deadline, writers, said).await,
+        Task::Child(command) => run_child(command, limits, said).await,
+        Task::WhileStopped(command) => while_stopped(command, limits, writers, said).await,
         Task::InWriter { out, options } => {
             let cancelled = Cancel(Arc::default());
             let (listener, heard) = unbounded_channel();
             let errand = Errand { out, options, listener, cancelled: Arc::clone(&cancelled.0) };
             let asked = writers.errands.as_ref().is_some_and(|errands| errands.send(errand).is_ok());
-            if asked { hear(heard, deadline, &cancelled, said).await } else { failed("there is no writer to ask") }
+            if asked {
+                hear(heard, limits.deadline, &cancelled, said).await
+            } else {
+                failed("there is no writer to ask")
+            }
         }
     }
 }
 
-async fn run_child(command: Command, deadline: Duration, said: &Cell<Option<Progress>>) -> Outcome {
+async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<Progress>>) -> Outcome {
     let mut parts = Vec::new();
-    let ended = child::run(command, deadline, |line| match serde_json::from_str(line) {
+    let ended = child::run(command, limits, |line| match serde_json::from_str(line) {
         Ok(Said::Progress(progress)) => said.set(Some(progress)),
         Ok(Said::Part(part)) => parts.push(part),
         // A script says what it likes.
@@ -95,25 +101,22 @@ async fn run_child(command: Command, deadline: Duration, said: &Cell<Option<Prog
         exit_status: ended.exit_status(),
         error: ended.error(),
         parts,
+        resources: ended.resources,
         downtime: None,
         writer_cpu: None,
     }
 }
 
 /// Closes the gate, which takes as long as the writes that are under way, runs the child, and opens it again.
-async fn while_stopped(
-    command: Command,
-    deadline: Duration,
-    writers: &Writers,
-    said: &Cell<Option<Progress>>,
-) -> Outcome {
+async fn while_stopped(command: Command, limits: &Limits, writers: &Writers, said: &Cell<Option<Progress>>) -> Outcome {
     let begun = Instant::now();
     let Some(gate) = &writers.gate else { return failed("there are no writers to stop") };
-    let Ok(closed) = timeout(deadline, gate.write()).await else {
+    let Ok(closed) = timeout(limits.deadline, gate.write()).await else {
         let (duration, error) = (begun.elapsed(), "the writers did not stop before the deadline".to_owned());
         return Outcome { duration, error: Some(error), downtime: Some(duration), ..Outcome::default() };
     };
-    let outcome = run_child(command, deadline.saturating_sub(begun.elapsed()), said).await;
+    let left = Limits { deadline: limits.deadline.saturating_sub(begun.elapsed()), ..limits.clone() };
+    let outcome = run_child(command, &left, said).await;
     drop(closed);
     let duration = begun.elapsed();
     Outcome { duration, downtime: Some(duration), ..outcome }

@@ -126,6 +126,7 @@ fn result(
         copy_journal_mode: None,
         stands_alone: stands_alone(&taken.files),
         parts: taken.outcome.parts.clone(),
+        resources: taken.outcome.resources,
         downtime_s: taken.outcome.downtime.map(|downtime| downtime.as_secs_f64()),
         writer_cpu_s: taken.outcome.writer_cpu.map(|cpu| cpu.as_secs_f64()),
         restarts: taken.progress.map(|progress| progress.restarts),

@@ -116,6 +116,7 @@ async fn conduct<B: Backend>(plan: Plan<'_, B>, tell: &mut dyn FnMut(Event)) -> 
         writers: plan.writers,
         live: &plan.live,
         said: &said,
+        least_free_bytes: keys.snapshots.least_free_bytes,
         steps: plan.after,
         load_end,
     };

@@ -19,6 +19,7 @@ use super::{
     recorder::{seconds, slices},
 };
 use crate::{
+    child::{Limits, Room},
     ledger::Ledger,
     measure::SLICE_NS,
     oracle::Claim,
@@ -73,6 +74,8 @@ pub struct Around<'a> {
     pub live: &'a Path,
     /// What the strategy last said of its progress.
     pub said: &'a Cell<Option<Progress>>,
+    /// A snapshot is given up where less than this is free.
+    pub least_free_bytes: u64,
     /// What is done with a snapshot afterwards.
     pub steps: &'a After,
     /// When the load ends.
@@ -133,14 +136,16 @@ impl Queue {
 /// Waits until the snapshot is due, takes it, and syncs what it left.
 pub async fn take(due: Due, around: Around<'_>) -> Taken {
     let Due { job: Job { task, folder, .. }, planned_slice, first_slice, deadline } = due;
-    let Around { start, ledger, writers, live, said, steps, load_end } = around;
+    let Around { start, ledger, writers, live, said, steps, load_end, .. } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
     tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
     said.set(None);
     let commit_at_start = ledger.acknowledged();
     let begun = Instant::now();
     let started_after = begun.saturating_duration_since(start);
-    let outcome = execute(task, deadline, writers, said).await;
+    let room = Room { folders: vec![folder.clone()], least_free_bytes: around.least_free_bytes };
+    let limits = Limits { deadline, room: Some(room) };
+    let outcome = execute(task, &limits, writers, said).await;
     let commit_at_end = ledger.issued();
     let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
     let claim = Claim { finished: outcome.finished, commit_at_start, commit_at_end, ended_us };

@@ -239,6 +239,10 @@ pub struct SnapshotKeys {
     /// How many snapshots there are with `every_s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
+    /// A snapshot is given up when less than this is free on its file system, in bytes: what reads the database in WAL mode
+    /// lets the WAL grow as long as it lasts.
+    #[serde(default = "default::least_free_bytes")]
+    pub least_free_bytes: u64,
     /// What is done with each snapshot once it was taken.
     #[serde(default)]
     pub after: AfterKeys,
@@ -417,6 +421,9 @@ mod default {
     }
     pub fn batch_wait_ms() -> u64 {
         10
+    }
+    pub fn least_free_bytes() -> u64 {
+        500_000_000
     }
     pub fn deadline_s() -> f64 {
         5.0
