@@ -13,10 +13,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{
-    dataset,
-    run::{Event, Tick},
-};
+use crate::run::{Event, Tick};
 
 /// How often a plain line is written while nothing changes.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -107,18 +104,19 @@ impl Default for Display {
     }
 }
 
-/// The display of one generation: bytes, rate and time left.
-pub struct Generation {
+/// The display of a file that is being made: bytes, rate and time left.
+pub struct Bytes {
+    what: &'static str,
     /// `None` where standard error is no terminal.
     bar: Option<ProgressBar>,
     begun: Instant,
     last_plain: Instant,
 }
 
-impl Generation {
-    /// A display on standard error.
+impl Bytes {
+    /// A display on standard error, of work that this word describes.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(what: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             let template = "{bar:32} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
@@ -129,23 +127,24 @@ impl Generation {
             bar
         });
         let now = Instant::now();
-        Self { bar, begun: now, last_plain: now }
+        Self { what, bar, begun: now, last_plain: now }
     }
 
     /// Shows how far it is.
-    pub fn show(&mut self, done: dataset::Progress) {
+    pub fn show(&mut self, bytes: u64, of_bytes: u64) {
         if let Some(bar) = &self.bar {
-            bar.set_length(done.of_bytes);
-            bar.set_position(done.bytes);
+            bar.set_length(of_bytes);
+            bar.set_position(bytes);
         } else if self.last_plain.elapsed() >= PLAIN_EVERY {
             self.last_plain = Instant::now();
-            let bytes_per_s = done.bytes as f64 / self.begun.elapsed().as_secs_f64();
+            let bytes_per_s = bytes as f64 / self.begun.elapsed().as_secs_f64();
             eprintln!(
-                "generating: {:.1} of {:.1} GB, {:.0} MB/s, {:.0} s left",
-                done.bytes as f64 / 1e9,
-                done.of_bytes as f64 / 1e9,
+                "{}: {:.1} of {:.1} GB, {:.0} MB/s, {:.0} s left",
+                self.what,
+                bytes as f64 / 1e9,
+                of_bytes as f64 / 1e9,
                 bytes_per_s / 1e6,
-                done.of_bytes.saturating_sub(done.bytes) as f64 / bytes_per_s.max(1.0)
+                of_bytes.saturating_sub(bytes) as f64 / bytes_per_s.max(1.0)
             );
         }
     }
@@ -158,9 +157,26 @@ impl Generation {
     }
 }
 
-impl Default for Generation {
-    fn default() -> Self {
-        Self::new()
+/// Says on a terminal that something goes on, until it is dropped.
+pub struct Waiting(Option<ProgressBar>);
+
+impl Waiting {
+    /// For what this says.
+    #[must_use]
+    pub fn new(what: &'static str) -> Self {
+        Self(std::io::stderr().is_terminal().then(|| {
+            let line = ProgressBar::new_spinner().with_message(what);
+            line.enable_steady_tick(Duration::from_millis(200));
+            line
+        }))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(line) = &self.0 {
+            line.finish_and_clear();
+        }
     }
 }
 

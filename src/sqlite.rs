@@ -166,6 +166,18 @@ pub fn pragma_text(connection: &Connection, pragma: &str) -> rusqlite::Result<St
     })
 }
 
+/// Opens a file that nobody else has open, with SQLite's defaults; long statements end with `SQLITE_INTERRUPT` soon after
+/// `interrupted` is set.
+///
+/// # Errors
+/// What SQLite says.
+pub fn open_file(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    stop_when(&mut connection, interrupted)?;
+    Ok(connection)
+}
+
 /// Makes long statements of `connection` end with `SQLITE_INTERRUPT` soon after `interrupted` is set.
 ///
 /// # Errors
@@ -173,6 +185,17 @@ pub fn pragma_text(connection: &Connection, pragma: &str) -> rusqlite::Result<St
 pub fn stop_when(connection: &mut Connection, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<()> {
     let flag = Arc::clone(interrupted);
     connection.progress_handler(10_000, Some(move || flag.load(Ordering::Relaxed)))
+}
+
+/// What `PRAGMA integrity_check` or `quick_check` says: `ok`, or the first lines of what is wrong.
+///
+/// # Errors
+/// What SQLite says.
+pub fn check(connection: &Connection, pragma: &str) -> rusqlite::Result<String> {
+    const LINES: u32 = 3;
+    let mut statement = connection.prepare(&format!("PRAGMA {pragma}({LINES})"))?;
+    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+    Ok(lines.collect::<rusqlite::Result<Vec<_>>>()?.join("\n"))
 }
 
 /// Whether an error says that the database was locked for longer than the busy timeout.

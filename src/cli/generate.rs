@@ -63,9 +63,11 @@ pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<E
         Err(Failure::Environment(error)) if interrupted(&error) => return Ok(Ended::Interrupted),
         dataset => dataset?,
     };
-    let mut display = progress::Generation::new();
+    let mut display = progress::Bytes::new("generating");
     let options = dataset::Options { index_fill: *index_fill, ..dataset::Options::default() };
-    let result = dataset::generate_with(&dataset, &options, out, interrupt.flag(), &mut |done| display.show(done));
+    let result = dataset::generate_with(&dataset, &options, out, interrupt.flag(), &mut |done| {
+        display.show(done.bytes, done.of_bytes);
+    });
     display.finish();
     let manifest = match result {
         Err(GenerateError::Interrupted) => return Ok(Ended::Interrupted),

@@ -3,6 +3,7 @@
 mod generate;
 mod report;
 mod run;
+mod snapshot;
 mod verify;
 
 use std::{
@@ -33,9 +34,10 @@ Examples:
   journalbench report my-results/results.json --format markdown -o issue.md
   journalbench generate --size 17GB tracker.db
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
+  journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
-2 usage or scenario, or no room; 3 `verify` found another verdict than exact; 130 interrupted, with what was measured so far written out.";
+2 usage or scenario, or no room; 3 `verify` found another verdict than exact, `snapshot --verify` an unsound copy; 130 interrupted, with what was measured so far written out.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -47,7 +49,10 @@ enum Command {
     Generate(generate::Arguments),
     /// Judge any file against a kept trial: was the database ever in this state?
     Verify(verify::Arguments),
-    /// Copy a live database in a process of its own (used by `run`)
+    /// Copy any live SQLite database, whole and synced, or not at all
+    #[command(after_help = snapshot::HELP)]
+    Snapshot(snapshot::Arguments),
+    /// Copy a live database in a process of its own (used by `run` and `snapshot`)
     #[command(name = copy::COMMAND, hide = true)]
     Copy {
         /// How
@@ -113,6 +118,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
+        Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
         Command::Copy { method, live, out } => {
             copy::copy(&method, &live, &out)?;
             Ended::Done

@@ -17,7 +17,7 @@ use std::{
     time::Instant,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
 use super::{Damage, JudgeError, content::Content, scan::Watch, walk::Findings};
 use crate::{dataset::Manifest, digest::Digest, sqlite};
@@ -47,9 +47,6 @@ pub struct Check {
     /// How long it took in seconds, with the other check running beside it.
     pub duration_s: f64,
 }
-
-/// Lines of an integrity check's answer that are kept.
-const CHECK_LINES: usize = 3;
 
 /// Reads a snapshot's main file and what lies beside it as a restore would. Nothing in this process may have it open
 /// through SQLite. `pages_done` counts the pages that have been read.
@@ -162,20 +159,13 @@ fn write_once(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<()
 
 fn run_check(path: &Path, interrupted: &Arc<AtomicBool>, pragma: &str) -> Check {
     let begun = Instant::now();
-    let ask = || {
-        let connection = open(path, interrupted)?;
-        let mut statement = connection.prepare(&format!("PRAGMA {pragma}({CHECK_LINES})"))?;
-        let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-        lines.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    let answer = ask().map_or_else(|error| format!("error: {error}"), |lines| lines.join("\n"));
+    let ask = || sqlite::check(&open(path, interrupted)?, pragma);
+    let answer = ask().unwrap_or_else(|error| format!("error: {error}"));
     Check { answer, duration_s: begun.elapsed().as_secs_f64() }
 }
 
 fn open(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
-    let mut connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    sqlite::stop_when(&mut connection, interrupted)?;
+    let connection = sqlite::open_file(path, interrupted)?;
     connection.pragma_update(None, "cache_size", -32_000)?;
     Ok(connection)
 }

@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use rusqlite::{Connection, OpenFlags};
 
 use super::{CLAIM_FILE, elsewhere::elsewhere, taking::Taken};
 use crate::{
@@ -289,25 +288,15 @@ async fn filter(program: &str, options: &str, from: &Path, to: &Path) -> Result<
     }
 }
 
-fn open(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
-    sqlite::stop_when(&mut connection, interrupted)?;
-    Ok(connection)
-}
-
 /// The first lines of the answer of one of SQLite's checks.
 fn ask(path: &Path, pragma: &str, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<String> {
-    let connection = open(path, interrupted)?;
-    let mut statement = connection.prepare(&format!("PRAGMA {pragma}(3)"))?;
-    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-    Ok(lines.collect::<rusqlite::Result<Vec<_>>>()?.join("\n"))
+    sqlite::check(&sqlite::open_file(path, interrupted)?, pragma)
 }
 
 /// What a tracker reads when it starts, and one download; returns the rows read.
 fn start_tracker(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<u64> {
     const AGGREGATE: &str = "torrent_aggregate_metrics";
-    let connection = open(path, interrupted)?;
+    let connection = sqlite::open_file(path, interrupted)?;
     let mut queries = vec![
         "SELECT info_hash FROM whitelist",
         "SELECT key, valid_until FROM keys",

@@ -5,6 +5,7 @@
 
 use std::{
     ffi::OsString,
+    fmt,
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -75,6 +76,18 @@ pub struct PartResult {
     pub part: Part,
     /// In seconds.
     pub duration_s: f64,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => "lock",
+            Self::CopyMain => "main file",
+            Self::CopyWal => "WAL",
+            Self::Fold => "fold",
+            Self::Checkpoint => "checkpoint",
+        })
+    }
 }
 
 impl FromStr for Method {
