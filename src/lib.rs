@@ -1,7 +1,7 @@
 //! Measures what it costs to copy a live SQLite database, and proves for every copy whether the database was ever in that
 //! state.
 //!
-//! A run goes one way: a [`scenario`] expands into trials; each trial gets a copy of a generated [`dataset`]; [`load`]
+//! A run goes one way: a [`scenario`] expands into trials; each trial gets a copy of a [`dataset`]; [`load`]
 //! replays a tracker's announces and scrapes against it, at times that [`pace`] says, while a strategy of [`snapshot`]
 //! copies it from a child process; every commit goes through a [`ledger`]; afterwards the [`oracle`] compares each copy
 //! with every state that the ledger proves; [`results`] keep all of it, and a [`report`] says it in words.

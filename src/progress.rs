@@ -49,6 +49,7 @@ impl Display {
             Event::Generating { rows, of } => {
                 self.moving("dataset", &format!("generating the dataset: {rows} of {of} rows"));
             }
+            Event::Adopting => self.moving("dataset", "copying the database and reading the copy"),
             Event::TrialBegun { number, of, id } => {
                 self.trial = format!("[{number}/{of}] {id}");
                 self.phase.clear();
@@ -209,7 +210,7 @@ where
                 let message = if read < pages {
                     format!("reading: {read} of {pages} pages")
                 } else {
-                    "every page is read; asking SQLite's integrity_check and quick_check".to_owned()
+                    "every page is read; asking SQLite".to_owned()
                 };
                 if let Some(line) = &line {
                     line.set_message(message);

@@ -35,6 +35,13 @@ pub enum Warning {
         /// In these trials.
         trials: Vec<String>,
     },
+    /// Snapshots were given less than ten times as long as a `cp` took.
+    ShortDeadline {
+        /// In these trials.
+        trials: Vec<String>,
+    },
+    /// The databases of the trials shared blocks with the dataset.
+    CopyOnWrite,
     /// The trial is not whole.
     Incomplete {
         /// Of this trial.
@@ -66,6 +73,16 @@ impl fmt::Display for Warning {
                 f,
                 "more was offered than the database could do, so response times are lengths of a queue, in {}",
                 some(trials, "trials")
+            ),
+            Self::ShortDeadline { trials } => write!(
+                f,
+                "a deadline was less than ten times what cp took under the same journal mode, so that who was stopped at it may \
+                only have been a little slower, in {}",
+                some(trials, "trials")
+            ),
+            Self::CopyOnWrite => f.write_str(
+                "each trial's database began as a reflink of the dataset: the file system's copying on write is a part of what \
+                was measured",
             ),
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }

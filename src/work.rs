@@ -101,6 +101,18 @@ pub fn copy(from: &Path, to: &Path, interrupted: &AtomicBool) -> Result<()> {
     copy().with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
+/// Makes a file that shares its blocks with another until one of them is written to.
+///
+/// # Errors
+/// As the operating system says; most file systems cannot.
+pub fn reflink(from: &Path, to: &Path) -> Result<()> {
+    let share = || -> io::Result<()> {
+        let (source, target) = (File::open(from)?, File::create_new(to)?);
+        Ok(rustix::fs::ioctl_ficlone(&target, &source)?)
+    };
+    share().with_context(|| format!("the file system cannot let {} share blocks with {}", to.display(), from.display()))
+}
+
 /// Copies a folder and all that is in it, as [`copy`] does.
 ///
 /// # Errors

@@ -80,6 +80,15 @@ impl WriteProfile {
             Self::EveryAnnounce | Self::CompletedOnly | Self::Batched => false,
         }
     }
+
+    /// Whether it adds downloads to the total in `torrent_aggregate_metrics`, which trackers of version 3 do not have.
+    #[must_use]
+    pub fn counts_in_total(self) -> bool {
+        match self {
+            Self::EveryAnnounce | Self::CompletedOnly | Self::Batched | Self::Tracker4 => true,
+            Self::Tracker3 => false,
+        }
+    }
 }
 
 impl std::fmt::Display for WriteProfile {

@@ -258,6 +258,29 @@ fn generate_refuses_what_cannot_be_before_it_writes() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_file_and_is_said_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    // Where the signal is ignored, a write beyond the limit fails, as on a full disk that had room a moment ago.
+    let limited = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).env("JOURNALBENCH_DIR", folder.path().join("work"));
+        command.args(["-c", r#"trap '' XFSZ; ulimit -f 1000; exec "$0" "$@""#, env!("CARGO_BIN_EXE_journalbench")]);
+        command.args(arguments).output().unwrap()
+    };
+    let generate = limited(&["generate", "--rows", "50000", "big.db"]);
+    assert_eq!(generate.status.code(), Some(1), "{}", text(&generate.stderr));
+    assert!(text(&generate.stderr).contains("cannot write big.db"), "{}", text(&generate.stderr));
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+
+    fs::write(folder.path().join("test.toml"), common::SCENARIO).unwrap();
+    let run = limited(&["run", "test.toml", "--set", "dataset.rows=50000", "--out", "out"]);
+    assert_eq!(run.status.code(), Some(1), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("cannot prepare the dataset"), "{}", text(&run.stderr));
+    assert_eq!(names(folder.path()), ["test.toml", "work"]);
+    assert_eq!(names(&folder.path().join("work/datasets")), Vec::<String>::new());
+}
+
+#[test]
 fn an_interrupted_generate_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = journalbench(folder.path(), &["generate", "--rows", "100000000", "x.db"]).spawn().unwrap();

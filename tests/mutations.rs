@@ -97,6 +97,10 @@ struct Base {
     dump: String,
 }
 
+fn is_ok(check: Option<&oracle::Check>) -> bool {
+    check.is_some_and(|check| check.answer == "ok")
+}
+
 fn settings(journal_mode: JournalMode) -> Settings {
     Settings {
         journal_mode,
@@ -524,9 +528,9 @@ fn suite(journal_mode: JournalMode) {
             verdict = "unchanged".into();
         }
         *tally.verdicts.entry(verdict).or_default() += 1;
-        tally.integrity_ok += u64::from(inspection.integrity_check.answer == "ok");
-        tally.quick_ok += u64::from(inspection.quick_check.answer == "ok");
-        tally.silent += u64::from(judgement.is_silent_failure(&base.claim(), &inspection.integrity_check));
+        tally.integrity_ok += u64::from(is_ok(inspection.integrity_check.as_ref()));
+        tally.quick_ok += u64::from(is_ok(inspection.quick_check.as_ref()));
+        tally.silent += u64::from(judgement.is_silent_failure(&base.claim(), inspection.integrity_check.as_ref()));
     };
     for (name, fault) in FAULTS {
         let mut tally = Tally::default();

@@ -146,7 +146,7 @@ fn the_wal_is_watched_around_a_snapshot() {
     assert!(seen.peak_used_bytes > seen.baseline_peak_used_bytes, "{seen:?}");
     assert!(seen.peak_used_bytes <= seen.peak_bytes && seen.start_used_bytes <= seen.start_bytes, "{seen:?}");
     assert!(seen.back_after_s.is_some_and(|back_s| back_s < 1.5), "{seen:?}");
-    assert!(seen.checkpoints.unwrap() > 10 && seen.restarts <= 2, "{seen:?}");
+    assert!(seen.checkpoints.unwrap() > 10 && seen.restarts * 10 < seen.checkpoints.unwrap(), "{seen:?}");
     let held = wal.phases.iter().find(|phase| phase.name == PhaseName::Snapshot).unwrap();
     assert!(held.commits > 20, "nobody waited: {}", held.commits);
     let times: Vec<_> = snapshot.progress.iter().map(|point| point.t_s).collect();

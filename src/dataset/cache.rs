@@ -1,20 +1,21 @@
-//! Keeps generated datasets under the work folder and hands out copies of them.
+//! Keeps datasets under the work folder, so that each is generated, or adopted, once.
 //!
 //! A dataset is two files in `datasets/`: the database and, written last, its manifest. What rows, seed, page size and
-//! format name is generated once; a run never scans it.
+//! format name is generated once, and what path, size and time of modification name is adopted once; a run never scans it.
 //!
 //! Everything here happens before a trial opens its database, so plain reads and writes of these files take no locks of
 //! SQLite's away.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::{Context, Result};
 
-use super::{Dataset, FORMAT, Manifest, Origin, generate};
+use super::{Adopted, Dataset, FORMAT, Manifest, Origin, Source, Stamp, adopt, generate};
+use crate::work;
 
 /// A dataset that lies in the cache.
 #[derive(Debug, Clone)]
@@ -25,36 +26,68 @@ pub struct Cached {
     pub manifest: Manifest,
 }
 
-/// The cached dataset, if it is there and complete.
-#[must_use]
-pub fn find(work_dir: &Path, dataset: &Dataset) -> Option<Cached> {
-    let path = path(work_dir, dataset);
-    let manifest: Manifest = serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
-    let whole = path.metadata().is_ok_and(|metadata| metadata.len() == manifest.bytes);
-    (whole && manifest.format == FORMAT && manifest.origin == Origin::Generated(*dataset))
-        .then_some(Cached { path, manifest })
+/// A dataset that is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many rows are generated.
+    Rows(u64),
+    /// The original is being copied, and the copy is read.
+    Adopting,
 }
 
-/// The cached dataset, generated first if it is not there. What is half made lies in `scratch`, on the same file system,
-/// which is the caller's to remove. `progress` is told the number of rows done.
+/// The cached dataset, if it is there and complete.
+#[must_use]
+pub fn find(work_dir: &Path, source: &Source) -> Option<Cached> {
+    let path = match source {
+        Source::Generated(dataset) => generated_path(work_dir, dataset),
+        Source::Adopted(original) => adopted_path(work_dir, adopt::stamps(original).ok()?.first()?),
+    };
+    let manifest = read_manifest(&path)?;
+    let whole = path.metadata().is_ok_and(|metadata| metadata.len() == manifest.bytes);
+    let is_it = match (source, &manifest.origin) {
+        (Source::Generated(dataset), Origin::Generated(made)) => made == dataset,
+        (Source::Adopted(original), Origin::Adopted(made)) => {
+            adopt::stamps(original).is_ok_and(|files| files == made.files)
+        }
+        (Source::Generated(_), Origin::Adopted(_)) | (Source::Adopted(_), Origin::Generated(_)) => false,
+    };
+    (whole && is_it && manifest.format == FORMAT).then_some(Cached { path, manifest })
+}
+
+/// The cached dataset, generated or adopted first if it is not there. What is half made lies in `scratch`, on the same file
+/// system, which is the caller's to remove.
 ///
 /// # Errors
-/// When the folder cannot be written, or as [`generate()`].
+/// When the folder cannot be written, or as [`generate()`] and [`adopt::adopt`].
 pub fn ensure(
     work_dir: &Path,
     scratch: &Path,
-    dataset: &Dataset,
+    source: &Source,
     interrupted: &Arc<AtomicBool>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Cached> {
-    if let Some(cached) = find(work_dir, dataset) {
+    if let Some(cached) = find(work_dir, source) {
         return Ok(cached);
     }
-    let path = path(work_dir, dataset);
-    let folder = work_dir.join("datasets");
+    let folder = work_dir.join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let half_path = scratch.join("dataset.db");
-    let manifest = generate(dataset, &half_path, interrupted, progress)?;
+    let (path, manifest) = match source {
+        Source::Generated(dataset) => {
+            let rows = &mut |rows| progress(Progress::Rows(rows));
+            (generated_path(work_dir, dataset), generate(dataset, &half_path, interrupted, rows)?)
+        }
+        Source::Adopted(original) => {
+            progress(Progress::Adopting);
+            let manifest = adopt::adopt(original, &half_path, interrupted)?;
+            let Origin::Adopted(Adopted { files, .. }) = &manifest.origin else {
+                anyhow::bail!("{} was adopted and has no files", original.display())
+            };
+            let stamp = files.first().context("a database without a file was adopted")?;
+            remove_outdated(&folder, stamp);
+            (adopted_path(work_dir, stamp), manifest)
+        }
+    };
     fs::rename(&half_path, &path).with_context(|| format!("cannot move the dataset to {}", path.display()))?;
     let half_manifest = scratch.join("dataset.json");
     fs::write(&half_manifest, serde_json::to_vec_pretty(&manifest)?)?;
@@ -62,9 +95,50 @@ pub fn ensure(
     Ok(Cached { path, manifest })
 }
 
-fn path(work_dir: &Path, dataset: &Dataset) -> PathBuf {
+/// Bytes of the dataset, and how many of them are still to be made: estimates where it is to be generated.
+///
+/// # Errors
+/// As the operating system says of a database that is to be adopted.
+pub fn bytes(work_dir: &Path, source: &Source) -> io::Result<(u64, u64)> {
+    if let Some(cached) = find(work_dir, source) {
+        return Ok((cached.manifest.bytes, 0));
+    }
+    let bytes = match source {
+        Source::Generated(dataset) => dataset.estimated_bytes(),
+        Source::Adopted(original) => adopt::stamps(original)?.iter().map(|file| file.bytes).sum(),
+    };
+    Ok((bytes, bytes))
+}
+
+/// The folder in the work folder.
+const FOLDER: &str = "datasets";
+
+fn generated_path(work_dir: &Path, dataset: &Dataset) -> PathBuf {
     let Dataset { rows, seed, page_size_bytes } = dataset;
-    work_dir.join("datasets").join(format!("tracker-v{FORMAT}-rows{rows}-seed{seed}-page{page_size_bytes}.db"))
+    work_dir.join(FOLDER).join(format!("tracker-v{FORMAT}-rows{rows}-seed{seed}-page{page_size_bytes}.db"))
+}
+
+fn adopted_path(work_dir: &Path, original: &Stamp) -> PathBuf {
+    let Stamp { path, bytes, modified_ns } = original;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    work_dir.join(FOLDER).join(format!("adopted-v{FORMAT}-{name}-bytes{bytes}-modified{modified_ns}.db"))
+}
+
+fn read_manifest(path: &Path) -> Option<Manifest> {
+    serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()
+}
+
+/// Removes the copies of what an original was before.
+fn remove_outdated(folder: &Path, now: &Stamp) {
+    for path in work::files_in(folder).unwrap_or_default() {
+        let Some(Manifest { origin: Origin::Adopted(Adopted { files, .. }), .. }) = read_manifest(&path) else {
+            continue;
+        };
+        if files.first().is_some_and(|before| before.path == now.path) {
+            // What cannot be removed now only takes up room.
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -76,26 +150,28 @@ mod tests {
     #[test]
     fn a_dataset_is_generated_once_and_found_again() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(find(folder.path(), &DATASET).is_none());
-        let first = ensure(folder.path(), folder.path(), &DATASET, &Arc::default(), &mut |_| ()).unwrap();
-        let again = ensure(folder.path(), folder.path(), &DATASET, &Arc::default(), &mut |_| panic!("generated again"))
-            .unwrap();
+        let source = Source::Generated(DATASET);
+        assert!(find(folder.path(), &source).is_none());
+        let first = ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |_| ()).unwrap();
+        let again =
+            ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |_| panic!("generated again")).unwrap();
         assert_eq!(first.manifest, again.manifest);
-        assert!(find(folder.path(), &Dataset { seed: 2, ..DATASET }).is_none());
+        assert!(find(folder.path(), &Source::Generated(Dataset { seed: 2, ..DATASET })).is_none());
     }
 
     #[test]
     fn a_file_cut_short_is_not_reused() {
         let folder = tempfile::tempdir().unwrap();
-        let cached = ensure(folder.path(), folder.path(), &DATASET, &Arc::default(), &mut |_| ()).unwrap();
+        let source = Source::Generated(DATASET);
+        let cached = ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |_| ()).unwrap();
         fs::File::options().write(true).open(&cached.path).unwrap().set_len(4096).unwrap();
-        assert!(find(folder.path(), &DATASET).is_none());
+        assert!(find(folder.path(), &source).is_none());
     }
 
     #[test]
     fn an_interrupted_generation_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let large = Dataset { rows: 100_000, ..DATASET };
+        let large = Source::Generated(Dataset { rows: 100_000, ..DATASET });
         assert!(ensure(folder.path(), folder.path(), &large, &Arc::new(true.into()), &mut |_| ()).is_err());
         assert_eq!(fs::read_dir(folder.path().join("datasets")).unwrap().count(), 0);
     }

@@ -69,7 +69,7 @@ pub struct Stamp {
     /// Its size.
     pub bytes: u64,
     /// When it was last modified, in nanoseconds since 1970.
-    pub modified_ns: i128,
+    pub modified_ns: i64,
 }
 
 /// The row of `torrent_aggregate_metrics` named [`DOWNLOADS_TOTAL`](super::DOWNLOADS_TOTAL).

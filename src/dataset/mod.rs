@@ -2,11 +2,12 @@
 //!
 //! A [`Dataset`] is a pure description (rows, seed, page size): every value of every row follows from it, so that the
 //! ledger can replay commits without reading the file. [`generate()`] makes the file, page by page, and knows its digest
-//! when it is done; [`inserted`] makes one of the same rows through SQLite. [`cache`] keeps generated files and hands out
-//! copies.
+//! when it is done; [`inserted`] makes one of the same rows through SQLite; [`adopt`] takes a copy of somebody's own. [`cache`]
+//! keeps what was generated or adopted.
 //!
 //! Not here: what happens to the rows later ([`crate::workload`], [`crate::ledger`]).
 
+pub mod adopt;
 pub mod cache;
 mod content;
 mod generate;
@@ -81,6 +82,15 @@ pub struct Dataset {
     pub seed: u64,
     /// Page size of the database file.
     pub page_size_bytes: u32,
+}
+
+/// Where the database that a trial starts from comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// It is generated from this description.
+    Generated(Dataset),
+    /// A copy of the tracker database that lies here.
+    Adopted(PathBuf),
 }
 
 /// Why a dataset could not be made.

@@ -33,10 +33,10 @@ pub struct Inspection {
     pub pages: u32,
     /// How long reading the whole file took, in seconds, SQLite's part not counted.
     pub read_s: f64,
-    /// What `PRAGMA integrity_check` says.
-    pub integrity_check: Check,
-    /// What `PRAGMA quick_check` says.
-    pub quick_check: Check,
+    /// What `PRAGMA integrity_check` says, where it was asked.
+    pub integrity_check: Option<Check>,
+    /// What `PRAGMA quick_check` says, where it was asked.
+    pub quick_check: Option<Check>,
 }
 
 /// The answer of one of SQLite's own checks.
@@ -59,27 +59,44 @@ pub fn inspect(
     interrupted: &Arc<AtomicBool>,
     pages_done: &AtomicU64,
 ) -> Result<Inspection, JudgeError> {
-    let recovered = recover(path, interrupted);
-    let begun = Instant::now();
-    let Contained { mut content, findings, pages } =
-        read_content(path, Some(start), Watch { interrupted, pages_done }, recovered);
-    let read_s = begun.elapsed().as_secs_f64();
-    stop_if(interrupted)?;
-    let (integrity_check, quick_check) = thread::scope(|scope| {
+    let mut inspection = inspect_alone(path, start, interrupted, pages_done)?;
+    let (integrity, quick) = thread::scope(|scope| {
         let integrity = scope.spawn(|| run_check(path, interrupted, "integrity_check"));
         let quick = run_check(path, interrupted, "quick_check");
         let panicked = |_| Check { answer: "error: the check panicked".into(), duration_s: 0.0 };
         (integrity.join().unwrap_or_else(panicked), quick)
     });
     stop_if(interrupted)?;
+    let readable = !matches!(inspection.content, Err(Damage::Unreadable(_) | Damage::Corrupt(_)));
+    if readable && integrity.answer != "ok" {
+        inspection.content = Err(Damage::Corrupt(format!("integrity_check: {}", integrity.answer)));
+    }
+    (inspection.integrity_check, inspection.quick_check) = (Some(integrity), Some(quick));
+    Ok(inspection)
+}
+
+/// As [`inspect`], without asking SQLite's own checks, which take many times as long as the oracle.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_alone(
+    path: &Path,
+    start: &Manifest,
+    interrupted: &Arc<AtomicBool>,
+    pages_done: &AtomicU64,
+) -> Result<Inspection, JudgeError> {
+    let recovered = recover(path, interrupted);
+    let begun = Instant::now();
+    let Contained { mut content, findings, pages } =
+        read_content(path, Some(start), Watch { interrupted, pages_done }, recovered);
+    let read_s = begun.elapsed().as_secs_f64();
+    stop_if(interrupted)?;
     let readable = !matches!(content, Err(Damage::Unreadable(_) | Damage::Corrupt(_)));
-    if readable && integrity_check.answer != "ok" {
-        content = Err(Damage::Corrupt(format!("integrity_check: {}", integrity_check.answer)));
-    } else if readable && let Err(error) = write_once(path, interrupted) {
+    if readable && let Err(error) = write_once(path, interrupted) {
         stop_if(interrupted)?;
         content = Err(Damage::Corrupt(format!("SQLite cannot write to it: {error}")));
     }
-    Ok(Inspection { content, findings, pages, read_s, integrity_check, quick_check })
+    Ok(Inspection { content, findings, pages, read_s, integrity_check: None, quick_check: None })
 }
 
 /// The digest of all rows of all tables of a database that nobody has open, whatever its schema says beside the tracker's

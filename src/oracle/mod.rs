@@ -20,7 +20,8 @@
 //!    index holds the entries of its table, compared by sums. So a lookup by key, which goes down by comparing keys, ends
 //!    at the row that the sum counted.
 //! 4. **The header lets SQLite use it**: what the dataset's header fixed is as it was, both versions say the same journal
-//!    mode, the schema is the dataset's to the letter, `integrity_check` says ok, and SQLite writes to the file twice.
+//!    mode, the schema is the dataset's to the letter, SQLite writes to the file twice, and `integrity_check`, where it is
+//!    asked, says ok.
 //!
 //! # Why a good one does not fail
 //!
@@ -46,7 +47,7 @@ use std::{fmt, path::Path};
 use serde::{Deserialize, Serialize};
 
 pub use difference::{Difference, RowDifference, difference};
-pub use inspect::{Check, Inspection, content_digest, inspect};
+pub use inspect::{Check, Inspection, content_digest, inspect, inspect_alone};
 pub use walk::{Finding, Findings};
 
 use crate::{
@@ -112,10 +113,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Whether somebody who trusts the strategy's word and `integrity_check` would be wrong about the snapshot.
+    /// Whether somebody who trusts the strategy's word and `integrity_check` would be wrong about the snapshot. Where that was
+    /// not asked, nobody knows, and it is no silent failure.
     #[must_use]
-    pub fn is_silent_failure(&self, claim: &Claim, integrity_check: &Check) -> bool {
-        claim.finished && integrity_check.answer == "ok" && self.verdict != Verdict::Exact
+    pub fn is_silent_failure(&self, claim: &Claim, integrity_check: Option<&Check>) -> bool {
+        let is_ok = integrity_check.is_some_and(|check| check.answer == "ok");
+        claim.finished && is_ok && self.verdict != Verdict::Exact
     }
 }
 

@@ -123,6 +123,8 @@ fn of_snapshots(group: &Group<'_>) -> Vec<Block> {
         (snapshots::WHAT_NOTE, snapshots::what(group)),
         ("How they ended, and what the verdict rests on:", snapshots::evidence(group)),
         (snapshots::TOOK_NOTE, snapshots::took(group)),
+        (snapshots::PARTS_NOTE, snapshots::parts(group)),
+        (snapshots::COSTS_NOTE, snapshots::costs(group)),
         (snapshots::OTHERS_NOTE, snapshots::others(group)),
         (snapshots::WAL_NOTE, snapshots::wal(group)),
         ("What was done with the copies afterwards:", snapshots::after(group)),
@@ -190,13 +192,7 @@ fn conditions(results: &Results) -> Vec<String> {
     let program = environment.sqlite3_program_version.as_deref().unwrap_or("not installed");
     let cp = environment.cp_version.as_deref().unwrap_or("cp of unknown version");
     vec![
-        format!(
-            "Dataset: {} torrents, seed {}, pages of {} bytes; page cache {}.",
-            count(keys.dataset.rows as f64),
-            keys.dataset.seed,
-            keys.sqlite.page_size_bytes,
-            keys.sqlite.page_cache
-        ),
+        dataset(results),
         format!(
             "Load: {}, {}; {}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; client timeout {} s.",
             keys.load.arrivals,
@@ -237,6 +233,24 @@ fn conditions(results: &Results) -> Vec<String> {
             results.schema_version
         ),
     ]
+}
+
+fn dataset(results: &Results) -> String {
+    let keys = &results.scenario.keys;
+    // Results of before have no description of their own.
+    let described = results.dataset.as_ref();
+    let rows = described.map_or(keys.dataset.rows, |dataset| dataset.rows);
+    let page_size_bytes = described.map_or(keys.sqlite.page_size_bytes, |dataset| dataset.page_size_bytes);
+    let megabytes = described.map_or_else(String::new, |dataset| format!(", {} MB", count(dataset.bytes as f64 / 1e6)));
+    let origin = match described.and_then(|dataset| dataset.sampled_rows) {
+        Some(sampled) => format!("adopted, operations on {} of them", count(sampled as f64)),
+        None => format!("seed {}", keys.dataset.seed),
+    };
+    format!(
+        "Dataset: {} torrents{megabytes}, {origin}, pages of {page_size_bytes} bytes; page cache {}.",
+        count(rows as f64),
+        keys.sqlite.page_cache
+    )
 }
 
 /// What the strategies ran with that they have a choice of.

@@ -6,7 +6,8 @@ use super::{
     tables::{columns, labels, p99_of, placed, worst},
 };
 use crate::{
-    results::{PhaseName, SnapshotResult, StepResult, TrialResult, WalResult},
+    results::{PhaseName, Resources, SnapshotResult, StepResult, TrialResult, WalResult},
+    snapshot::copy::Part,
     workload::Kind,
 };
 
@@ -29,6 +30,15 @@ pub const WAL_NOTE: &str = "The WAL, in MB. \"in use\": frames written since the
     long as it ever was. \"back after\": seconds until no more was in use than in the baseline at most. \"restarts\" of the \
     log, and checkpoints of the checkpoint thread (pages moved), while it was copied; \"main file changed\": looks, one each \
     20 ms, that found that a checkpoint had written. Where there are several snapshots in a trial, the range.";
+
+/// What stands above [`costs`].
+pub const COSTS_NOTE: &str = "What they used: the strategy's process and what it started; of several snapshots in a trial the \
+    range. \"memory\": the largest resident size of one of them. \"read\" and \"written\" through system calls, and what of it \
+    came from a disk or is for a disk to write. The copy that a writer makes itself has no process: its processor time is \
+    of the writer's thread, and the rest is not told apart. \"writers stopped\": how long no write was let through.";
+
+/// What stands above [`parts`].
+pub const PARTS_NOTE: &str = "Of the copying, its parts, in seconds:";
 
 fn trials<'a>(group: &'a Group<'_>) -> impl Iterator<Item = &'a TrialResult> {
     group.trials.iter().copied().filter(|trial| !trial.snapshots.is_empty())
@@ -105,6 +115,52 @@ pub fn took(group: &Group<'_>) -> Table {
         cells
     };
     Table { columns: columns(&["mode", "strategy"], &numbers), rows: trials(group).map(row).collect() }
+}
+
+/// What they used of the machine; only of trials where that is known.
+pub fn costs(group: &Group<'_>) -> Table {
+    let numbers =
+        ["CPU, s", "memory, MB", "read, MB", "written, MB", "from disk, MB", "to disk, MB", "writers stopped, s"];
+    let is_known = |snapshot: &SnapshotResult| snapshot.resources.is_some() || snapshot.writer_cpu_s.is_some();
+    let row = |trial: &TrialResult| {
+        let of = |value: fn(&Resources) -> f64| {
+            range(trial.snapshots.iter().filter_map(|snapshot| snapshot.resources.as_ref().map(value)), number)
+        };
+        let cpu_s = trial
+            .snapshots
+            .iter()
+            .filter_map(|snapshot| snapshot.resources.as_ref().map(Resources::cpu_s).or(snapshot.writer_cpu_s));
+        let mut cells = labels(trial);
+        cells.extend([
+            range(cpu_s, number),
+            of(|used| used.memory_peak_bytes as f64 / 1e6),
+            of(|used| used.read_bytes as f64 / 1e6),
+            of(|used| used.written_bytes as f64 / 1e6),
+            of(|used| used.disk_read_bytes as f64 / 1e6),
+            of(|used| used.disk_written_bytes as f64 / 1e6),
+            range(trial.snapshots.iter().filter_map(|snapshot| snapshot.downtime_s), number),
+        ]);
+        cells
+    };
+    let known = trials(group).filter(|trial| trial.snapshots.iter().any(is_known));
+    Table { columns: columns(&["mode", "strategy"], &numbers), rows: known.map(row).collect() }
+}
+
+/// The parts of the copying, of the strategies that say.
+pub fn parts(group: &Group<'_>) -> Table {
+    let row = |trial: &TrialResult| {
+        let times = |part: Part| {
+            let all = trial.snapshots.iter().flat_map(|snapshot| &snapshot.parts);
+            range(all.filter(|result| result.part == part).map(|result| result.duration_s), number)
+        };
+        let mut cells = labels(trial);
+        cells.extend(Part::ALL.map(times));
+        cells
+    };
+    let with_parts = trials(group).filter(|trial| trial.snapshots.iter().any(|snapshot| !snapshot.parts.is_empty()));
+    let titles = Part::ALL.map(|part| part.to_string());
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    Table { columns: columns(&["mode", "strategy"], &titles), rows: with_parts.map(row).collect() }
 }
 
 /// What they cost the others.

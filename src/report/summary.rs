@@ -210,6 +210,9 @@ fn lucky(results: &Results) -> Vec<String> {
 fn lucky_ones(exact: &[(&TrialResult, &SnapshotResult)]) -> Option<String> {
     let (trial, snapshot) = exact.first()?;
     let why = match trial.journal_mode {
+        JournalMode::Wal if trial.strategy == Strategy::CpAll => {
+            "No checkpoint happened to write to the main file between its copy and that of the WAL."
+        }
         JournalMode::Wal => {
             "In WAL the main file changes only in checkpoints, and it holds what one left that ended just before it began \
             or while it ran."

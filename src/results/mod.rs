@@ -26,6 +26,8 @@ pub use snapshot::{
 };
 
 use crate::{
+    dataset::{Manifest, Origin},
+    digest::Digest,
     env::Environment,
     measure::{self, Counts, Failure, KindTally},
     scenario::{PageCache, Scenario},
@@ -53,12 +55,47 @@ pub struct Results {
     pub scenario: Scenario,
     /// Where.
     pub environment: Environment,
+    /// The database that every trial began with; `None` where none was made.
+    #[serde(default)]
+    pub dataset: Option<DatasetResult>,
     /// What a reader should know before believing a figure.
     pub warnings: Vec<Warning>,
     /// Nothing yet.
     pub decision: Option<()>,
     /// One for each trial that was begun, in the order in which they ran.
     pub trials: Vec<TrialResult>,
+}
+
+/// What is known of the database that every trial began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetResult {
+    /// Rows of `torrents`.
+    pub rows: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Page size of the file.
+    pub page_size_bytes: u32,
+    /// Sum over all rows of all tables.
+    pub digest: Digest,
+    /// Of an adopted database: rows that operations are about.
+    pub sampled_rows: Option<u64>,
+}
+
+impl DatasetResult {
+    /// Of a dataset with this manifest.
+    #[must_use]
+    pub fn new(manifest: &Manifest) -> Self {
+        Self {
+            rows: manifest.rows,
+            bytes: manifest.bytes,
+            page_size_bytes: manifest.header.page_size_bytes(),
+            digest: manifest.digest,
+            sampled_rows: match &manifest.origin {
+                Origin::Generated(_) => None,
+                Origin::Adopted(adopted) => Some(adopted.sample.rows().len() as u64),
+            },
+        }
+    }
 }
 
 /// Whether a trial is whole.

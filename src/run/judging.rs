@@ -76,8 +76,8 @@ fn inspect(context: &Context<'_>, folder: &Path, judged: &Path) -> Result<Inspec
     }
     let manifest = &context.dataset.manifest;
     let flag = context.options.interrupt.flag();
-    let inspection = oracle::inspect(&taking::main_file(judged), manifest, flag, &AtomicU64::new(0))?;
-    Ok(inspection)
+    let inspect = if context.scenario.keys.snapshots.sqlite_checks { oracle::inspect } else { oracle::inspect_alone };
+    Ok(inspect(&taking::main_file(judged), manifest, flag, &AtomicU64::new(0))?)
 }
 
 /// What the header of a snapshot's main file says of its journal mode, before anything has opened it; `None` where it is
@@ -110,7 +110,7 @@ fn result(
     judgement: Judgement,
     difference: Option<Difference>,
 ) -> SnapshotResult {
-    let (integrity, quick) = (&inspection.integrity_check, &inspection.quick_check);
+    let (integrity, quick) = (inspection.integrity_check.as_ref(), inspection.quick_check.as_ref());
     SnapshotResult {
         strategy: trial.strategy,
         started_s: taken.started_after.as_secs_f64(),
@@ -150,10 +150,10 @@ fn result(
             digest: judgement.digest,
             progress: taken.progress.and_then(Progress::done),
         },
-        integrity_check: Some(integrity.answer.clone()),
-        integrity_check_s: Some(integrity.duration_s),
-        quick_check: Some(quick.answer.clone()),
-        quick_check_s: Some(quick.duration_s),
+        integrity_check: integrity.map(|check| check.answer.clone()),
+        integrity_check_s: integrity.map(|check| check.duration_s),
+        quick_check: quick.map(|check| check.answer.clone()),
+        quick_check_s: quick.map(|check| check.duration_s),
         commit: judgement.commit,
         commit_at_start: taken.claim.commit_at_start,
         commit_at_end: taken.claim.commit_at_end,

@@ -20,15 +20,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::{
-    dataset::cache::{self, Cached},
+    dataset::{
+        Source,
+        cache::{self, Cached},
+    },
     env::Environment,
     interrupt::Interrupt,
-    results::{PhaseName, Results, SCHEMA_VERSION, Status, TrialResult},
-    scenario::Scenario,
+    results::{DatasetResult, PhaseName, Results, SCHEMA_VERSION, Status, TrialResult},
+    scenario::{DatasetCopy, Scenario},
     snapshot::{Programs, Strategy},
+    sqlite::JournalMode,
     warning::Warning,
     work::{self, RunFolder},
 };
@@ -67,6 +71,8 @@ pub enum Event {
         /// Rows in all.
         of: u64,
     },
+    /// A copy of somebody's own database is being made and read.
+    Adopting,
     /// A trial begins.
     TrialBegun {
         /// From 1.
@@ -133,7 +139,9 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
     let folder = RunFolder::create(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs);
     let mut trials = Vec::new();
+    let mut described = None;
     if let Some(dataset) = prepare_dataset(scenario, options, folder.path(), tell)? {
+        described = Some(DatasetResult::new(&dataset.manifest));
         let all = scenario.trials();
         for (number, trial) in (1..).zip(&all) {
             if options.interrupt.is_set() {
@@ -147,6 +155,9 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
         }
     }
     let mut warnings = environment.warnings();
+    if scenario.keys.dataset.copy == DatasetCopy::Reflink {
+        warnings.push(Warning::CopyOnWrite);
+    }
     warnings.extend(warnings_of(&trials));
     Ok(Results {
         schema_version: SCHEMA_VERSION,
@@ -155,26 +166,41 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
         duration_s: begun.elapsed().as_secs_f64(),
         scenario: scenario.clone(),
         environment,
+        dataset: described,
         warnings,
         decision: None,
         trials,
     })
 }
 
-/// The cached dataset, generated if need be; `None` where that was interrupted.
+/// The cached dataset, generated or adopted if need be; `None` where that was interrupted.
 fn prepare_dataset(
     scenario: &Scenario,
     options: &Options,
     scratch: &Path,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Cached>> {
-    let dataset = scenario.dataset();
-    let mut progress = |rows| tell(Event::Generating { rows, of: dataset.rows });
-    match cache::ensure(&options.work_dir, scratch, &dataset, options.interrupt.flag(), &mut progress) {
-        Ok(cached) => Ok(Some(cached)),
-        Err(_) if options.interrupt.is_set() => Ok(None),
-        Err(error) => Err(error.context("cannot generate the dataset")),
+    let source = scenario.source();
+    let of = scenario.keys.dataset.rows;
+    let mut progress = |progress| {
+        tell(match progress {
+            cache::Progress::Rows(rows) => Event::Generating { rows, of },
+            cache::Progress::Adopting => Event::Adopting,
+        });
+    };
+    let cached = match cache::ensure(&options.work_dir, scratch, &source, options.interrupt.flag(), &mut progress) {
+        Ok(cached) => cached,
+        Err(_) if options.interrupt.is_set() => return Ok(None),
+        Err(error) => return Err(error.context("cannot prepare the dataset")),
+    };
+    let profile = scenario.keys.load.write_profile;
+    if cached.manifest.aggregate.is_none() && profile.counts_in_total() {
+        bail!(
+            "load.write_profile = {profile}: it counts downloads in torrent_aggregate_metrics, which the database at \
+            dataset.path does not have, as trackers of version 3 do not; expected tracker-3"
+        );
     }
+    Ok(Some(cached))
 }
 
 /// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
@@ -182,11 +208,8 @@ fn prepare_dataset(
 /// trial where it is kept, and then a snapshot more, for the oracle.
 #[must_use]
 pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
-    let dataset = scenario.dataset();
-    let (cached, bytes) = match cache::find(work_dir, &dataset) {
-        Some(cached) => (0, cached.manifest.bytes),
-        None => (dataset.estimated_bytes(), dataset.estimated_bytes()),
-    };
+    // A database that is not there is an error of the run.
+    let (bytes, cached) = cache::bytes(work_dir, &scenario.source()).unwrap_or_default();
     let after = &scenario.keys.snapshots.after;
     let backups = |snapshots: u64| match (after.steps.as_slice(), after.keep_last) {
         ([], _) => 0,
@@ -207,10 +230,12 @@ pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
 pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
     let needed = bytes_needed(scenario, work_dir, keep);
     let Some(free) = work::free_bytes(work_dir).filter(|free| *free < needed) else { return Ok(()) };
+    let dataset = match scenario.source() {
+        Source::Generated(dataset) => format!("dataset.rows = {}", dataset.rows),
+        Source::Adopted(path) => format!("dataset.path = {}", path.display()),
+    };
     Err(format!(
-        "dataset.rows = {}: the run needs about {} MB in {}, and {} MB are free; \
-        use fewer rows or another --work-dir",
-        scenario.keys.dataset.rows,
+        "{dataset}: the run needs about {} MB in {}, and {} MB are free; use a smaller dataset or another --work-dir",
         needed / 1_000_000,
         work_dir.display(),
         free / 1_000_000
@@ -219,16 +244,13 @@ pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<()
 
 /// An upper bound of how long a run takes, without the time that a slow disk adds.
 ///
-/// Assumed: generating 500,000 rows a second, copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
+/// Assumed: generating, adopting and copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
 /// a load that ends with everything stuck until the client timeout.
 #[must_use]
 pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
-    let dataset = scenario.dataset();
-    let bytes = dataset.estimated_bytes() as f64;
-    let generating = match cache::find(work_dir, &dataset) {
-        Some(_) => 0.0,
-        None => dataset.rows as f64 / 500_000.0 + 1.0,
-    };
+    let (bytes, to_make) = cache::bytes(work_dir, &scenario.source()).unwrap_or_default();
+    let bytes = bytes as f64;
+    let generating = to_make as f64 / 50e6 + 1.0;
     let drain = scenario.keys.client_timeout_s + scenario.keys.sqlite.busy_timeout_ms as f64 / 1e3;
     // The live database is read as well.
     let readings = |strategy| 1 + if strategy == Strategy::None { 0 } else { scenario.snapshot_times_s().len() };
@@ -255,6 +277,10 @@ fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {
             bound.extend(kinds.map(|operation| format!("{} ({} {}s)", trial.id, phase.name, operation.kind)));
         }
     }
+    let short = short_deadlines(trials);
+    if !short.is_empty() {
+        warnings.push(Warning::ShortDeadline { trials: short });
+    }
     if !saturated.is_empty() {
         warnings.push(Warning::Saturated { trials: saturated });
     }
@@ -262,6 +288,20 @@ fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {
         warnings.push(Warning::GeneratorBound { phases: bound });
     }
     warnings
+}
+
+/// The trials with a snapshot whose deadline was less than ten times the longest `cp` under the same journal mode.
+fn short_deadlines(trials: &[TrialResult]) -> Vec<String> {
+    let cp_s = |mode: JournalMode| {
+        let cps = trials.iter().filter(|trial| trial.strategy == Strategy::Cp && trial.journal_mode == mode);
+        let done = cps.flat_map(|trial| &trial.snapshots).filter(|snapshot| snapshot.exit_status == Some(0));
+        done.map(|snapshot| snapshot.duration_s).fold(0.0, f64::max)
+    };
+    let is_short = |trial: &&TrialResult| {
+        let least_s = 10.0 * cp_s(trial.journal_mode);
+        trial.snapshots.iter().any(|snapshot| snapshot.deadline_s < least_s)
+    };
+    trials.iter().filter(is_short).map(|trial| trial.id.clone()).collect()
 }
 
 /// A line for the progress display.

@@ -34,7 +34,7 @@ use crate::{
     pace::Schedule,
     random::mix,
     results::{Distribution, OperationResult, PhaseName, PhaseResult, SeriesPoint, Status, TrialResult},
-    scenario::{JITTER_S, PageCache, Scenario, Trial},
+    scenario::{DatasetCopy, JITTER_S, PageCache, Scenario, Trial},
     snapshot::{self, Site},
     sqlite, work,
     workload::{Kind, Workload, WriteProfile},
@@ -234,7 +234,10 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
 ///
 /// Nothing has the database open yet, so that reading its file here takes nobody's locks away.
 fn prepare(context: &Context<'_>, live: &Path) -> Result<()> {
-    work::copy(&context.dataset.path, live, context.options.interrupt.flag())?;
+    match context.scenario.keys.dataset.copy {
+        DatasetCopy::Plain => work::copy(&context.dataset.path, live, context.options.interrupt.flag())?,
+        DatasetCopy::Reflink => work::reflink(&context.dataset.path, live).context("dataset.copy = reflink")?,
+    }
     let mut file = File::open(live)?;
     file.sync_all()?;
     // Waits for the writeback of the whole file system, so that none of it falls into the trial.

@@ -56,9 +56,27 @@ pub struct DatasetKeys {
     /// Size of the file, instead of rows; resolved to as many rows as come closest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
-    /// What every value follows from.
+    /// A tracker's own database, of which a copy is adopted, instead of rows; relative to the scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// What every value of a generated dataset follows from.
     #[serde(default = "default::seed")]
     pub seed: u64,
+    /// How each trial gets its copy.
+    #[serde(default)]
+    pub copy: DatasetCopy,
+}
+
+/// How each trial gets its copy of the dataset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatasetCopy {
+    /// Byte by byte, into blocks of its own.
+    #[default]
+    Plain,
+    /// By sharing blocks with the dataset until they are written to. Quick, but the file system's copying on write is then a
+    /// part of what is measured.
+    Reflink,
 }
 
 /// `[sqlite]`
@@ -243,6 +261,10 @@ pub struct SnapshotKeys {
     /// lets the WAL grow as long as it lasts.
     #[serde(default = "default::least_free_bytes")]
     pub least_free_bytes: u64,
+    /// Whether the oracle asks SQLite's `integrity_check` and `quick_check` of each snapshot, to tell which failures are
+    /// silent: they take many times as long as it does itself.
+    #[serde(default = "default::sqlite_checks")]
+    pub sqlite_checks: bool,
     /// What is done with each snapshot once it was taken.
     #[serde(default)]
     pub after: AfterKeys,
@@ -347,7 +369,8 @@ impl Default for PhaseKeys {
     }
 }
 
-mod default {
+/// What a key is where it is left out.
+pub(super) mod default {
     use super::{Arrivals, Synchronous, WriteProfile};
     use crate::workload::Mix;
 
@@ -421,6 +444,9 @@ mod default {
     }
     pub fn batch_wait_ms() -> u64 {
         10
+    }
+    pub fn sqlite_checks() -> bool {
+        true
     }
     pub fn least_free_bytes() -> u64 {
         500_000_000

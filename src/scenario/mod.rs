@@ -15,12 +15,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use keys::{
-    AfterKeys, Arrivals, Compression, DatasetKeys, Keys, LoadKeys, PageCache, PhaseKeys, SnapshotKeys, SqliteKeys,
-    Step, StepKeys, TracePoint,
+    AfterKeys, Arrivals, Compression, DatasetCopy, DatasetKeys, Keys, LoadKeys, PageCache, PhaseKeys, SnapshotKeys,
+    SqliteKeys, Step, StepKeys, TracePoint,
 };
 
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, Source},
     load::Batch,
     pace::{self, Rate, Spread},
     random::mix,
@@ -147,10 +147,12 @@ impl Scenario {
         validate::resolve_size(&mut keys)
             .and_then(|()| validate::check(&keys))
             .map_err(|(key, found, allowed)| ScenarioError::Value { path: path.to_owned(), key, found, allowed })?;
+        let beside = |file: &Path| path.parent().unwrap_or(Path::new("")).join(file);
         let trace_points = match &keys.load.trace {
-            Some(trace) => validate::read_trace(&path.parent().unwrap_or(Path::new("")).join(trace))?,
+            Some(trace) => validate::read_trace(&beside(trace))?,
             None => Vec::new(),
         };
+        keys.dataset.path = keys.dataset.path.map(|file| beside(&file));
         Ok(Self { name: name.to_owned(), keys, trace_points })
     }
 
@@ -245,11 +247,18 @@ impl Scenario {
         })
     }
 
-    /// The database at the start.
+    /// Where the database at the start comes from.
     #[must_use]
-    pub fn dataset(&self) -> Dataset {
+    pub fn source(&self) -> Source {
         let Keys { dataset, sqlite, .. } = &self.keys;
-        Dataset { rows: dataset.rows, seed: dataset.seed, page_size_bytes: sqlite.page_size_bytes }
+        match &dataset.path {
+            Some(path) => Source::Adopted(path.clone()),
+            None => Source::Generated(Dataset {
+                rows: dataset.rows,
+                seed: dataset.seed,
+                page_size_bytes: sqlite.page_size_bytes,
+            }),
+        }
     }
 
     /// Settings of every connection of a trial.
@@ -480,6 +489,11 @@ mod tests {
             ("load.rate_ops=[1, 1]", "test.toml: load.rate_ops = 1: expected every value once"),
             ("load.announce_share=1.5", "test.toml: load.announce_share = 1.5: expected 0 to 1"),
             ("load.zipf_exponent=nan", "test.toml: load.zipf_exponent = NaN: expected 0 to 10"),
+            (
+                "dataset.path=my.db",
+                "test.toml: dataset.path = my.db: expected either this or dataset.rows, dataset.size, dataset.seed",
+            ),
+            ("dataset.copy=hardlink", "dataset.copy: unknown variant `hardlink`, expected `plain` or `reflink`"),
             ("dataset.rows=0", "test.toml: dataset.rows = 0: expected 1 to 1099511627776"),
             ("dataset.rows=-5", "test.toml: dataset.rows: invalid value: integer `-5`, expected u64"),
             ("sqlite.journal_mode=fast", "unknown variant `fast`, expected one of `delete`"),
@@ -488,6 +502,19 @@ mod tests {
                 "snapshots.strategies=[\"scp\"]",
                 "snapshots.strategies[0]: unknown variant `scp`, expected one of `none`",
             ),
+            (
+                "snapshots.options.backup.pages=5",
+                "snapshots.options.backup.pages: unknown field `pages`, expected one of `pages_per_step`",
+            ),
+            ("snapshots.options.rsync.x=5", "unknown field `rsync`, expected one of `backup`, `backup-one-step`"),
+            (
+                "snapshots.options.backup.pages_per_step=0",
+                "test.toml: snapshots.options.backup.pages_per_step = 0: expected 1 to 1073741824",
+            ),
+            (
+                "snapshots.strategies=command",
+                "test.toml: snapshots.options.command.line = \"\": expected the command line of the strategy `command`",
+            ),
             ("repetitions", "--set repetitions: expected KEY=VALUE"),
             ("=1", "--set =1: expected KEY=VALUE"),
             ("why.because=1", "--set why.because=1: expected KEY=VALUE"),
@@ -495,6 +522,13 @@ mod tests {
             let error = parse(SCENARIO, &[set]).unwrap_err();
             assert!(error.contains(expected), "--set {set}:\n{error}");
         }
+        let two_writers = ["snapshots.strategies=backup-in-writer", "load.announce_connections=2"];
+        let error = parse(SCENARIO, &two_writers).unwrap_err();
+        assert!(
+            error.contains("snapshots.strategies = backup-in-writer: expected without it, or one connection"),
+            "{error}"
+        );
+        assert!(parse(SCENARIO, &two_writers[..1]).is_ok());
         let error = parse(&SCENARIO.replace("rows = 1000", ""), &[]).unwrap_err();
         assert!(error.contains("test.toml: dataset.rows = 0: expected 1 to 1099511627776, or dataset.size"), "{error}");
         assert!(parse("why = ", &[]).unwrap_err().contains("test.toml: TOML parse error at line 1"), "syntax");

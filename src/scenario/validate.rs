@@ -3,7 +3,7 @@
 
 use std::{fmt, path::Path, sync::atomic::AtomicBool};
 
-use super::{AfterKeys, Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, Step, TracePoint};
+use super::{AfterKeys, Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, Step, TracePoint, keys::default};
 use crate::{
     dataset::{self, IndexFill},
     snapshot::Strategy,
@@ -16,11 +16,24 @@ pub type Refusal = (&'static str, String, String);
 /// Turns the size of a dataset into its rows, which takes seconds for one of many gigabytes.
 pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
     let Keys { dataset, sqlite, .. } = keys;
+    if let Some(path) = &dataset.path {
+        return if dataset.rows == 0
+            && dataset.size.is_none()
+            && dataset.seed == default::seed()
+            && sqlite.page_size_bytes == default::page_size_bytes()
+        {
+            Ok(())
+        } else {
+            let allowed = "expected either this or dataset.rows, dataset.size, dataset.seed and sqlite.page_size_bytes: a \
+                database of your own has its rows and its page size";
+            Err(("dataset.path", path.display().to_string(), allowed.to_owned()))
+        };
+    }
     match dataset.size.take() {
         None if dataset.rows == 0 => Err((
             "dataset.rows",
             "0".to_owned(),
-            format!("expected 1 to {}, or dataset.size, as in \"17GB\"", 1_u64 << 40),
+            format!("expected 1 to {}, or dataset.size, as in \"17GB\", or dataset.path", 1_u64 << 40),
         )),
         None => Ok(()),
         Some(size) if dataset.rows != 0 => {
@@ -51,7 +64,9 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     let Keys { repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases, .. } = keys;
     within("repetitions", *repetitions, 1, 1_000)?;
     within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
-    within("dataset.rows", dataset.rows, 1, 1 << 40)?;
+    if dataset.path.is_none() {
+        within("dataset.rows", dataset.rows, 1, 1 << 40)?;
+    }
     page_size(sqlite.page_size_bytes)?;
     within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;
     within("sqlite.mmap_size_bytes", sqlite.mmap_size_bytes, 0, 0x7fff_0000)?;

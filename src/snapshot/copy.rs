@@ -78,6 +78,11 @@ pub struct PartResult {
     pub duration_s: f64,
 }
 
+impl Part {
+    /// In the order in which a copy comes to them.
+    pub const ALL: [Self; 5] = [Self::Lock, Self::Checkpoint, Self::CopyMain, Self::CopyWal, Self::Fold];
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

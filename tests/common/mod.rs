@@ -10,7 +10,7 @@ use journalbench::{
     snapshot::Programs,
 };
 
-/// A scenario of four and a half seconds of load on 3,000 torrents.
+/// A scenario of some three seconds of load on 3,000 torrents.
 pub const SCENARIO: &str = r#"
 why = "a test"
 expect = "that it passes"
@@ -25,7 +25,7 @@ completed_share = 0.2
 new_torrent_share = 0.2
 [snapshots]
 strategies = ["vacuum-into"]
-deadline_s = 4
+deadline_s = 2
 [phases]
 warmup_s = 0.1
 baseline_s = 0.3

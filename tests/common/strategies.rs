@@ -1,0 +1,79 @@
+//! Strategies run one by one, outside a trial.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    process::Output,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use journalbench::snapshot::{
+    Plan, Programs, Site, Strategy, Task,
+    in_writer::{self, Errand, Heard},
+    options::Options,
+};
+use rusqlite::Connection;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// Options under which nothing waits long for a lock.
+pub fn impatient() -> Options {
+    let mut options = Options::default();
+    for wait in [&mut options.backup_one_step, &mut options.cli_backup_timeout, &mut options.vacuum_into] {
+        wait.busy_timeout_ms = 50;
+    }
+    options.stop_copy.busy_timeout_ms = 50;
+    options.held_copy.busy_timeout_ms = 50;
+    options.command.line = Some("cp {db} {out}".to_owned());
+    options
+}
+
+/// How a strategy ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub succeeded: bool,
+    pub said: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self { succeeded: output.status.success(), said: String::from_utf8_lossy(&output.stderr).trim().to_owned() }
+    }
+}
+
+/// Runs a strategy to its end. `wrap` may run a child process otherwise. `None` where it cannot run here, or is none.
+pub fn run(
+    strategy: Strategy,
+    options: &Options,
+    live: &Path,
+    folder: &Path,
+    wrap: &dyn Fn(std::process::Command) -> std::process::Command,
+) -> Option<Ran> {
+    let programs = Programs::find(env!("CARGO_BIN_EXE_journalbench").into());
+    match strategy.plan(&Site { programs: &programs, options, live, folder }) {
+        Plan::Nothing => None,
+        Plan::Skip(why) => {
+            assert!(matches!(strategy, Strategy::CpReflink | Strategy::Sqlite3Rsync), "{strategy}: {why}");
+            None
+        }
+        Plan::Run(Task::Child(command) | Task::WhileStopped(command)) => Some(wrap(command).output().unwrap().into()),
+        Plan::Run(Task::InWriter { out, options }) => {
+            let writer = Connection::open(live).unwrap();
+            writer.busy_timeout(Duration::from_millis(50)).unwrap();
+            let (listener, mut heard) = unbounded_channel();
+            let errand = Errand { out, options, listener, cancelled: Arc::default() };
+            let over = in_writer::run(&writer, &errand, &mut |step| {
+                step(Instant::now());
+                ControlFlow::Continue(())
+            });
+            assert!(over.is_continue());
+            drop(errand);
+            loop {
+                if let Heard::Ended { result, .. } = heard.blocking_recv().unwrap() {
+                    let said = result.as_ref().err().cloned().unwrap_or_default();
+                    return Some(Ran { succeeded: result.is_ok(), said });
+                }
+            }
+        }
+    }
+}

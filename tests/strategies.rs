@@ -1,0 +1,248 @@
+//! Every strategy on a quiet database, and in what can go wrong with it; the two that ask something of the writers, under
+//! load.
+
+mod common;
+#[path = "common/strategies.rs"]
+mod strategies;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use journalbench::{
+    oracle::Verdict,
+    results::{SnapshotResult, Status},
+    snapshot::{SNAPSHOT_FILE, Strategy, copy::Part, options::Options},
+    sqlite,
+};
+use rusqlite::Connection;
+
+const ROWS: i64 = 3_000;
+
+/// A database of some hundred pages.
+fn database(folder: &Path, journal_mode: &str) -> (PathBuf, Connection) {
+    let live = folder.join("it's live.db");
+    let connection = Connection::open(&live).unwrap();
+    let sql = format!(
+        "PRAGMA journal_mode = {journal_mode}; CREATE TABLE t (x INTEGER PRIMARY KEY, pad TEXT UNIQUE);
+        WITH RECURSIVE n (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < {ROWS})
+        INSERT INTO t SELECT x, hex(randomblob(60)) FROM n;"
+    );
+    connection.execute_batch(&sql).unwrap();
+    (live, connection)
+}
+
+/// Rows that somebody finds who restores a copy; none where there is no database.
+fn rows_of(copy: &Path) -> Option<i64> {
+    let connection = Connection::open_with_flags(copy, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+    assert_eq!(sqlite::pragma_text(&connection, "integrity_check").ok()?, "ok");
+    connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).ok()
+}
+
+fn run(strategy: Strategy, live: &Path, folder: &Path) -> Option<strategies::Ran> {
+    strategies::run(strategy, &strategies::impatient(), live, folder, &|command| command)
+}
+
+#[test]
+fn each_copies_a_quiet_database() {
+    for journal_mode in ["delete", "wal"] {
+        for strategy in Strategy::ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let (live, connection) = database(folder.path(), journal_mode);
+            // The last to close folds the WAL.
+            drop(connection);
+            let Some(ran) = run(strategy, &live, folder.path()) else { continue };
+            assert!(ran.succeeded, "{strategy} under {journal_mode}: {ran:?}");
+            assert_eq!(rows_of(&folder.path().join(SNAPSHOT_FILE)), Some(ROWS), "{strategy} under {journal_mode}");
+        }
+    }
+}
+
+#[test]
+fn what_lies_in_the_wal_is_copied_by_those_that_see_it() {
+    use Strategy::{Command, Cp};
+    for strategy in Strategy::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, _writes_on) = database(folder.path(), "wal");
+        let Some(ran) = run(strategy, &live, folder.path()) else { continue };
+        assert!(ran.succeeded, "{strategy}: {ran:?}");
+        let copy = folder.path().join(SNAPSHOT_FILE);
+        let with_wal = sqlite::side_file(&copy, "-wal").exists();
+        assert_eq!(with_wal, strategy == Strategy::CpAll, "{strategy}");
+        // Their copy is what it was before it had a table.
+        let expected = if matches!(strategy, Cp | Command) { None } else { Some(ROWS) };
+        assert_eq!(rows_of(&copy), expected, "{strategy}");
+    }
+}
+
+/// Those that take a lock of SQLite's.
+const LOCKING: [Strategy; 7] = [
+    Strategy::Backup,
+    Strategy::BackupOneStep,
+    Strategy::BackupInWriter,
+    Strategy::CliBackup,
+    Strategy::CliBackupTimeout,
+    Strategy::VacuumInto,
+    Strategy::HeldCopy,
+];
+
+#[test]
+fn those_that_take_a_lock_fail_on_a_locked_database_and_say_so() {
+    for strategy in LOCKING {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, connection) = database(folder.path(), "delete");
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let ran = run(strategy, &live, folder.path()).unwrap();
+        assert!(!ran.succeeded && ran.said.contains("locked"), "{strategy}: {ran:?}");
+        // An empty file passes integrity_check; whoever looks for a file finds one.
+        let left = folder.path().join(SNAPSHOT_FILE);
+        assert_eq!(left.metadata().map_or(0, |left| left.len()), 0, "{strategy}");
+        connection.execute_batch("ROLLBACK; INSERT INTO t (pad) VALUES ('still writable')").unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (live, connection) = database(folder.path(), "wal");
+    connection.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+    let other = Connection::open(&live).unwrap();
+    other.execute("DELETE FROM t WHERE x = 1", []).unwrap();
+    let ran = run(Strategy::StopCopy, &live, folder.path()).unwrap();
+    assert!(!ran.succeeded && ran.said.contains("could not be moved into the main file"), "{ran:?}");
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_a_failure_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, _connection) = database(folder.path(), "wal");
+    let nowhere = folder.path().join("no/such/folder");
+    for strategy in Strategy::ALL {
+        // `sqlite3` is started in the folder of the copy.
+        if matches!(strategy, Strategy::CliBackup | Strategy::CliBackupTimeout) {
+            continue;
+        }
+        let Some(ran) = run(strategy, &live, &nowhere) else { continue };
+        assert!(!ran.succeeded && !ran.said.is_empty(), "{strategy}: {ran:?}");
+    }
+    assert!(!nowhere.exists());
+}
+
+/// Runs a command where the folder of the copy has room for a part of it: on a small file system, or where none may be
+/// mounted, under a limit on the size of files.
+fn with_little_room(folder: &Path, command: &Command) -> Command {
+    const MOUNT: &str = r#"mount -t tmpfs -o size=64k none "$0" && cd "$0" && exec "$@""#;
+    const LIMIT: &str = r#"trap '' XFSZ; ulimit -f 64; cd "$0" && exec "$@""#;
+    let mount = |script: &str| {
+        let mut mount = Command::new("unshare");
+        mount.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(folder);
+        mount
+    };
+    let can_mount = mount("mount -t tmpfs none \"$0\"").output().is_ok_and(|output| output.status.success());
+    let mut small = if can_mount { mount(MOUNT) } else { Command::new("sh") };
+    if !can_mount {
+        small.args(["-c", LIMIT]).arg(folder);
+    }
+    small.arg(command.get_program()).args(command.get_args());
+    small
+}
+
+#[test]
+fn a_full_disk_is_a_failure_in_words_and_nothing_stays_locked() {
+    for strategy in Strategy::ALL {
+        // The writer's copy is made by this process, which has room.
+        if strategy == Strategy::BackupInWriter {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (live, connection) = database(folder.path(), "delete");
+        let copies = folder.path().join("copies");
+        fs::create_dir(&copies).unwrap();
+        let wrap = |command: Command| with_little_room(&copies, &command);
+        let Some(ran) = strategies::run(strategy, &strategies::impatient(), &live, &copies, &wrap) else { continue };
+        let full = ["full", "No space left", "too large", "disk I/O error"];
+        assert!(!ran.succeeded && full.iter().any(|full| ran.said.contains(full)), "{strategy}: {ran:?}");
+        connection.execute("INSERT INTO t (pad) VALUES ('still writable')", []).unwrap();
+    }
+}
+
+/// The one snapshot of each trial of a small run.
+fn snapshots(overrides: &[&str]) -> Vec<(String, SnapshotResult)> {
+    let folder = tempfile::tempdir().unwrap();
+    let results = common::run_kept(folder.path(), overrides);
+    let mut all = Vec::new();
+    for trial in results.trials {
+        assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
+        let [snapshot] = trial.snapshots.try_into().unwrap();
+        all.push((trial.id, snapshot));
+    }
+    all
+}
+
+const SHORT: [&str; 3] = ["snapshots.deadline_s=1", "phases.recovery_s=0.2", "snapshots.sqlite_checks=false"];
+
+#[test]
+fn writers_that_are_stopped_make_no_commit_and_go_on() {
+    for (id, snapshot) in snapshots(&[&SHORT[..], &["snapshots.strategies=stop-copy"]].concat()) {
+        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.evidence);
+        // At most the one that was under way, on one connection.
+        assert!(snapshot.commit_at_end - snapshot.commit_at_start <= 1, "{id}: {snapshot:?}");
+        assert_eq!(snapshot.commit, Some(snapshot.commit_at_end), "{id}");
+        let downtime_s = snapshot.downtime_s.unwrap();
+        assert!(downtime_s > 0.0 && (downtime_s - snapshot.duration_s).abs() < 1e-6, "{id}: {snapshot:?}");
+        let parts: Vec<_> = snapshot.parts.iter().map(|part| part.part).collect();
+        assert_eq!(parts, [Part::Checkpoint, Part::CopyMain], "{id}");
+        assert!(snapshot.resources.unwrap().written_bytes > snapshot.bytes, "{id}: {snapshot:?}");
+        assert_eq!(snapshot.integrity_check, None, "it was not asked");
+    }
+}
+
+#[test]
+fn the_writers_own_copy_carries_its_writes_over() {
+    // A page a step, so that many transactions fall between the steps.
+    let strategy = ["snapshots.strategies=backup-in-writer", "snapshots.options.backup-in-writer.pages_per_step=1"];
+    for (id, snapshot) in snapshots(&[&SHORT[..], &strategy].concat()) {
+        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.evidence);
+        assert!(snapshot.commit_at_end > snapshot.commit_at_start, "{id}: {snapshot:?}");
+        assert_eq!((snapshot.restarts, snapshot.exit_status), (Some(0), None), "{id}");
+        assert!(snapshot.resources.is_none() && snapshot.writer_cpu_s.unwrap() > 0.0, "{id}: {snapshot:?}");
+    }
+}
+
+#[test]
+fn held_copy_is_exact_under_load_and_says_what_it_did() {
+    for (id, snapshot) in snapshots(&[&SHORT[..], &["snapshots.strategies=held-copy"]].concat()) {
+        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.evidence);
+        assert_eq!(snapshot.stands_alone, Some(true), "{id}");
+        let parts: Vec<_> = snapshot.parts.iter().map(|part| part.part).collect();
+        let expected: &[Part] = if id.starts_with("wal") {
+            &[Part::Lock, Part::CopyMain, Part::CopyWal, Part::Fold]
+        } else {
+            &[Part::Lock, Part::CopyMain]
+        };
+        assert_eq!(parts, expected, "{id}");
+    }
+}
+
+#[test]
+fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
+    for (line, finished, error, left_behind) in [
+        ("cp {db} {out}; exit 3", false, "exit status 3", true),
+        ("kill -9 $$; echo {db} {out}", false, "killed by signal 9", false),
+        ("sqlite3 {db} \"VACUUM INTO {out}\"", true, "", true),
+    ] {
+        let line = format!("snapshots.options.command.line={line:?}");
+        let overrides = [&SHORT[..], &["snapshots.strategies=command", "sqlite.journal_mode=wal", &line]].concat();
+        let (id, snapshot) = snapshots(&overrides).pop().unwrap();
+        let verdict = snapshot.verdict.unwrap();
+        assert_eq!(verdict == Verdict::Exact, finished, "{id}: {snapshot:?}");
+        assert_eq!(verdict == Verdict::Unfinished, !finished, "{id}: {snapshot:?}");
+        assert!(snapshot.error.unwrap_or_default().contains(error), "{id}");
+        assert_eq!(snapshot.bytes > 0, left_behind, "{id}");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_programs() {
+    let options = Options::default();
+    assert_eq!((options.backup.pages_per_step, options.backup.pause_ms, options.backup.busy_timeout_ms), (100, 0, 0));
+    assert_eq!(options.cli_backup_timeout.busy_timeout_ms, 5_000);
+}
