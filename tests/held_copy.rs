@@ -42,6 +42,14 @@ impl Live {
         Self { folder, writer }
     }
 
+    /// After eight versions; all of its log is in the main file, and nobody reads: the next commit begins at the front again.
+    fn about_to_begin_again() -> Self {
+        let live = Self::new("wal");
+        (1..=8).for_each(|version| live.write(version));
+        assert!(!live.checkpoint("PASSIVE").0);
+        live
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path().join("live.db")
     }
@@ -94,12 +102,7 @@ impl Live {
 
 #[test]
 fn a_wal_that_begins_again_while_it_is_copied_is_copied_again() {
-    let live = Live::new("wal");
-    for version in 1..=8 {
-        live.write(version);
-    }
-    // All of the log is in the main file, and nobody reads: the next commit begins at the front again.
-    assert!(!live.checkpoint("PASSIVE").0);
+    let live = Live::about_to_begin_again();
     let wal_bytes = live.wal_bytes();
     let pieces_of_all = wal_bytes.div_ceil(PIECE_BYTES as u64);
     assert!(pieces_of_all >= 4, "{wal_bytes}");
@@ -118,11 +121,7 @@ fn a_wal_that_begins_again_while_it_is_copied_is_copied_again() {
 
 #[test]
 fn a_wal_that_is_cut_while_it_is_copied_is_copied_again() {
-    let live = Live::new("wal");
-    for version in 1..=8 {
-        live.write(version);
-    }
-    assert!(!live.checkpoint("PASSIVE").0);
+    let live = Live::about_to_begin_again();
     live.copy(&mut |piece| {
         if piece == 1 {
             let (busy, _) = live.checkpoint("TRUNCATE");
@@ -133,11 +132,7 @@ fn a_wal_that_is_cut_while_it_is_copied_is_copied_again() {
     assert_eq!(live.version_of_copy(), 9);
 
     // And one that stays away.
-    let live = Live::new("wal");
-    for version in 1..=8 {
-        live.write(version);
-    }
-    assert!(!live.checkpoint("PASSIVE").0);
+    let live = Live::about_to_begin_again();
     live.copy(&mut |piece| {
         if piece == 1 {
             assert!(!live.checkpoint("TRUNCATE").0);
@@ -149,9 +144,7 @@ fn a_wal_that_is_cut_while_it_is_copied_is_copied_again() {
 #[test]
 fn while_a_log_is_held_it_only_grows_and_is_not_chased() {
     let live = Live::new("wal");
-    for version in 1..=8 {
-        live.write(version);
-    }
+    (1..=8).for_each(|version| live.write(version));
     let wal_bytes = live.wal_bytes();
     let pieces = live.copy(&mut |piece| {
         live.write(8 + i64::try_from(piece).unwrap());

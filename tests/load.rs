@@ -59,7 +59,13 @@ fn run(overrides: &[&str]) -> Results {
 fn every_profile_is_accounted_for_and_its_snapshots_are_exact() {
     for profile in ["every-announce", "completed-only", "tracker-3", "tracker-4", "batched"] {
         let set = format!("load.write_profile={profile}");
-        let results = run(&[&set, "load.rate_ops=600", "sqlite.synchronous=off", "load.pool_connections=4"]);
+        let results = run(&[
+            &set,
+            "snapshots.deadline_s=1",
+            "load.rate_ops=600",
+            "sqlite.synchronous=off",
+            "load.pool_connections=4",
+        ]);
         for trial in &results.trials {
             let phase = trial.phase(PhaseName::Baseline).unwrap();
             let announces = baseline(trial);
@@ -80,6 +86,7 @@ fn batches_need_fewer_commits_than_writes() {
         "load.completed_share=0.8",
         "load.batch_wait_ms=20",
         "snapshots.strategies=none",
+        "snapshots.deadline_s=0.5",
     ];
     for trial in &run(&set).trials {
         let phase = trial.phase(PhaseName::Baseline).unwrap();
@@ -106,6 +113,7 @@ fn a_closed_loop_works_in_every_transaction_mode() {
             "sqlite.synchronous=off",
             "sqlite.journal_mode=wal",
             "snapshots.strategies=none",
+            "snapshots.deadline_s=0.5",
             &transaction,
         ];
         let trial = &run(&set).trials[0];
@@ -125,6 +133,7 @@ fn a_checkpoint_thread_keeps_the_wal_short_where_no_commit_does() {
             "sqlite.journal_mode=wal",
             "sqlite.wal_autocheckpoint_pages=0",
             "snapshots.strategies=none",
+            "snapshots.deadline_s=0.5",
             checkpoint_thread,
         ];
         let trial = &run(&set).trials[0];
@@ -178,8 +187,14 @@ fn two_numbers_of_threads_run_the_same_operations() {
 #[test]
 fn a_rate_in_steps_is_followed() {
     let steps = "load.steps=[{duration_s=0.5, rate_ops=200}, {duration_s=10, rate_ops=1000}]";
-    let set =
-        ["load.rate_ops=[]", steps, "load.arrivals=constant", "snapshots.strategies=none", "sqlite.journal_mode=wal"];
+    let set = [
+        "load.rate_ops=[]",
+        steps,
+        "load.arrivals=constant",
+        "snapshots.strategies=none",
+        "snapshots.deadline_s=0.5",
+        "sqlite.journal_mode=wal",
+    ];
     let trial = &run(&set).trials[0];
     // Half a second at 200 a second, and the rest of the load at 1,000.
     let length_s: f64 = trial.phases.iter().map(|phase| phase.duration_s).sum();

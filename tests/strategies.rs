@@ -227,7 +227,7 @@ fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
     for (line, finished, error, left_behind) in [
         ("cp {db} {out}; exit 3", false, "exit status 3", true),
         ("kill -9 $$; echo {db} {out}", false, "killed by signal 9", false),
-        ("sqlite3 {db} \"VACUUM INTO {out}\"", true, "", true),
+        ("sqlite3 {db} \"VACUUM INTO {out}\"; echo but >&2", true, "", true),
     ] {
         let line = format!("snapshots.options.command.line={line:?}");
         let overrides = [&SHORT[..], &["snapshots.strategies=command", "sqlite.journal_mode=wal", &line]].concat();
@@ -236,6 +236,7 @@ fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
         assert_eq!(verdict == Verdict::Exact, finished, "{id}: {snapshot:?}");
         assert_eq!(verdict == Verdict::Unfinished, !finished, "{id}: {snapshot:?}");
         assert!(snapshot.error.unwrap_or_default().contains(error), "{id}");
+        assert_eq!(snapshot.stderr.trim() == "but", finished, "{id}");
         assert_eq!(snapshot.bytes > 0, left_behind, "{id}");
     }
 }

@@ -36,9 +36,11 @@ use crate::{
 pub(super) const HELP: &str = "\
 Exit status 0: the copy is complete and synced to disk under its name (with --verify: and integrity_check says ok).
 Anything else: nothing stands under its name. 1 it failed; 2 usage, or no room; 3 it was made and is not sound.
+Only one that is killed leaves something: a hidden folder .OUT.db* beside the copy, which can be deleted.
 
-held-copy is as fast as cp. Under WAL it holds up nobody; in the other journal modes nobody can commit until it is done,
-and once somebody waits to, nobody new can read.
+The database is only read. held-copy is as fast as cp. Under WAL it holds up nobody; in the other journal modes nobody
+can commit until it is done, and once somebody waits to, nobody new can read. Under WAL, where nobody else has the
+database open, an empty -wal and a -shm stay beside it, as with every reader that may not write.
 
 Examples:
   journalbench snapshot /var/lib/tracker.db /backup/tracker.db

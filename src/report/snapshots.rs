@@ -17,8 +17,8 @@ pub const WHAT_NOTE: &str = "The snapshots. \"files\": what was left, before any
 
 /// What stands above [`took`].
 pub const TOOK_NOTE: &str = "What taking them took. \"copy\" ends with the strategy's process; \"sync\" is the fsync of what \
-    it left, after that. \"in vain\": pages that the backup API copied and had to copy again. Where there are several \
-    snapshots in a trial, the range.";
+    it left, after that: the backup API and VACUUM INTO have synced their file by then, cp has not. \"in vain\": pages that \
+    the backup API copied and had to copy again. Where there are several snapshots in a trial, the range.";
 
 /// What stands above [`others`].
 pub const OTHERS_NOTE: &str = "What they cost the others, copy and sync together; of several snapshots in a trial the worst. \
@@ -278,7 +278,13 @@ fn megabytes(bytes: u64) -> String {
 }
 
 fn outcome(snapshot: &SnapshotResult) -> String {
-    shorten(snapshot.error.as_deref().map_or("done", |error| error.lines().next().unwrap_or_default()), 60)
+    let said = |text: &str| text.trim().lines().next().unwrap_or_default().to_owned();
+    let words = match (&snapshot.error, snapshot.stderr.trim()) {
+        (Some(error), _) => said(error),
+        (None, "") => "done".to_owned(),
+        (None, stderr) => format!("done, and: {}", said(stderr)),
+    };
+    shorten(&words, 60)
 }
 
 fn reasons(snapshot: &SnapshotResult) -> String {

@@ -149,8 +149,8 @@ fn exact_strategies(groups: &[Group<'_>]) -> Vec<String> {
     if sentences.is_empty() { vec!["No snapshot was judged.".to_owned()] } else { sentences }
 }
 
-/// Of the strategies that were always exact under a mode, and by more than luck, the one in whose window announces
-/// waited least.
+/// Of the strategies that a script can run and that were always exact under a mode, by more than luck, the one in whose
+/// window announces waited least.
 fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     let of_mode: Vec<_> = group.trials.iter().filter(|trial| trial.journal_mode == mode).collect();
     let always_exact = |strategy: Strategy| {
@@ -160,7 +160,8 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     };
     // The worst repetition counts. An announce without an answer is later than every time.
     let mut costs: BTreeMap<Strategy, (u64, f64)> = BTreeMap::new();
-    for trial in of_mode.iter().filter(|trial| trial.strategy.is_isolated() && always_exact(trial.strategy)) {
+    let is_for_scripts = |strategy: Strategy| strategy.is_isolated() == Some(true) && !strategy.needs_writers();
+    for trial in of_mode.iter().filter(|trial| is_for_scripts(trial.strategy) && always_exact(trial.strategy)) {
         let response = tables::while_it_ran(trial)?.operation(Kind::Announce)?.response.clone();
         let duration_s = trial.snapshots.iter().map(|snapshot| snapshot.duration_s).fold(0.0, f64::max);
         let cost = costs.entry(trial.strategy).or_default();
@@ -173,7 +174,7 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
         time_us => format!("was {} ms", milliseconds(time_us)),
     };
     Some(format!(
-        "Under {mode} at {}, the cheapest strategy that was exact every time was {strategy}: the p99 of \
+        "Under {mode} at {}, the cheapest strategy that was exact every time and that a script can run was {strategy}: the p99 of \
         announces due while it ran {p99}, and it took {} s.",
         group.rate(),
         number(duration_s)
@@ -200,7 +201,7 @@ fn silent_failures(results: &Results) -> String {
 fn lucky(results: &Results) -> Vec<String> {
     let mut by_strategy: BTreeMap<(Strategy, String), Vec<(&TrialResult, &SnapshotResult)>> = BTreeMap::new();
     for (trial, snapshot, verdict) in judged(results) {
-        if verdict == Verdict::Exact && !snapshot.strategy.is_isolated() {
+        if verdict == Verdict::Exact && snapshot.strategy.is_isolated() == Some(false) {
             by_strategy.entry((trial.strategy, trial.journal_mode.to_string())).or_default().push((trial, snapshot));
         }
     }

@@ -37,6 +37,9 @@ pub struct SnapshotResult {
     pub exit_status: Option<i32>,
     /// What went wrong, in words.
     pub error: Option<String>,
+    /// The beginning of what its process wrote to standard error, which may be something even where it said that all is well.
+    #[serde(default)]
+    pub stderr: String,
     /// Size of everything that it left, before anything opened it.
     pub bytes: u64,
     /// The files that it left.

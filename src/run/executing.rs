@@ -57,6 +57,8 @@ pub struct Outcome {
     pub exit_status: Option<i32>,
     /// What went wrong, in words.
     pub error: Option<String>,
+    /// The beginning of what its process wrote to standard error.
+    pub stderr: String,
     /// How long its parts took, as far as it said.
     pub parts: Vec<PartResult>,
     /// How long no write was let through, where it stops the writers.
@@ -100,6 +102,7 @@ async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<Progres
         finished: ended.succeeded(),
         exit_status: ended.exit_status(),
         error: ended.error(),
+        stderr: ended.stderr,
         parts,
         resources: ended.resources,
         downtime: None,

@@ -121,6 +121,7 @@ fn result(
         deadline_s: taken.deadline.as_secs_f64(),
         exit_status: taken.outcome.exit_status,
         error: taken.outcome.error.clone(),
+        stderr: taken.outcome.stderr.clone(),
         bytes: taken.files.iter().map(|file| file.bytes).sum(),
         files: taken.files.clone(),
         copy_journal_mode: None,

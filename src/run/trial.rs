@@ -97,9 +97,10 @@ fn run_in(
     for job in &jobs {
         fs::create_dir_all(&job.folder).with_context(|| format!("cannot create {}", job.folder.display()))?;
     }
-    prepare(context, &live)?;
-    // With the ledger it is all that judging a snapshot takes.
+    // With the ledger it is all that judging a snapshot takes. That of an adopted database is large: it is written before
+    // everything is synced.
     fs::write(folder.join(MANIFEST_FILE), serde_json::to_vec_pretty(&context.dataset.manifest)?)?;
+    prepare(context, &live)?;
     let ledger = Ledger::create(&folder.join(LEDGER_FILE)).context("cannot create the ledger")?;
     let workload = workload(context, trial);
     let Connected { streams, background, checkpoints, writers, settings } =

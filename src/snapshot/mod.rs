@@ -199,11 +199,12 @@ impl Strategy {
     }
 
     /// Whether it reads the database through SQLite or under a lock of SQLite's, or while nobody writes, so that it sees one
-    /// state of it.
+    /// state of it. `None` of a command, of which nobody knows.
     #[must_use]
-    pub fn is_isolated(self) -> bool {
+    pub fn is_isolated(self) -> Option<bool> {
         match self {
-            Self::None | Self::Cp | Self::CpAll | Self::CpReflink | Self::Command => false,
+            Self::None | Self::Cp | Self::CpAll | Self::CpReflink => Some(false),
+            Self::Command => None,
             Self::Backup
             | Self::BackupOneStep
             | Self::BackupInWriter
@@ -212,7 +213,27 @@ impl Strategy {
             | Self::VacuumInto
             | Self::HeldCopy
             | Self::StopCopy
-            | Self::Sqlite3Rsync => true,
+            | Self::Sqlite3Rsync => Some(true),
+        }
+    }
+
+    /// Whether it takes the help of those who write, so that no script can do it by itself.
+    #[must_use]
+    pub fn needs_writers(self) -> bool {
+        match self {
+            Self::BackupInWriter | Self::StopCopy => true,
+            Self::None
+            | Self::Cp
+            | Self::CpAll
+            | Self::CpReflink
+            | Self::Backup
+            | Self::BackupOneStep
+            | Self::CliBackup
+            | Self::CliBackupTimeout
+            | Self::VacuumInto
+            | Self::HeldCopy
+            | Self::Sqlite3Rsync
+            | Self::Command => false,
         }
     }
 
