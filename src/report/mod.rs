@@ -303,7 +303,8 @@ fn number(value: f64) -> String {
         size if size < 0.1 => 3,
         size if size < 10.0 => 2,
         size if size < 100.0 => 1,
-        _ => 0,
+        size if size < 1e4 => 0,
+        _ => return count(value),
     };
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -330,6 +331,7 @@ mod tests {
             (12.34, "12.3"),
             (123.4, "123"),
             (1234.0, "1234"),
+            (123_456.0, "123,456"),
         ] {
             assert_eq!(number(value), text);
         }

@@ -182,6 +182,9 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
 }
 
 fn silent_failures(results: &Results) -> String {
+    if !results.scenario.keys.snapshots.sqlite_checks {
+        return "Which failures are silent is not known: SQLite's checks were left out.".to_owned();
+    }
     let all = judged(results).count();
     let mut silent: BTreeMap<String, u64> = BTreeMap::new();
     for (trial, _, verdict) in judged(results).filter(|(_, snapshot, _)| snapshot.silent_failure) {

@@ -1,7 +1,7 @@
 //! Takes a copy of somebody's own tracker database for a dataset.
 //!
 //! The original is read with plain reads and never opened through SQLite. Its journal or WAL is copied along, and what has
-//! to be recovered is recovered in the copy, which is then checked ([`shape`]), summed and sampled ([`scan`]).
+//! to be recovered is recovered in the copy, which is then checked (`shape`), summed and sampled (`scan`).
 //!
 //! A database that is written to meanwhile cannot be adopted: its copy would be torn. A change that its size or its time
 //! of modification shows is refused at once, and so is a copy that is not sound.
