@@ -345,6 +345,9 @@ impl Trial {
 
 /// Sets a dotted key in a table, making the tables on the way.
 fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
+    /// Three ways to say one thing: the one that is given replaces what the file says.
+    const DATASETS: [&str; 3] = ["dataset.rows", "dataset.size", "dataset.path"];
+
     let refuse = || ScenarioError::Set(assignment.to_owned());
     let (key, value) = assignment.split_once('=').ok_or_else(refuse)?;
     let (key, value) = (key.trim(), value.trim());
@@ -360,8 +363,22 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
         let entry = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         table = entry.as_table_mut().ok_or_else(refuse)?;
     }
-    table.insert(last.to_owned(), value);
+    if DATASETS.contains(&key) {
+        DATASETS.iter().filter_map(|key| key.split_once('.')).for_each(|(_, other)| drop(table.remove(other)));
+    }
+    table.insert(last.to_owned(), from_here(key, value));
     Ok(())
+}
+
+/// A path on the command line is relative to where that is given, not to the scenario.
+fn from_here(key: &str, value: toml::Value) -> toml::Value {
+    match value {
+        toml::Value::String(path) if ["dataset.path", "load.trace"].contains(&key) => {
+            let absolute = std::path::absolute(&path).ok().and_then(|path| path.into_os_string().into_string().ok());
+            toml::Value::String(absolute.unwrap_or(path))
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -451,8 +468,15 @@ mod tests {
         let rows = scenario.keys.dataset.rows;
         assert!((180_000..190_000).contains(&rows), "{rows}");
         assert_eq!(parse(&toml::to_string(&scenario.keys).unwrap(), &[]).unwrap(), scenario);
+        assert_eq!(parse(&text, &["dataset.rows=5"]).unwrap().keys.dataset.rows, 5, "instead of the size");
+        let both = text.replace("size =", "rows = 5\nsize =");
+        let error = parse(&both, &[]).unwrap_err();
+        assert!(error.contains("test.toml: dataset.size = 20MB: expected either this or dataset.rows"), "{error}");
+        let own = parse(&text, &["dataset.path=my.db"]).unwrap();
+        assert_eq!(own.source(), Source::Adopted(std::path::absolute("my.db").unwrap()), "from here");
+        let own = parse(&text.replace("size = \"20MB\"", "path = \"my.db\""), &[]).unwrap();
+        assert_eq!(own.source(), Source::Adopted("my.db".into()), "beside test.toml");
         for (set, expected) in [
-            ("dataset.rows=5", "test.toml: dataset.size = 20MB: expected either this or dataset.rows"),
             ("dataset.size=big", "test.toml: dataset.size: `big` is no size"),
             ("sqlite.page_size_bytes=7", "test.toml: sqlite.page_size_bytes = 7: expected a power of two"),
         ] {
@@ -489,10 +513,6 @@ mod tests {
             ("load.rate_ops=[1, 1]", "test.toml: load.rate_ops = 1: expected every value once"),
             ("load.announce_share=1.5", "test.toml: load.announce_share = 1.5: expected 0 to 1"),
             ("load.zipf_exponent=nan", "test.toml: load.zipf_exponent = NaN: expected 0 to 10"),
-            (
-                "dataset.path=my.db",
-                "test.toml: dataset.path = my.db: expected either this or dataset.rows, dataset.size, dataset.seed",
-            ),
             ("dataset.copy=hardlink", "dataset.copy: unknown variant `hardlink`, expected `plain` or `reflink`"),
             ("dataset.rows=0", "test.toml: dataset.rows = 0: expected 1 to 1099511627776"),
             ("dataset.rows=-5", "test.toml: dataset.rows: invalid value: integer `-5`, expected u64"),
@@ -522,6 +542,8 @@ mod tests {
             let error = parse(SCENARIO, &[set]).unwrap_err();
             assert!(error.contains(expected), "--set {set}:\n{error}");
         }
+        let error = parse(SCENARIO, &["dataset.path=my.db", "dataset.seed=5"]).unwrap_err();
+        assert!(error.contains("my.db: expected either this or dataset.rows, dataset.size, dataset.seed"), "{error}");
         let two_writers = ["snapshots.strategies=backup-in-writer", "load.announce_connections=2"];
         let error = parse(SCENARIO, &two_writers).unwrap_err();
         assert!(
