@@ -153,6 +153,11 @@ fn bad_input_is_refused_before_anything_is_written() {
             2,
             "snapshots.strategies = []: expected at least one",
         ),
+        (
+            &["run", "test.toml", "--set", "sqlite.page_size_bytes=4096", "--set", "dataset.path=gone.db"],
+            1,
+            "gone.db: No such file",
+        ),
         (&["run", "test.toml", "--out", "/proc/nowhere/out"], 1, "cannot create the results folder /proc/nowhere/out"),
         (&["run", "test.toml", "--work-dir", "test.toml/work"], 1, "cannot create the work folder"),
         (&["report", "missing.json"], 1, "cannot read missing.json"),

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{Ended, Failure, absolute, print};
 use crate::{
+    dataset::Source,
     interrupt::Interrupt,
     progress::Display,
     report::{self, Format},
@@ -47,6 +48,9 @@ pub(super) struct Arguments {
 pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
     let usage = |error: anyhow::Error| Failure::Usage(error);
     let scenario = Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| usage(error.into()))?;
+    if let Source::Adopted(path) = scenario.source() {
+        fs::metadata(&path).with_context(|| format!("dataset.path = {}", path.display()))?;
+    }
     let work_dir = absolute(&arguments.work_dir)?;
     let check_room = || {
         run::check_room(&scenario, &work_dir, arguments.keep)

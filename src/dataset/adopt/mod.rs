@@ -25,7 +25,7 @@ use crate::{sqlite, work};
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// A file could not be read or written.
-    #[error("cannot copy {}", path.display())]
+    #[error("dataset.path = {}: cannot copy it", path.display())]
     Io {
         /// The file that was to be copied.
         path: PathBuf,
