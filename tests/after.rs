@@ -6,7 +6,8 @@ use std::{fs, path::Path, process::Command};
 
 use journalbench::{
     oracle::Verdict,
-    results::{SnapshotResult, Status, StepResult, StepStatus},
+    report::{self, Format},
+    results::{Results, SnapshotResult, Status, StepResult, StepStatus},
     scenario::{Scenario, Step},
     snapshot::Programs,
 };
@@ -57,6 +58,18 @@ fn every_step_is_done_on_copies_and_retention_keeps_the_last() {
     let answers: Vec<_> =
         trial.snapshots.iter().map(|snapshot| step(snapshot, Step::Retention).answer.as_str()).collect();
     assert!(answers[0].starts_with("1 kept, 0 deleted") && answers[2].starts_with("2 kept, 1 deleted"), "{answers:?}");
+    let numbers: Vec<_> = trial.snapshots.iter().map(|snapshot| step(snapshot, Step::Retention).kept.clone()).collect();
+    assert_eq!(numbers, [Some(vec![0]), Some(vec![0, 1]), Some(vec![1, 2])]);
+    let said = |results: &Results| report::render(results, Format::Markdown);
+    assert!(said(&results).contains("of the 2 backups that retention kept, 2 are exact."), "{}", said(&results));
+    let mut torn = results.clone();
+    for snapshot in &mut torn.trials[0].snapshots[1..] {
+        (snapshot.verdict, snapshot.silent_failure) = (Some(Verdict::Torn), true);
+    }
+    let gone = "0 are exact; the last exact one was deleted after snapshot 3, which said that all was well.";
+    assert!(said(&torn).contains(gone), "{}", said(&torn));
+    torn.trials[0].snapshots[0].verdict = Some(Verdict::Stale);
+    assert!(said(&torn).contains("0 are exact; none ever was."), "{}", said(&torn));
     let kept = common::kept(folder.path(), trial);
     let backups: Vec<_> = ["0", "1", "2"].map(|number| kept.join("backups").join(number).exists()).into();
     assert_eq!(backups, [false, true, true]);

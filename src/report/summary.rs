@@ -26,6 +26,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
     sentences.extend(groups.iter().flat_map(|group| modes(group).filter_map(|mode| cheapest(group, mode))));
     sentences.push(silent_failures(results));
     sentences.extend(lucky(results));
+    sentences.extend(results.trials.iter().filter_map(retention));
     sentences
 }
 
@@ -59,6 +60,11 @@ fn baselines<'a>(group: &'a Group<'_>, mode: JournalMode) -> impl Iterator<Item 
 /// How the journal modes compared before any snapshot began.
 fn comparison(group: &Group<'_>) -> Option<String> {
     if group.is_saturated() || group.keys.load.arrivals == Arrivals::Closed {
+        return None;
+    }
+    // Without an operation there is nothing to compare: no percentile would read as "no answer".
+    let is_idle = |phase: &PhaseResult| phase.operation(Kind::Announce).is_none_or(|announces| announces.due == 0);
+    if modes(group).any(|mode| baselines(group, mode).any(is_idle)) {
         return None;
     }
     let mut parts = Vec::new();
@@ -232,4 +238,26 @@ fn lucky_ones(exact: &[(&TrialResult, &SnapshotResult)]) -> Option<String> {
         count(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start) as f64),
         number(snapshot.duration_s)
     ))
+}
+
+/// Whether the last exact backup of a trial outlived its retention.
+fn retention(trial: &TrialResult) -> Option<String> {
+    let is_exact = |number: &usize| trial.snapshots.get(*number).is_some_and(SnapshotResult::is_exact);
+    let kept = |snapshot: &'_ SnapshotResult| snapshot.after.iter().find_map(|step| step.kept.clone());
+    let after_each: Vec<_> =
+        (0..).zip(&trial.snapshots).filter_map(|(number, snapshot)| Some((number, kept(snapshot)?))).collect();
+    let (_, last) = after_each.last()?;
+    let exact = last.iter().filter(|number| is_exact(number)).count();
+    let left = format!("{}: of the {} backups that retention kept, {exact} are exact", trial.id, last.len());
+    let deletions = after_each.windows(2).filter(|pair| pair[0].1.iter().any(is_exact));
+    let deleted = deletions.filter(|pair| !pair[1].1.iter().any(is_exact)).map(|pair| pair[1].0).next_back();
+    Some(match deleted {
+        _ if exact > 0 => format!("{left}."),
+        Some(number) => {
+            let missed = trial.snapshots.get(number)?;
+            let said = if missed.silent_failure { "which said that all was well" } else { "which was not exact" };
+            format!("{left}; the last exact one was deleted after snapshot {}, {said}.", number + 1)
+        }
+        None => format!("{left}; none ever was."),
+    })
 }

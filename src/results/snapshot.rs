@@ -141,6 +141,9 @@ pub struct StepResult {
     pub output_bytes: Option<u64>,
     /// Of a restore: the part of `duration_s` in which the files were decompressed, or copied.
     pub decompress_s: Option<f64>,
+    /// Of a retention: the numbers in their trial, from 0, of the snapshots whose backups it kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Vec<usize>>,
 }
 
 /// How a step after a snapshot ended.

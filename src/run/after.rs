@@ -41,6 +41,8 @@ pub struct After {
 }
 
 struct Backup {
+    /// Of the snapshot that it is of, in the trial.
+    number: usize,
     folder: PathBuf,
     made: Instant,
 }
@@ -53,16 +55,19 @@ struct Did {
     input_bytes: Option<u64>,
     output_bytes: Option<u64>,
     decompress: Option<Duration>,
+    kept: Option<Vec<usize>>,
 }
 
 impl Did {
     fn new(duration: Duration, status: StepStatus, answer: String) -> Self {
-        Self { duration, status, answer, input_bytes: None, output_bytes: None, decompress: None }
+        Self { duration, status, answer, input_bytes: None, output_bytes: None, decompress: None, kept: None }
     }
 }
 
 /// One snapshot on its way through the steps.
 struct Passage<'a> {
+    /// Its place in the trial, from 0.
+    number: usize,
     /// What the strategy left; never changed here.
     snapshot: &'a Path,
     /// The backup that is made of it.
@@ -84,12 +89,11 @@ impl After {
         self.keys.during_load
     }
 
-    /// Does every step with a snapshot in its folder. `load_end` is when the load ends, or ended.
-    pub async fn run(&self, snapshot: &Path, finished: bool, load_end: Instant) -> Vec<StepResult> {
-        let number = snapshot.file_name().unwrap_or_default();
-        let backup = self.folder.join(number);
-        let scratch = self.folder.join("scratch").join(number);
-        let mut passage = Passage { snapshot, backup, scratch, compressed: None };
+    /// Does every step with the trial's snapshot `number`, in its folder. `load_end` is when the load ends, or ended.
+    pub async fn run(&self, number: usize, snapshot: &Path, finished: bool, load_end: Instant) -> Vec<StepResult> {
+        let backup = self.folder.join(number.to_string());
+        let scratch = self.folder.join("scratch").join(number.to_string());
+        let mut passage = Passage { number, snapshot, backup, scratch, compressed: None };
         let mut results = Vec::new();
         for &step in &self.keys.steps {
             let during_load = Instant::now() < load_end;
@@ -108,6 +112,7 @@ impl After {
                 input_bytes: did.input_bytes,
                 output_bytes: did.output_bytes,
                 decompress_s: did.decompress.map(|time| time.as_secs_f64()),
+                kept: did.kept,
             });
         }
         // The whole folder goes with the trial's in any case.
@@ -133,11 +138,11 @@ impl After {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let load_end = Instant::now();
-        for (number, taken) in (1..).zip(snapshots) {
-            tell(number);
+        for (number, taken) in snapshots.enumerate() {
+            tell(number + 1);
             taken.after = runtime.block_on(async {
                 tokio::select! {
-                    results = self.run(&taken.folder, taken.claim.finished, load_end) => results,
+                    results = self.run(number, &taken.folder, taken.claim.finished, load_end) => results,
                     () = interrupt.wait() => Vec::new(),
                 }
             });
@@ -218,7 +223,7 @@ impl After {
         }
         let begun = Instant::now();
         let mut kept = self.kept.borrow_mut();
-        kept.push(Backup { folder: passage.backup.clone(), made: begun });
+        kept.push(Backup { number: passage.number, folder: passage.backup.clone(), made: begun });
         let most = self.keys.keep_last.map_or(usize::MAX, |most| most as usize);
         let oldest = self.keys.keep_days.map(|days| Duration::from_secs_f64(days * 86_400.0));
         let surplus = kept.len().saturating_sub(most);
@@ -230,7 +235,8 @@ impl After {
             fs::remove_dir_all(&backup.folder)?;
         }
         let answer = format!("{} kept, {} deleted ({deleted_bytes} bytes)", kept.len(), deleted.len());
-        Ok(Did::new(begun.elapsed(), StepStatus::Done, answer))
+        let numbers = kept.iter().map(|backup| backup.number).collect();
+        Ok(Did { kept: Some(numbers), ..Did::new(begun.elapsed(), StepStatus::Done, answer) })
     }
 }
 

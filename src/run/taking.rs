@@ -33,6 +33,8 @@ const LEAST_DEADLINE_S: f64 = 0.1;
 
 /// A snapshot to be taken.
 pub struct Job {
+    /// Its place in the trial, from 0.
+    pub number: usize,
     /// When it is to begin, in seconds, as the schedule counts them.
     pub at_s: f64,
     /// What takes it.
@@ -135,7 +137,7 @@ impl Queue {
 
 /// Waits until the snapshot is due, takes it, and syncs what it left.
 pub async fn take(due: Due, around: Around<'_>) -> Taken {
-    let Due { job: Job { task, folder, .. }, planned_slice, first_slice, deadline } = due;
+    let Due { job: Job { number, task, folder, .. }, planned_slice, first_slice, deadline } = due;
     let Around { start, ledger, writers, live, said, steps, load_end, .. } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
     tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
@@ -152,7 +154,8 @@ pub async fn take(due: Due, around: Around<'_>) -> Taken {
     let files = files_left(&folder);
     let sync = if claim.finished { Some(sync_elsewhere(folder.clone(), live.to_owned()).await) } else { None };
     write_claim(&folder, &claim, deadline);
-    let after = if steps.is_during_load() { steps.run(&folder, claim.finished, load_end).await } else { Vec::new() };
+    let after =
+        if steps.is_during_load() { steps.run(number, &folder, claim.finished, load_end).await } else { Vec::new() };
     let (late, progress) = (time_at(first_slice).saturating_sub(time_at(planned_slice)), said.get());
     Taken { folder, begun, started_after, late, deadline, outcome, claim, progress, files, sync, after }
 }

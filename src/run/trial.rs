@@ -197,7 +197,7 @@ fn jobs(context: &Context<'_>, trial: &Trial, live: &Path, folder: &Path) -> Res
         match trial.strategy.plan(&Site { programs, options, live, folder: &folder }) {
             snapshot::Plan::Skip(why) => return Err(why),
             snapshot::Plan::Nothing => {}
-            snapshot::Plan::Run(task) => jobs.push(Job { at_s, task, folder }),
+            snapshot::Plan::Run(task) => jobs.push(Job { number, at_s, task, folder }),
         }
     }
     Ok(jobs)
