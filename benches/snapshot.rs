@@ -15,7 +15,7 @@ use std::{env, fs, sync::Arc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
     dataset::{self, IndexFill, Size},
-    snapshot::{Plan, SNAPSHOT_FILE, Site as Place, Strategy, Task, options::Options},
+    snapshot::{Procedure, SNAPSHOT_FILE, Site as Place, Strategy, StrategyOptions, Task},
     sqlite::{self, JournalMode, Synchronous},
 };
 
@@ -35,19 +35,19 @@ fn snapshot(criterion: &mut Criterion) {
         }
     };
     drop(sqlite::open(&live, &settings(JournalMode::Wal, Synchronous::Full)).expect("SQLite takes the settings"));
-    let (programs, options) = (common::programs(), Options::default());
+    let (programs, options) = (common::programs(), StrategyOptions::default());
     let folder = site.path().join("snapshot");
     let mut group = criterion.benchmark_group("snapshot");
     group.throughput(Throughput::Bytes(live.metadata().expect("it was just made").len()));
-    for strategy in Strategy::ALL {
+    for &strategy in Strategy::all() {
         let command = || {
             // The one before; there is none at first.
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir(&folder).expect("the folder is writable");
-            match strategy.plan(&Place { programs: &programs, options: &options, live: &live, folder: &folder }) {
-                Plan::Run(Task::Child(command) | Task::WhileStopped(command)) => Some(command),
+            match strategy.procedure(&Place { programs: &programs, options: &options, live: &live, folder: &folder }) {
+                Procedure::Run(Task::Child(command) | Task::WhileStopped(command)) => Some(command),
                 // The copy that a writer makes itself is for a scenario.
-                Plan::Run(Task::InWriter { .. }) | Plan::Nothing | Plan::Skip(_) => None,
+                Procedure::Run(Task::InWriter { .. }) | Procedure::Nothing | Procedure::Unavailable(_) => None,
             }
         };
         if command().is_none() {

@@ -65,7 +65,7 @@ impl Locked {
 #[test]
 fn no_strategy_takes_a_lock_away() {
     for journal_mode in ["delete", "wal"] {
-        for strategy in Strategy::ALL {
+        for &strategy in Strategy::all() {
             let locked = Locked::new(journal_mode);
             let copies = locked.folder.path().join("copy");
             std::fs::create_dir(&copies).unwrap();

@@ -14,7 +14,7 @@ use std::{
 use journalbench::{
     oracle::Verdict,
     results::{SnapshotResult, Status},
-    snapshot::{SNAPSHOT_FILE, Strategy, copy::Part, options::Options},
+    snapshot::{SNAPSHOT_FILE, Strategy, StrategyOptions, protocol::Part},
     sqlite,
 };
 use rusqlite::Connection;
@@ -48,7 +48,7 @@ fn run(strategy: Strategy, live: &Path, folder: &Path) -> Option<strategies::Ran
 #[test]
 fn each_copies_a_quiet_database() {
     for journal_mode in ["delete", "wal"] {
-        for strategy in Strategy::ALL {
+        for &strategy in Strategy::all() {
             let folder = tempfile::tempdir().unwrap();
             let (live, connection) = database(folder.path(), journal_mode);
             // The last to close folds the WAL.
@@ -63,7 +63,7 @@ fn each_copies_a_quiet_database() {
 #[test]
 fn what_lies_in_the_wal_is_copied_by_those_that_see_it() {
     use Strategy::{Command, Cp};
-    for strategy in Strategy::ALL {
+    for &strategy in Strategy::all() {
         let folder = tempfile::tempdir().unwrap();
         let (live, _writes_on) = database(folder.path(), "wal");
         let Some(ran) = run(strategy, &live, folder.path()) else { continue };
@@ -115,7 +115,7 @@ fn a_target_that_cannot_be_written_is_a_failure_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let (live, _connection) = database(folder.path(), "wal");
     let nowhere = folder.path().join("no/such/folder");
-    for strategy in Strategy::ALL {
+    for &strategy in Strategy::all() {
         // `sqlite3` is started in the folder of the copy.
         if matches!(strategy, Strategy::CliBackup | Strategy::CliBackupTimeout) {
             continue;
@@ -147,7 +147,7 @@ fn with_little_room(folder: &Path, command: &Command) -> Command {
 
 #[test]
 fn a_full_disk_is_a_failure_in_words_and_nothing_stays_locked() {
-    for strategy in Strategy::ALL {
+    for &strategy in Strategy::all() {
         // The writer's copy is made by this process, which has room.
         if strategy == Strategy::BackupInWriter {
             continue;
@@ -243,7 +243,7 @@ fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
 
 #[test]
 fn the_defaults_are_those_of_the_programs() {
-    let options = Options::default();
+    let options = StrategyOptions::default();
     assert_eq!((options.backup.pages_per_step, options.backup.pause_ms, options.backup.busy_timeout_ms), (100, 0, 0));
     assert_eq!(options.cli_backup_timeout.busy_timeout_ms, 5_000);
 }

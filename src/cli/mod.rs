@@ -16,7 +16,10 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::snapshot::copy::{self, Method};
+use crate::snapshot::{
+    copy_process,
+    protocol::{self, Method},
+};
 
 /// Benchmark of SQLite journal modes and live backups under BitTorrent tracker load.
 #[derive(Debug, Parser)]
@@ -53,7 +56,7 @@ enum Command {
     #[command(after_help = snapshot::HELP)]
     Snapshot(snapshot::Arguments),
     /// Copy a live database in a process of its own (used by `run` and `snapshot`)
-    #[command(name = copy::COMMAND, hide = true)]
+    #[command(name = protocol::COMMAND, hide = true)]
     Copy {
         /// How
         method: Method,
@@ -120,7 +123,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
         Command::Copy { method, live, out } => {
-            copy::copy(&method, &live, &out)?;
+            copy_process::run(&method, &live, &out)?;
             Ended::Done
         }
     };

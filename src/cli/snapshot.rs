@@ -25,9 +25,8 @@ use crate::{
     interrupt::Interrupt,
     progress,
     snapshot::{
-        Plan, Programs, SNAPSHOT_FILE, Site, Strategy, Task,
-        copy::{PartResult, Said},
-        options::Options,
+        LiveCopy, Procedure, Programs, SNAPSHOT_FILE, Site, Strategy, StrategyOptions, Task,
+        protocol::{ChildMessage, PartResult},
     },
     sqlite, work,
 };
@@ -50,8 +49,7 @@ Examples:
 /// What the command is given.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How it is copied: held-copy, vacuum-into, backup, backup-one-step, cli-backup, cli-backup-timeout, sqlite3-rsync
-    #[arg(long, value_name = "NAME", default_value = "held-copy", hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", default_value = "held-copy", hide_possible_values = true, help = strategy_help())]
     strategy: Strategy,
     /// Ask SQLite's `integrity_check` of the copy before it gets its name
     #[arg(long)]
@@ -68,6 +66,15 @@ pub(super) struct Arguments {
     /// The copy; must not exist
     #[arg(value_name = "OUT.db")]
     out: PathBuf,
+}
+
+/// Names the strategies that can copy a live database under some journal mode.
+fn strategy_help() -> String {
+    let can_copy = |strategy: &&Strategy| {
+        [true, false].into_iter().any(|in_wal| !matches!(strategy.live_copy(in_wal), LiveCopy::Refused(_)))
+    };
+    let names: Vec<_> = Strategy::all().iter().filter(can_copy).map(Strategy::to_string).collect();
+    format!("How it is copied: {}", names.join(", "))
 }
 
 fn deadline(text: &str) -> Result<f64, String> {
@@ -87,10 +94,12 @@ struct Order {
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
 pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
     let order = order(arguments)?;
-    suits(arguments.strategy, order.in_wal)
-        .map_err(|advice| Failure::Usage(anyhow!("--strategy {}: {advice}", arguments.strategy)))?;
-    if arguments.strategy == Strategy::HeldCopy && !order.in_wal {
-        eprintln!("{} is not in WAL mode: nobody can commit until the copy is done", order.live.display());
+    match arguments.strategy.live_copy(order.in_wal) {
+        LiveCopy::Complete => {}
+        LiveCopy::AtPrice(price) => eprintln!("{} {price}", order.live.display()),
+        LiveCopy::Refused(advice) => {
+            return Err(Failure::Usage(anyhow!("--strategy {}: {advice}", arguments.strategy)));
+        }
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     match make(arguments, &order, &interrupt) {
@@ -133,29 +142,6 @@ fn refuse_existing(out: &Path) -> Result<()> {
             file.display()
         ),
         None => Ok(()),
-    }
-}
-
-/// Whether a strategy gives a complete copy of a database that others write to; if not, what would.
-fn suits(strategy: Strategy, in_wal: bool) -> Result<(), &'static str> {
-    match strategy {
-        Strategy::None => Err("takes no copy"),
-        Strategy::Cp | Strategy::CpReflink if in_wal => {
-            Err("leaves out what is committed and still in the WAL; held-copy is as fast and does not")
-        }
-        Strategy::Cp | Strategy::CpAll | Strategy::CpReflink => {
-            Err("copies what is half written; held-copy does the same under a lock of SQLite's")
-        }
-        Strategy::BackupInWriter => Err("can only be done by the program that writes; use held-copy or vacuum-into"),
-        Strategy::StopCopy => Err("cannot stop another program's writers; stop them yourself, and use held-copy"),
-        Strategy::Command => Err("is your own: run it yourself"),
-        Strategy::Backup
-        | Strategy::BackupOneStep
-        | Strategy::CliBackup
-        | Strategy::CliBackupTimeout
-        | Strategy::VacuumInto
-        | Strategy::HeldCopy
-        | Strategy::Sqlite3Rsync => Ok(()),
     }
 }
 
@@ -204,12 +190,14 @@ struct Copied {
 /// Copies into the hidden folder, where one file is to be afterwards.
 fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrupt: &Interrupt) -> Result<Copied> {
     let this = std::env::current_exe().context("cannot find this program's own file")?;
-    let (programs, options) = (Programs::find(this), Options::default());
+    let (programs, options) = (Programs::find(this), StrategyOptions::default());
     let site = Site { programs: &programs, options: &options, live: &order.live, folder };
-    let command = match arguments.strategy.plan(&site) {
-        Plan::Run(Task::Child(command)) => command,
-        Plan::Skip(why) => bail!(why),
-        Plan::Nothing | Plan::Run(Task::WhileStopped(_) | Task::InWriter { .. }) => bail!("it takes no copy by itself"),
+    let command = match arguments.strategy.procedure(&site) {
+        Procedure::Run(Task::Child(command)) => command,
+        Procedure::Unavailable(reason) => bail!(reason),
+        Procedure::Nothing | Procedure::Run(Task::WhileStopped(_) | Task::InWriter { .. }) => {
+            bail!("it takes no copy by itself")
+        }
     };
     let beside = order.live.parent().unwrap_or(Path::new("/")).to_owned();
     let room = Room { folders: vec![folder.to_owned(), beside], least_free_bytes: arguments.keep_free.bytes };
@@ -220,7 +208,7 @@ fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrupt: &Interru
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let ended = child::run(command, &limits, |line| {
-            if let Ok(Said::Part(part)) = serde_json::from_str(line) {
+            if let Ok(ChildMessage::Part(part)) = serde_json::from_str(line) {
                 parts.push(part);
             }
         });

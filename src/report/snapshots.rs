@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     results::{PhaseName, Resources, SnapshotResult, StepResult, TrialResult, WalResult},
-    snapshot::copy::Part,
+    snapshot::protocol::Part,
     workload::Kind,
 };
 

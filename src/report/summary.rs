@@ -9,7 +9,7 @@ use crate::{
     oracle::Verdict,
     results::{PhaseName, PhaseResult, Results, SnapshotResult, Status, TrialResult},
     scenario::Arrivals,
-    snapshot::Strategy,
+    snapshot::{Isolation, Strategy},
     sqlite::JournalMode,
     workload::Kind,
 };
@@ -166,8 +166,8 @@ fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
     };
     // The worst repetition counts. An announce without an answer is later than every time.
     let mut costs: BTreeMap<Strategy, (u64, f64)> = BTreeMap::new();
-    let is_for_scripts = |strategy: Strategy| strategy.is_isolated() == Some(true) && !strategy.needs_writers();
-    for trial in of_mode.iter().filter(|trial| is_for_scripts(trial.strategy) && always_exact(trial.strategy)) {
+    let is_candidate = |strategy: Strategy| strategy.definition().is_for_scripts() && always_exact(strategy);
+    for trial in of_mode.iter().filter(|trial| is_candidate(trial.strategy)) {
         let response = tables::while_it_ran(trial)?.operation(Kind::Announce)?.response.clone();
         let duration_s = trial.snapshots.iter().map(|snapshot| snapshot.duration_s).fold(0.0, f64::max);
         let cost = costs.entry(trial.strategy).or_default();
@@ -210,24 +210,19 @@ fn silent_failures(results: &Results) -> String {
 fn lucky(results: &Results) -> Vec<String> {
     let mut by_strategy: BTreeMap<(Strategy, String), Vec<(&TrialResult, &SnapshotResult)>> = BTreeMap::new();
     for (trial, snapshot, verdict) in judged(results) {
-        if verdict == Verdict::Exact && snapshot.strategy.is_isolated() == Some(false) {
+        if verdict == Verdict::Exact {
             by_strategy.entry((trial.strategy, trial.journal_mode.to_string())).or_default().push((trial, snapshot));
         }
     }
     by_strategy.into_values().filter_map(|exact| lucky_ones(&exact)).collect()
 }
 
+/// One sentence of the exact copies of a strategy under a journal mode; none where they are exact for a better reason than luck.
 fn lucky_ones(exact: &[(&TrialResult, &SnapshotResult)]) -> Option<String> {
     let (trial, snapshot) = exact.first()?;
-    let why = match trial.journal_mode {
-        JournalMode::Wal if trial.strategy == Strategy::CpAll => {
-            "No checkpoint happened to write to the main file between its copy and that of the WAL."
-        }
-        JournalMode::Wal => {
-            "In WAL the main file changes only in checkpoints, and it holds what one left that ended just before it began \
-            or while it ran."
-        }
-        _ => "None of them happened to change both a page that it had read and one that it had yet to read.",
+    let why = match trial.strategy.definition().isolation {
+        Isolation::Unprotected { luck } => luck(trial.journal_mode),
+        Isolation::Isolated | Isolation::Unknown => return None,
     };
     let times = if exact.len() == 1 { String::new() } else { format!(" {} times, as this one", exact.len()) };
     Some(format!(

@@ -9,7 +9,7 @@ use crate::{
     digest::Digest,
     oracle::{Difference, Findings, Verdict},
     scenario::Step,
-    snapshot::{Strategy, copy::PartResult},
+    snapshot::{Strategy, protocol::PartResult},
 };
 
 /// What became of one snapshot.

@@ -7,7 +7,7 @@ use super::{
     recorder::{Recorder, seconds},
     watch::Running,
 };
-use crate::{load::Load, measure, results::PhaseName, snapshot::backup::Progress, work};
+use crate::{load::Load, measure, results::PhaseName, snapshot::CopyProgress, work};
 
 /// What was last said, and when.
 pub struct Display {
@@ -78,7 +78,7 @@ impl Display {
     /// What the strategy says of itself, or else the size of its file.
     fn snapshot_done(&self, look: &Look<'_>) -> Option<f64> {
         let Running { out, said, .. } = look.running?;
-        said.and_then(Progress::done).or_else(|| {
+        said.and_then(CopyProgress::done).or_else(|| {
             let live = work::file_bytes(&self.live);
             (live > 0).then(|| (work::file_bytes(out) as f64 / live as f64).min(1.0))
         })

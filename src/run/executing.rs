@@ -18,10 +18,9 @@ use crate::{
     child::{self, Exit, Limits, Resources},
     load::database::Gate,
     snapshot::{
-        Strategy, Task,
-        backup::Progress,
-        copy::{PartResult, Said},
+        CopyProgress, Strategy, Task, WriterRole,
         in_writer::{Errand, Heard},
+        protocol::{ChildMessage, PartResult},
     },
 };
 
@@ -40,9 +39,14 @@ pub struct Writers {
 impl Writers {
     /// What a strategy asks of them; and where errands arrive, for the connection that is to take them.
     pub fn of(strategy: Strategy) -> (Self, Option<mpsc::Receiver<Errand>>) {
-        let gate = (strategy == Strategy::StopCopy).then(Gate::default);
-        let (errands, asked) = (strategy == Strategy::BackupInWriter).then(mpsc::channel).unzip();
-        (Self { gate, errands }, asked)
+        match strategy.definition().writers {
+            WriterRole::None => (Self::default(), None),
+            WriterRole::Stopped => (Self { gate: Some(Gate::default()), errands: None }, None),
+            WriterRole::Copies => {
+                let (errands, asked) = mpsc::channel();
+                (Self { gate: None, errands: Some(errands) }, Some(asked))
+            }
+        }
     }
 }
 
@@ -70,7 +74,7 @@ pub struct Outcome {
 }
 
 /// Carries out a task. `said` becomes what it last said of its progress.
-pub async fn execute(task: Task, limits: &Limits, writers: &Writers, said: &Cell<Option<Progress>>) -> Outcome {
+pub async fn execute(task: Task, limits: &Limits, writers: &Writers, said: &Cell<Option<CopyProgress>>) -> Outcome {
     match task {
         Task::Child(command) => run_child(command, limits, said).await,
         Task::WhileStopped(command) => while_stopped(command, limits, writers, said).await,
@@ -88,11 +92,11 @@ pub async fn execute(task: Task, limits: &Limits, writers: &Writers, said: &Cell
     }
 }
 
-async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<Progress>>) -> Outcome {
+async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<CopyProgress>>) -> Outcome {
     let mut parts = Vec::new();
     let ended = child::run(command, limits, |line| match serde_json::from_str(line) {
-        Ok(Said::Progress(progress)) => said.set(Some(progress)),
-        Ok(Said::Part(part)) => parts.push(part),
+        Ok(ChildMessage::Progress(progress)) => said.set(Some(progress)),
+        Ok(ChildMessage::Part(part)) => parts.push(part),
         // A script says what it likes.
         Err(_) => {}
     })
@@ -111,7 +115,12 @@ async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<Progres
 }
 
 /// Closes the gate, which takes as long as the writes that are under way, runs the child, and opens it again.
-async fn while_stopped(command: Command, limits: &Limits, writers: &Writers, said: &Cell<Option<Progress>>) -> Outcome {
+async fn while_stopped(
+    command: Command,
+    limits: &Limits,
+    writers: &Writers,
+    said: &Cell<Option<CopyProgress>>,
+) -> Outcome {
     let begun = Instant::now();
     let Some(gate) = &writers.gate else { return failed("there are no writers to stop") };
     let Ok(closed) = timeout(limits.deadline, gate.write()).await else {
@@ -145,7 +154,7 @@ async fn hear(
     mut heard: tokio::sync::mpsc::UnboundedReceiver<Heard>,
     deadline: Duration,
     cancelled: &Cancel,
-    said: &Cell<Option<Progress>>,
+    said: &Cell<Option<CopyProgress>>,
 ) -> Outcome {
     let begun = Instant::now();
     let mut to_the_end = async || loop {

@@ -20,7 +20,7 @@ use crate::{
     oracle::{self, Difference, Inspection, Judgement, Verdict},
     results::{CopyJournalMode, Evidence, FileLeft, SnapshotResult},
     scenario::Trial,
-    snapshot::{SNAPSHOT_FILE, backup::Progress},
+    snapshot::{CopyProgress, SNAPSHOT_FILE},
     work,
 };
 
@@ -149,7 +149,7 @@ fn result(
             difference,
             read_s: inspection.read_s,
             digest: judgement.digest,
-            progress: taken.progress.and_then(Progress::done),
+            progress: taken.progress.and_then(CopyProgress::done),
         },
         integrity_check: integrity.map(|check| check.answer.clone()),
         integrity_check_s: integrity.map(|check| check.duration_s),

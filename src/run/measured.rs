@@ -32,7 +32,7 @@ use crate::{
     measure::SLICE_NS,
     results::{PhaseName, SeriesPoint},
     scenario::Scenario,
-    snapshot::backup::Progress,
+    snapshot::CopyProgress,
     sqlite::JournalMode,
     workload::Workload,
 };
@@ -194,7 +194,7 @@ impl<'a> Running<'a> {
     }
 
     /// What there is to see of it in a slice; nothing before it begins.
-    fn seen(&self, now: u64, said: Option<Progress>) -> Option<watch::Running<'_>> {
+    fn seen(&self, now: u64, said: Option<CopyProgress>) -> Option<watch::Running<'_>> {
         let Self { first_slice, out, .. } = self;
         (*first_slice <= now).then_some(watch::Running { first_slice: *first_slice, out, said })
     }

@@ -24,7 +24,7 @@ use crate::{
     measure::SLICE_NS,
     oracle::Claim,
     results::{FileLeft, StepResult},
-    snapshot::{SNAPSHOT_FILE, Task, backup::Progress},
+    snapshot::{CopyProgress, SNAPSHOT_FILE, Task},
     sqlite, work,
 };
 
@@ -75,7 +75,7 @@ pub struct Around<'a> {
     /// The live database.
     pub live: &'a Path,
     /// What the strategy last said of its progress.
-    pub said: &'a Cell<Option<Progress>>,
+    pub said: &'a Cell<Option<CopyProgress>>,
     /// A snapshot is given up where less than this is free.
     pub least_free_bytes: u64,
     /// What is done with a snapshot afterwards.
@@ -101,7 +101,7 @@ pub struct Taken {
     /// What the oracle judges it by.
     pub claim: Claim,
     /// What it last said of its progress.
-    pub progress: Option<Progress>,
+    pub progress: Option<CopyProgress>,
     /// What it left, before anything opened it.
     pub files: Vec<FileLeft>,
     /// How long the sync of that took; `None` where the copy had failed.

@@ -35,7 +35,7 @@ use crate::{
     random::mix,
     results::{Distribution, OperationResult, PhaseName, PhaseResult, SeriesPoint, Status, TrialResult},
     scenario::{DatasetCopy, JITTER_S, PageCache, Scenario, Trial},
-    snapshot::{self, Site},
+    snapshot::{Procedure, Site},
     sqlite, work,
     workload::{Kind, Workload, WriteProfile},
 };
@@ -194,10 +194,10 @@ fn jobs(context: &Context<'_>, trial: &Trial, live: &Path, folder: &Path) -> Res
     for (number, at_s) in context.scenario.snapshot_times_s().into_iter().enumerate() {
         let folder = folder.join(number.to_string());
         let (programs, options) = (&context.options.programs, &context.scenario.keys.snapshots.options);
-        match trial.strategy.plan(&Site { programs, options, live, folder: &folder }) {
-            snapshot::Plan::Skip(why) => return Err(why),
-            snapshot::Plan::Nothing => {}
-            snapshot::Plan::Run(task) => jobs.push(Job { number, at_s, task, folder }),
+        match trial.strategy.procedure(&Site { programs, options, live, folder: &folder }) {
+            Procedure::Unavailable(reason) => return Err(reason),
+            Procedure::Nothing => {}
+            Procedure::Run(task) => jobs.push(Job { number, at_s, task, folder }),
         }
     }
     Ok(jobs)

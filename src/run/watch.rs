@@ -13,7 +13,7 @@ use std::{
 use super::recorder::seconds;
 use crate::{
     results::{ProgressPoint, WalResult},
-    snapshot::backup::Progress,
+    snapshot::CopyProgress,
     sqlite::{self, JournalMode},
     work,
 };
@@ -44,7 +44,7 @@ pub struct Running<'a> {
     /// The file that it makes.
     pub out: &'a Path,
     /// What its strategy last said of its progress.
-    pub said: Option<Progress>,
+    pub said: Option<CopyProgress>,
 }
 
 /// What was seen of one snapshot.
@@ -167,7 +167,7 @@ impl Watched {
             self.progress.push(ProgressPoint {
                 t_s: seconds(now - running.first_slice),
                 bytes: work::file_bytes(running.out),
-                done: running.said.and_then(Progress::done),
+                done: running.said.and_then(CopyProgress::done),
             });
         }
         self.looks += 1;

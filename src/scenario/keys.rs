@@ -14,7 +14,7 @@ use serde::{
 use crate::{
     dataset::Size,
     load::database::TransactionMode,
-    snapshot::{self, Strategy},
+    snapshot::{Strategy, StrategyOptions},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
 };
@@ -270,7 +270,7 @@ pub struct SnapshotKeys {
     pub after: AfterKeys,
     /// What is set for a strategy: `[snapshots.options.NAME]`.
     #[serde(default)]
-    pub options: snapshot::options::Options,
+    pub options: StrategyOptions,
 }
 
 /// `[snapshots.after]`: what is done with each snapshot once it was taken, on copies.

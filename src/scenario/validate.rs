@@ -6,7 +6,7 @@ use std::{fmt, path::Path, sync::atomic::AtomicBool};
 use super::{AfterKeys, Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, Step, TracePoint, keys::default};
 use crate::{
     dataset::{self, IndexFill},
-    snapshot::Strategy,
+    snapshot::{OptionProblem, Strategy, WriterRole},
     workload::WriteProfile,
 };
 
@@ -198,25 +198,9 @@ fn validate_after(after: &AfterKeys) -> Result<(), Refusal> {
 /// The options of strategies, and what they ask of the load.
 fn validate_options(keys: &Keys) -> Result<(), Refusal> {
     let Keys { load, snapshots: SnapshotKeys { strategies, options, .. }, .. } = keys;
-    within("snapshots.options.backup.pages_per_step", options.backup.pages_per_step, 1, 1 << 30)?;
-    within("snapshots.options.backup.pause_ms", options.backup.pause_ms, 0, 60_000)?;
-    within("snapshots.options.backup-in-writer.pages_per_step", options.backup_in_writer.pages_per_step, 1, 1 << 20)?;
-    for (key, busy_timeout_ms) in [
-        ("snapshots.options.backup.busy_timeout_ms", options.backup.busy_timeout_ms),
-        ("snapshots.options.backup-one-step.busy_timeout_ms", options.backup_one_step.busy_timeout_ms),
-        ("snapshots.options.cli-backup-timeout.busy_timeout_ms", options.cli_backup_timeout.busy_timeout_ms),
-        ("snapshots.options.vacuum-into.busy_timeout_ms", options.vacuum_into.busy_timeout_ms),
-        ("snapshots.options.held-copy.busy_timeout_ms", options.held_copy.busy_timeout_ms),
-        ("snapshots.options.stop-copy.busy_timeout_ms", options.stop_copy.busy_timeout_ms),
-    ] {
-        within(key, busy_timeout_ms, 0, 3_600_000)?;
-    }
-    if strategies.contains(&Strategy::Command) {
-        let line = options.command.line.clone().unwrap_or_default();
-        if !line.contains("{db}") || !line.contains("{out}") {
-            let allowed = "expected the command line of the strategy `command`, with {db} and {out} in it".to_owned();
-            return Err(("snapshots.options.command.line", format!("{line:?}"), allowed));
-        }
+    for strategy in Strategy::all() {
+        let problem = strategy.check(options, strategies.contains(strategy));
+        problem.map_err(|OptionProblem { key, found, allowed }| (key, found, allowed))?;
     }
     let writers = match (load.write_profile.is_pooled() || load.arrivals == Arrivals::Closed, load.write_profile) {
         // Its listener writes, and nobody else.
@@ -224,10 +208,14 @@ fn validate_options(keys: &Keys) -> Result<(), Refusal> {
         (true, _) => load.pool_connections,
         (false, _) => load.announce_connections,
     };
-    if strategies.contains(&Strategy::BackupInWriter) && writers != 1 {
+    let copies_in_writer = |strategy: &&Strategy| match strategy.definition().writers {
+        WriterRole::Copies => true,
+        WriterRole::None | WriterRole::Stopped => false,
+    };
+    if let Some(strategy) = strategies.iter().find(copies_in_writer).filter(|_| writers != 1) {
         let allowed = "expected without it, or one connection that writes (load.announce_connections = 1 in a profile \
             other than tracker-*): it would begin again at every commit of another";
-        return Err(("snapshots.strategies", Strategy::BackupInWriter.to_string(), allowed.to_owned()));
+        return Err(("snapshots.strategies", strategy.to_string(), allowed.to_owned()));
     }
     Ok(())
 }

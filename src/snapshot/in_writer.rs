@@ -19,7 +19,7 @@ use rusqlite::{Connection, backup::Backup};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{backup::Progress, options::StepOptions};
+use super::{backup_api::CopyProgress, options::StepOptions};
 
 /// A copy that a writer is asked to make.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Errand {
 #[derive(Debug)]
 pub enum Heard {
     /// How far it is.
-    Progress(Progress),
+    Progress(CopyProgress),
     /// It is done, or why it is not.
     Ended {
         /// What went wrong, in words.
@@ -73,7 +73,7 @@ fn copy(connection: &Connection, errand: &Errand, cpu: &mut Duration, between: &
     let out = &errand.out;
     let mut target = Connection::open(out).with_context(|| format!("cannot open {}", out.display()))?;
     let backup = Backup::new(connection, &mut target)?;
-    let mut steps = Steps { errand, progress: Progress::default(), told: None };
+    let mut steps = Steps { errand, progress: CopyProgress::default(), told: None };
     let mut outcome = None;
     loop {
         let over = between(&mut |until| {
@@ -99,7 +99,7 @@ fn copy(connection: &Connection, errand: &Errand, cpu: &mut Duration, between: &
 /// The steps of a copy.
 struct Steps<'a> {
     errand: &'a Errand,
-    progress: Progress,
+    progress: CopyProgress,
     told: Option<Instant>,
 }
 

@@ -1,32 +1,46 @@
 //! The ways to copy a live database: what each one runs.
 //!
 //! Nearly every strategy is a child process, as an administrator would run it: a program of the system, or this program's
-//! own binary doing what [`copy`] says. The process that has the database open never touches its file otherwise
+//! own binary in a [`copy_process`]. The process that has the database open never touches its file otherwise
 //! (`docs/sqlite.md`, 1). One strategy stops the writers while its child runs, and one is done by the writer itself: their
 //! [`Task`]s say so.
 //!
-//! Nothing here knows of load, of deadlines or of verdicts. A new strategy is a variant of [`Strategy`] and its arms.
+//! Nothing here knows of load, of deadlines or of verdicts. A new strategy is a variant of [`Strategy`], its line in the table
+//! [`Strategy::definition`], and a file in `strategies/` with its [`Definition`].
+//!
+//! ```text
+//! mod          the strategies and their table
+//! strategies/  one a file: its definition, and its code in the child
+//! copy_process finds that code in the child
+//! definition   what a strategy says of itself
+//! protocol     what the child is told, and says
+//! main_file    opened, checkpointed and copied in the child
+//! in_writer    the copy on the connection that writes
+//! backup_api   SQLite's backup, step by step
+//! options      what a scenario can set
+//! ```
 
-pub mod backup;
-pub mod copy;
-pub mod held_copy;
+pub mod backup_api;
+pub mod copy_process;
+mod definition;
 pub mod in_writer;
+mod main_file;
 pub mod options;
+pub mod protocol;
+mod strategies;
 
-use std::{
-    ffi::OsString,
-    fmt, fs,
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fmt;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use copy::Method;
-use options::{Options, StepOptions};
+pub use backup_api::CopyProgress;
+pub(crate) use definition::LiveCopy;
+pub use definition::{Definition, Isolation, Procedure, Programs, SNAPSHOT_FILE, Site, Task, WriterRole};
+pub(crate) use options::OptionProblem;
+pub use options::StrategyOptions;
+pub use strategies::held_copy;
 
 /// A way to take a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -62,317 +76,137 @@ pub enum Strategy {
     Command,
 }
 
-/// The programs that strategies run.
-#[derive(Debug, Clone)]
-pub struct Programs {
-    /// This program.
-    pub journalbench: PathBuf,
-    /// `cp`, where it is installed.
-    pub cp: Option<PathBuf>,
-    /// `sqlite3`, where it is installed.
-    pub sqlite3: Option<PathBuf>,
-    /// `sqlite3_rsync`, where it is installed.
-    pub sqlite3_rsync: Option<PathBuf>,
-}
-
-/// What a snapshot is made of, and how. Paths must be absolute.
-#[derive(Debug, Clone, Copy)]
-pub struct Site<'a> {
-    /// The programs that there are.
-    pub programs: &'a Programs,
-    /// What was set for strategies.
-    pub options: &'a Options,
-    /// The live database.
-    pub live: &'a Path,
-    /// The snapshot's own folder, which is empty or will be made: its file becomes [`SNAPSHOT_FILE`].
-    pub folder: &'a Path,
-}
-
-/// What a strategy runs, or why it cannot.
-#[derive(Debug)]
-pub enum Plan {
-    /// Nothing.
-    Nothing,
-    /// This.
-    Run(Task),
-    /// The strategy cannot run here.
-    Skip(String),
-}
-
-/// What a strategy runs. A child process ends with status 0 where it believes that the snapshot is good.
-#[derive(Debug)]
-pub enum Task {
-    /// A child process.
-    Child(Command),
-    /// A child process, while nobody writes.
-    WhileStopped(Command),
-    /// The connection that writes copies by itself: [`in_writer`].
-    InWriter {
-        /// Where to.
-        out: PathBuf,
-        /// How.
-        options: StepOptions,
-    },
-}
-
-/// The name of a snapshot's main file in the folder that is its own.
-pub const SNAPSHOT_FILE: &str = "snapshot.db";
-
-/// What `cp-all` has `sh` do with `cp`, the database and the copy. A journal may go between the look and the copy: then there
-/// is none to copy.
-const CP_ALL: &str = r#"set -e
-for suffix in '' -wal -shm -journal; do
-    if [ -e "$2$suffix" ]; then "$1" "$2$suffix" "$3$suffix" || [ ! -e "$2$suffix" ]; fi
-done"#;
-
 impl Strategy {
+    /// The table of strategies: what is known of each.
+    #[must_use]
+    pub fn definition(self) -> &'static Definition {
+        use strategies as defined;
+        match self {
+            Self::None => &defined::none::DEFINITION,
+            Self::Cp => &defined::cp::DEFINITION,
+            Self::CpAll => &defined::cp_all::DEFINITION,
+            Self::CpReflink => &defined::cp_reflink::DEFINITION,
+            Self::Backup => &defined::backup::DEFINITION,
+            Self::BackupOneStep => &defined::backup_one_step::DEFINITION,
+            Self::BackupInWriter => &defined::backup_in_writer::DEFINITION,
+            Self::CliBackup => &defined::cli_backup::DEFINITION,
+            Self::CliBackupTimeout => &defined::cli_backup_timeout::DEFINITION,
+            Self::VacuumInto => &defined::vacuum_into::DEFINITION,
+            Self::HeldCopy => &defined::held_copy::DEFINITION,
+            Self::StopCopy => &defined::stop_copy::DEFINITION,
+            Self::Sqlite3Rsync => &defined::sqlite3_rsync::DEFINITION,
+            Self::Command => &defined::command::DEFINITION,
+        }
+    }
+
     /// Every strategy, the control first.
-    pub const ALL: [Self; 14] = [
-        Self::None,
-        Self::Cp,
-        Self::CpAll,
-        Self::CpReflink,
-        Self::Backup,
-        Self::BackupOneStep,
-        Self::BackupInWriter,
-        Self::CliBackup,
-        Self::CliBackupTimeout,
-        Self::VacuumInto,
-        Self::HeldCopy,
-        Self::StopCopy,
-        Self::Sqlite3Rsync,
-        Self::Command,
-    ];
-
-    /// What it runs.
     #[must_use]
-    pub fn plan(self, site: &Site<'_>) -> Plan {
-        let Site { programs, options, live, folder } = *site;
-        let out = folder.join(SNAPSHOT_FILE);
-        let own = |method: Method| copy::command(&programs.journalbench, &method, live, &out);
-        let with = |program: &Option<PathBuf>, name: &str, task: &dyn Fn(&Path) -> Task| {
-            let missing = || Plan::Skip(format!("there is no program `{name}` on the PATH"));
-            program.as_ref().map_or_else(missing, |program| Plan::Run(task(program)))
-        };
-        let with_cp = |task: &dyn Fn(&Path) -> Task| with(&programs.cp, "cp", task);
-        let child = |command: Command| Plan::Run(Task::Child(command));
-        match self {
-            Self::None => Plan::Nothing,
-            Self::Cp => with_cp(&|cp| Task::Child(run(cp, [live.into(), out.clone().into()]))),
-            Self::CpAll => with_cp(&|cp| {
-                let arguments: [OsString; 6] =
-                    ["-c".into(), CP_ALL.into(), "cp-all".into(), cp.into(), live.into(), out.clone().into()];
-                Task::Child(run(Path::new("sh"), arguments))
-            }),
-            Self::CpReflink => match programs.cp.as_ref().and_then(|cp| reflink_obstacle(cp, folder)) {
-                Some(obstacle) => Plan::Skip(obstacle),
-                None => {
-                    with_cp(&|cp| Task::Child(run(cp, ["--reflink=always".into(), live.into(), out.clone().into()])))
-                }
-            },
-            Self::Backup => child(own(Method::Backup(options.backup))),
-            Self::BackupOneStep => {
-                let busy_timeout_ms = options.backup_one_step.busy_timeout_ms;
-                child(own(Method::Backup(options::BackupOptions { pages_per_step: -1, pause_ms: 0, busy_timeout_ms })))
-            }
-            Self::BackupInWriter => Plan::Run(Task::InWriter { out, options: options.backup_in_writer }),
-            Self::CliBackup => {
-                with(&programs.sqlite3, "sqlite3", &|sqlite3| Task::Child(cli_backup(sqlite3, live, folder, None)))
-            }
-            Self::CliBackupTimeout => with(&programs.sqlite3, "sqlite3", &|sqlite3| {
-                let timeout_ms = options.cli_backup_timeout.busy_timeout_ms;
-                Task::Child(cli_backup(sqlite3, live, folder, Some(timeout_ms)))
-            }),
-            Self::VacuumInto => child(own(Method::VacuumInto(options.vacuum_into))),
-            Self::HeldCopy => with_cp(&|cp| Task::Child(own(Method::HeldCopy(options.held_copy, cp.to_owned())))),
-            Self::StopCopy => {
-                with_cp(&|cp| Task::WhileStopped(own(Method::CheckpointAndCopy(options.stop_copy, cp.to_owned()))))
-            }
-            Self::Sqlite3Rsync => with(&programs.sqlite3_rsync, "sqlite3_rsync", &|rsync| {
-                Task::Child(run(rsync, [live.into(), out.clone().into()]))
-            }),
-            Self::Command => match &options.command.line {
-                None => Plan::Skip("snapshots.options.command.line does not say what to run".to_owned()),
-                Some(line) => child(shell(line, live, &out)),
-            },
-        }
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
     }
 
-    /// Whether it reads the database through SQLite or under a lock of SQLite's, or while nobody writes, so that it sees one
-    /// state of it. `None` of a command, of which nobody knows.
+    /// What it runs at a site.
     #[must_use]
-    pub fn is_isolated(self) -> Option<bool> {
-        match self {
-            Self::None | Self::Cp | Self::CpAll | Self::CpReflink => Some(false),
-            Self::Command => None,
-            Self::Backup
-            | Self::BackupOneStep
-            | Self::BackupInWriter
-            | Self::CliBackup
-            | Self::CliBackupTimeout
-            | Self::VacuumInto
-            | Self::HeldCopy
-            | Self::StopCopy
-            | Self::Sqlite3Rsync => Some(true),
-        }
-    }
-
-    /// Whether it takes the help of those who write, so that no script can do it by itself.
-    #[must_use]
-    pub fn needs_writers(self) -> bool {
-        match self {
-            Self::BackupInWriter | Self::StopCopy => true,
-            Self::None
-            | Self::Cp
-            | Self::CpAll
-            | Self::CpReflink
-            | Self::Backup
-            | Self::BackupOneStep
-            | Self::CliBackup
-            | Self::CliBackupTimeout
-            | Self::VacuumInto
-            | Self::HeldCopy
-            | Self::Sqlite3Rsync
-            | Self::Command => false,
-        }
+    pub fn procedure(self, site: &Site<'_>) -> Procedure {
+        (self.definition().procedure)(site)
     }
 
     /// Which of the options it runs with, for the results.
     #[must_use]
-    pub fn options(self, options: &Options) -> Value {
-        match self {
-            Self::None | Self::Cp | Self::CpAll | Self::CpReflink | Self::CliBackup | Self::Sqlite3Rsync => json!({}),
-            Self::Backup => json!(options.backup),
-            Self::BackupOneStep => json!(options.backup_one_step),
-            Self::BackupInWriter => json!(options.backup_in_writer),
-            Self::CliBackupTimeout => json!(options.cli_backup_timeout),
-            Self::VacuumInto => json!(options.vacuum_into),
-            Self::HeldCopy => json!(options.held_copy),
-            Self::StopCopy => json!(options.stop_copy),
-            Self::Command => json!(options.command),
-        }
+    pub fn options(self, options: &StrategyOptions) -> Value {
+        (self.definition().options)(options)
+    }
+
+    /// What it gives of a database that other programs write to.
+    pub(crate) fn live_copy(self, in_wal: bool) -> LiveCopy {
+        (self.definition().live_copy)(in_wal)
+    }
+
+    /// Refuses options of its own that it cannot run with; `is_used` where a scenario runs it.
+    pub(crate) fn check(self, options: &StrategyOptions, is_used: bool) -> Result<(), OptionProblem> {
+        (self.definition().check)(options, is_used)
     }
 }
 
-impl Programs {
-    /// Finds the system's programs on the PATH.
-    #[must_use]
-    pub fn find(journalbench: PathBuf) -> Self {
-        let on_path = |name: &str| {
-            let paths = std::env::var_os("PATH")?;
-            std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|program| program.is_file())
-        };
-        Self { journalbench, cp: on_path("cp"), sqlite3: on_path("sqlite3"), sqlite3_rsync: on_path("sqlite3_rsync") }
-    }
-}
-
-fn run(program: &Path, arguments: impl IntoIterator<Item = OsString>) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    command
-}
-
-/// The target is named by its last part, which needs no quoting, and nobody's ~/.sqliterc is read.
-fn cli_backup(sqlite3: &Path, live: &Path, folder: &Path, timeout_ms: Option<u64>) -> Command {
-    let mut command = run(sqlite3, ["-init".into(), "/dev/null".into()]);
-    if let Some(timeout_ms) = timeout_ms {
-        command.args(["-cmd".to_owned(), format!(".timeout {timeout_ms}")]);
-    }
-    command.arg(live).arg(format!(".backup {SNAPSHOT_FILE}")).current_dir(folder);
-    command
-}
-
-/// Why files near `folder` cannot be reflinked; tried with one of a few bytes.
-fn reflink_obstacle(cp: &Path, folder: &Path) -> Option<String> {
-    let near = folder.ancestors().find(|folder| folder.is_dir())?;
-    let tried = || -> std::io::Result<Option<String>> {
-        let scratch = tempfile::tempdir_in(near)?;
-        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
-        fs::write(&from, [0; 4096])?;
-        let output = run(cp, ["--reflink=always".into(), from.into(), to.into()]).output()?;
-        let says = String::from_utf8_lossy(&output.stderr);
-        // Its last words: before them it names the files.
-        let why = says.trim().rsplit(": ").next().unwrap_or_default();
-        Ok((!output.status.success()).then(|| format!("the file system cannot share blocks between files: {why}")))
-    };
-    tried().unwrap_or_else(|error| Some(format!("cannot try a reflink: {error}")))
-}
-
-/// The user's own command line, with the paths in their places.
-fn shell(text: &str, live: &Path, out: &Path) -> Command {
-    let places: [(&str, &Path); 2] = [("{db}", live), ("{out}", out)];
-    let mut filled = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('{') {
-        let (before, from) = rest.split_at(at);
-        filled.extend_from_slice(before.as_bytes());
-        let place = places.iter().find(|(place, _)| from.starts_with(place));
-        filled.extend(place.map_or_else(|| b"{".to_vec(), |(_, path)| quoted(path)));
-        rest = &from[place.map_or(1, |(place, _)| place.len())..];
-    }
-    filled.extend_from_slice(rest.as_bytes());
-    run(Path::new("sh"), ["-c".into(), OsString::from_vec(filled)])
-}
-
-/// In single quotes, so that the shell takes it as it is.
-fn quoted(path: &Path) -> Vec<u8> {
-    let mut quoted = vec![b'\''];
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'\'' => quoted.extend_from_slice(br"'\''"),
-            other => quoted.push(*other),
-        }
-    }
-    quoted.push(b'\'');
-    quoted
-}
-
+/// The name that scenarios, results and the command line have for it.
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Cp => "cp",
-            Self::CpAll => "cp-all",
-            Self::CpReflink => "cp-reflink",
-            Self::Backup => "backup",
-            Self::BackupOneStep => "backup-one-step",
-            Self::BackupInWriter => "backup-in-writer",
-            Self::CliBackup => "cli-backup",
-            Self::CliBackupTimeout => "cli-backup-timeout",
-            Self::VacuumInto => "vacuum-into",
-            Self::HeldCopy => "held-copy",
-            Self::StopCopy => "stop-copy",
-            Self::Sqlite3Rsync => "sqlite3-rsync",
-            Self::Command => "command",
-        })
+        // Only a variant that the command line leaves out would have no name there, and there is none.
+        let value = self.to_possible_value().ok_or(fmt::Error)?;
+        f.write_str(value.get_name())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashSet, path::Path};
+
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_command_line_gets_its_paths_quoted() {
-        let (live, out) = (Path::new("/a b/it's.db"), Path::new("/c/$HOME.db"));
-        for (line, expected) in [
-            ("cp {db} {out}", r"cp '/a b/it'\''s.db' '/c/$HOME.db'"),
-            ("{out}{db}", r"'/c/$HOME.db''/a b/it'\''s.db'"),
-            ("awk '{print}' {d}", "awk '{print}' {d}"),
-            ("", ""),
-        ] {
-            let command = shell(line, live, out);
-            let arguments: Vec<_> = command.get_args().collect();
-            assert_eq!(arguments, [std::ffi::OsStr::new("-c"), expected.as_ref()]);
+    fn names_are_those_of_scenarios() {
+        for strategy in Strategy::all() {
+            assert_eq!(json!(strategy), json!(strategy.to_string()));
         }
-        let echo = shell("printf '%s|' {db} {out}", live, out).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&echo.stdout), "/a b/it's.db|/c/$HOME.db|");
     }
 
     #[test]
-    fn names_are_those_of_scenarios() {
-        for strategy in Strategy::ALL {
-            assert_eq!(json!(strategy), json!(strategy.to_string()));
+    fn each_has_a_definition_of_its_own() {
+        // Two lines of the table with the same definition would run the same, unless options tell them apart.
+        let folder = tempfile::tempdir().unwrap();
+        let programs = Programs {
+            journalbench: "journalbench".into(),
+            cp: Some("cp".into()),
+            sqlite3: Some("sqlite3".into()),
+            sqlite3_rsync: Some("sqlite3_rsync".into()),
+        };
+        let mut options = StrategyOptions::default();
+        options.command.line = Some("true".to_owned());
+        let (live, folder) = (Path::new("/live.db"), folder.path());
+        let site = Site { programs: &programs, options: &options, live, folder };
+        let procedures: HashSet<_> = Strategy::all().iter().map(|one| format!("{:?}", one.procedure(&site))).collect();
+        assert_eq!(procedures.len(), Strategy::all().len(), "{procedures:#?}");
+    }
+
+    #[test]
+    fn what_is_asked_of_the_writers_is_what_the_task_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = Programs::find("journalbench".into());
+        let options = StrategyOptions::default();
+        let site = Site { programs: &programs, options: &options, live: Path::new("/live.db"), folder: folder.path() };
+        for strategy in Strategy::all() {
+            let expected = match strategy.procedure(&site) {
+                Procedure::Run(Task::WhileStopped(_)) => WriterRole::Stopped,
+                Procedure::Run(Task::InWriter { .. }) => WriterRole::Copies,
+                Procedure::Run(Task::Child(_)) | Procedure::Nothing | Procedure::Unavailable(_) => WriterRole::None,
+            };
+            assert_eq!(strategy.definition().writers, expected, "{strategy}");
+        }
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused_by_the_key_of_their_own_strategy() {
+        let mut options = StrategyOptions::default();
+        for wait in [
+            &mut options.backup_one_step,
+            &mut options.cli_backup_timeout,
+            &mut options.vacuum_into,
+            &mut options.stop_copy,
+        ] {
+            wait.busy_timeout_ms = 3_600_001;
+        }
+        options.held_copy.busy_timeout_ms = 3_600_001;
+        options.backup.pages_per_step = 0;
+        options.backup_in_writer.pages_per_step = 0;
+        for &strategy in Strategy::all() {
+            let has_options = strategy.options(&options) != json!({}) || strategy == Strategy::Command;
+            let problem = strategy.check(&options, true).err();
+            assert_eq!(problem.is_some(), has_options, "{strategy}: {problem:?}");
+            let table = format!("snapshots.options.{strategy}.");
+            assert!(problem.is_none_or(|problem| problem.key.starts_with(&table)), "{strategy}");
+            assert_eq!(strategy.check(&StrategyOptions::default(), false), Ok(()), "{strategy}");
         }
     }
 }

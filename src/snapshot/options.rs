@@ -1,11 +1,15 @@
 //! What a scenario can set for a strategy: `[snapshots.options.NAME]`, every key with its default.
+//!
+//! Which values a strategy can run with, its own file says.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// `[snapshots.options]`: a table for each strategy that has a choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Options {
+pub struct StrategyOptions {
     /// Of `backup`.
     pub backup: BackupOptions,
     /// Of `backup-one-step`.
@@ -71,6 +75,17 @@ pub struct CommandOptions {
     pub line: Option<String>,
 }
 
+/// An option that a strategy cannot run with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OptionProblem {
+    /// The key, from the top of a scenario.
+    pub(crate) key: &'static str,
+    /// The value that was found.
+    pub(crate) found: String,
+    /// What is allowed instead.
+    pub(crate) allowed: String,
+}
+
 /// Pages that a step of the `sqlite3` program's `.backup` copies.
 const PAGES_PER_STEP: i32 = 100;
 
@@ -96,4 +111,23 @@ impl Default for HoldOptions {
     fn default() -> Self {
         Self { busy_timeout_ms: 60_000 }
     }
+}
+
+/// Refuses a number that is not from `least` to `most`.
+pub(super) fn within<T: PartialOrd + fmt::Display + Copy>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), OptionProblem> {
+    if value >= least && value <= most {
+        Ok(())
+    } else {
+        Err(OptionProblem { key, found: value.to_string(), allowed: format!("expected {least} to {most}") })
+    }
+}
+
+/// Refuses to wait for a lock for more than an hour.
+pub(super) fn check_busy_timeout(key: &'static str, busy_timeout_ms: u64) -> Result<(), OptionProblem> {
+    within(key, busy_timeout_ms, 0, 3_600_000)
 }

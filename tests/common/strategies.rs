@@ -9,16 +9,15 @@ use std::{
 };
 
 use journalbench::snapshot::{
-    Plan, Programs, Site, Strategy, Task,
+    Procedure, Programs, Site, Strategy, StrategyOptions, Task,
     in_writer::{self, Errand, Heard},
-    options::Options,
 };
 use rusqlite::Connection;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Options under which nothing waits long for a lock.
-pub fn impatient() -> Options {
-    let mut options = Options::default();
+pub fn impatient() -> StrategyOptions {
+    let mut options = StrategyOptions::default();
     for wait in [&mut options.backup_one_step, &mut options.cli_backup_timeout, &mut options.vacuum_into] {
         wait.busy_timeout_ms = 50;
     }
@@ -44,20 +43,22 @@ impl From<Output> for Ran {
 /// Runs a strategy to its end. `wrap` may run a child process otherwise. `None` where it cannot run here, or is none.
 pub fn run(
     strategy: Strategy,
-    options: &Options,
+    options: &StrategyOptions,
     live: &Path,
     folder: &Path,
     wrap: &dyn Fn(std::process::Command) -> std::process::Command,
 ) -> Option<Ran> {
     let programs = Programs::find(env!("CARGO_BIN_EXE_journalbench").into());
-    match strategy.plan(&Site { programs: &programs, options, live, folder }) {
-        Plan::Nothing => None,
-        Plan::Skip(why) => {
+    match strategy.procedure(&Site { programs: &programs, options, live, folder }) {
+        Procedure::Nothing => None,
+        Procedure::Unavailable(why) => {
             assert!(matches!(strategy, Strategy::CpReflink | Strategy::Sqlite3Rsync), "{strategy}: {why}");
             None
         }
-        Plan::Run(Task::Child(command) | Task::WhileStopped(command)) => Some(wrap(command).output().unwrap().into()),
-        Plan::Run(Task::InWriter { out, options }) => {
+        Procedure::Run(Task::Child(command) | Task::WhileStopped(command)) => {
+            Some(wrap(command).output().unwrap().into())
+        }
+        Procedure::Run(Task::InWriter { out, options }) => {
             let writer = Connection::open(live).unwrap();
             writer.busy_timeout(Duration::from_millis(50)).unwrap();
             let (listener, mut heard) = unbounded_channel();

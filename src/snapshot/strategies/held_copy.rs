@@ -1,5 +1,11 @@
-//! A copy of the files of a live database while a read transaction keeps them as they are: at the speed of `cp`, and in WAL
-//! mode without holding up anybody.
+//! `held-copy`: a copy of the files of a live database while a read transaction keeps them as they are.
+//!
+//! **What it is for:** a copy that is one state of the database, at the speed of `cp`, and in WAL mode without holding up
+//! anybody.
+//!
+//! **What it costs:** in WAL mode the log grows as long as the copy takes; in rollback modes nobody can commit meanwhile.
+//!
+//! # Why it is sound
 //!
 //! **In WAL mode** a checkpoint goes as far as the oldest reader's mark, and a log that is not wholly in the main file cannot
 //! begin again. So under a held read transaction either the mark is above zero, and the log only grows; or it is zero, all of
@@ -23,9 +29,40 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
 
-use super::copy::{Part, PartResult, checkpoint_all, run_cp};
-use crate::sqlite;
+use crate::{
+    snapshot::{
+        definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
+        main_file,
+        options::{HoldOptions, check_busy_timeout},
+        protocol::{ChildMessage, Method, Part, PartResult},
+    },
+    sqlite,
+};
+
+/// The row of the table of strategies.
+pub const DEFINITION: Definition = Definition {
+    isolation: Isolation::Isolated,
+    writers: WriterRole::None,
+    procedure: |site| {
+        site.programs.with_cp(|cp| {
+            let method = Method::HeldCopy(site.options.held_copy, cp.to_owned());
+            Procedure::child(site.copy_process(&method))
+        })
+    },
+    options: |options| json!(options.held_copy),
+    check: |options, _| {
+        check_busy_timeout("snapshots.options.held-copy.busy_timeout_ms", options.held_copy.busy_timeout_ms)
+    },
+    live_copy: |in_wal| {
+        if in_wal {
+            LiveCopy::Complete
+        } else {
+            LiveCopy::AtPrice("is not in WAL mode: nobody can commit until the copy is done")
+        }
+    },
+};
 
 /// Bytes of the WAL that are copied at once.
 pub const PIECE_BYTES: usize = 1 << 20;
@@ -35,6 +72,13 @@ const TRIES: u32 = 5;
 
 /// The part of a WAL's header that changes when it begins again: page size, sequence, salts, checksums.
 type Header = [u8; 24];
+
+/// Copies in the child process, and says at the end how long each part took.
+pub(in crate::snapshot) fn copy_and_report(options: HoldOptions, cp: &Path, live: &Path, out: &Path) -> Result<()> {
+    let busy_timeout = Duration::from_millis(options.busy_timeout_ms);
+    let parts = copy(live, out, cp, busy_timeout, &mut |_| ())?;
+    parts.into_iter().try_for_each(|part| ChildMessage::Part(part).send())
+}
 
 /// Copies the live database to `out` with the program `cp`; one file is left. Waits for up to `busy_timeout` for the lock.
 /// `after_piece` is told after every piece of the WAL how many bytes of it are copied.
@@ -51,15 +95,15 @@ pub fn copy(
     after_piece: &mut dyn FnMut(u64),
 ) -> Result<Vec<PartResult>> {
     let mut parts = Vec::new();
-    let mut begun = Instant::now();
+    let mut begin = Instant::now();
     let mut end = |part: Part| {
-        parts.push(PartResult { part, duration_s: begun.elapsed().as_secs_f64() });
-        begun = Instant::now();
+        parts.push(part.since(begin));
+        begin = Instant::now();
     };
     let held = hold(live, busy_timeout)?;
     end(Part::Lock);
     let in_wal = sqlite::pragma_text(&held, "journal_mode")? == "wal";
-    run_cp(cp, live, out)?;
+    main_file::copy(cp, live, out)?;
     end(Part::CopyMain);
     if in_wal {
         copy_wal(&sqlite::side_file(live, "-wal"), &sqlite::side_file(out, "-wal"), after_piece)?;
@@ -164,7 +208,7 @@ fn fold(out: &Path) -> Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let folded = Connection::open_with_flags(out, flags).map_err(anyhow::Error::from).and_then(|connection| {
         connection.pragma_update(None, "synchronous", "off")?;
-        checkpoint_all(&connection)?;
+        main_file::checkpoint_all(&connection)?;
         connection.close().map_err(|(_, error)| error.into())
     });
     folded.with_context(|| format!("cannot fold {} into the copy", wal.display()))?;

@@ -1,4 +1,6 @@
 //! SQLite's backup API, step by step, and how far it is.
+//!
+//! Which connection copies, and who is told of it, is the caller's business.
 
 use std::{thread, time::Duration};
 
@@ -13,7 +15,7 @@ use super::options::BackupOptions;
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct CopyProgress {
     /// Pages that are still to be copied.
     pub remaining_pages: u64,
     /// Pages of the database.
@@ -24,7 +26,7 @@ pub struct Progress {
     pub pages_in_vain: u64,
 }
 
-impl Progress {
+impl CopyProgress {
     /// The part that is done, from 0 to 1; `None` where the size is not known yet.
     #[must_use]
     pub fn done(self) -> Option<f64> {
@@ -38,11 +40,11 @@ impl Progress {
     pub fn step(&mut self, backup: &Backup<'_, '_>, pages: i32) -> Result<bool> {
         match backup.step(pages)? {
             StepResult::Done => {
-                self.stepped(backup);
+                self.note_step(backup);
                 Ok(true)
             }
             StepResult::More => {
-                self.stepped(backup);
+                self.note_step(backup);
                 Ok(false)
             }
             StepResult::Busy => bail!("database is locked"),
@@ -51,8 +53,9 @@ impl Progress {
         }
     }
 
-    /// After a step. One that began again leaves as many pages as the first one did, rather than fewer than before it.
-    fn stepped(&mut self, backup: &Backup<'_, '_>) {
+    /// Takes over what SQLite counts after a step. A step that began the copy again leaves as many pages as the first one did,
+    /// rather than fewer than before it.
+    fn note_step(&mut self, backup: &Backup<'_, '_>) {
         let now = backup.progress();
         let pages = |count: i32| u64::try_from(count).unwrap_or(0);
         let first = self.total_pages == 0;
@@ -65,23 +68,23 @@ impl Progress {
     }
 }
 
-/// Copies a whole database. `say` is told after every step, and before a failure.
+/// Copies a whole database. `report` is told after every step, and before a failure.
 ///
 /// # Errors
-/// What SQLite says, a database that was locked for longer than the busy timeout among it; what `say` returns.
-pub fn backup(
+/// What SQLite says, a database that was locked for longer than the busy timeout among it; what `report` returns.
+pub fn copy(
     source: &Connection,
     target: &mut Connection,
     options: BackupOptions,
-    say: &mut dyn FnMut(Progress) -> Result<()>,
+    report: &mut dyn FnMut(CopyProgress) -> Result<()>,
 ) -> Result<()> {
     source.busy_timeout(Duration::from_millis(options.busy_timeout_ms))?;
     let backup = Backup::new(source, target)?;
-    let mut progress = Progress::default();
+    let mut progress = CopyProgress::default();
     loop {
-        let stepped = progress.step(&backup, options.pages_per_step);
-        say(progress)?;
-        if stepped? {
+        let is_last = progress.step(&backup, options.pages_per_step);
+        report(progress)?;
+        if is_last? {
             return Ok(());
         }
         if options.pause_ms > 0 {

@@ -1,0 +1,132 @@
+//! What the copying child process is told, and what it says.
+//!
+//! The strategies that are this program's own copy in a child process of its binary, because the process that has the live
+//! database open may not open its file in any other way (`docs/sqlite.md`, 1). The child is told a [`Method`] and two paths on
+//! its command line. It says on standard output how far it is and how long each part took, one [`ChildMessage`] a line in JSON.
+//! It fails with a message on standard error and status 1, and leaves what it has written by then.
+//!
+//! How a copy is made is not said here: the strategies' own files do.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Command,
+    str::FromStr,
+    time::Instant,
+};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    backup_api::CopyProgress,
+    options::{BackupOptions, HoldOptions, WaitOptions},
+};
+
+/// The hidden subcommand of the binary that is the copying child.
+pub const COMMAND: &str = "copy-process";
+
+/// How the child copies; as an argument of its command line, in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The backup API.
+    Backup(BackupOptions),
+    /// `VACUUM INTO`.
+    VacuumInto(WaitOptions),
+    /// A held read transaction and the files, copied by this program `cp`.
+    HeldCopy(HoldOptions, PathBuf),
+    /// A checkpoint of all of the WAL, where there is one, and the main file, copied by this program `cp`.
+    CheckpointAndCopy(WaitOptions, PathBuf),
+}
+
+/// What the child says.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildMessage {
+    /// How far it is.
+    Progress(CopyProgress),
+    /// A part has ended.
+    Part(PartResult),
+}
+
+/// A part of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Waiting for the lock that it is done under.
+    Lock,
+    /// The main file.
+    CopyMain,
+    /// The WAL.
+    CopyWal,
+    /// The WAL of the copy, moved into the copy.
+    Fold,
+    /// The WAL of the live database, moved into its main file.
+    Checkpoint,
+}
+
+/// How long a part took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PartResult {
+    /// The part.
+    pub part: Part,
+    /// In seconds.
+    pub duration_s: f64,
+}
+
+impl Part {
+    /// In the order in which a copy comes to them.
+    pub const ALL: [Self; 5] = [Self::Lock, Self::Checkpoint, Self::CopyMain, Self::CopyWal, Self::Fold];
+
+    /// The part that began at an instant and ends now.
+    pub(super) fn since(self, begin: Instant) -> PartResult {
+        PartResult { part: self, duration_s: begin.elapsed().as_secs_f64() }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => "lock",
+            Self::CopyMain => "main file",
+            Self::CopyWal => "WAL",
+            Self::Fold => "fold",
+            Self::Checkpoint => "checkpoint",
+        })
+    }
+}
+
+impl FromStr for Method {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(text)
+    }
+}
+
+impl ChildMessage {
+    /// Says it to the parent process.
+    ///
+    /// # Errors
+    /// The parent no longer listens.
+    pub(super) fn send(self) -> Result<()> {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, &self)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
+    }
+}
+
+/// The command of the child process that copies `live` to `out`. Paths must be absolute.
+#[must_use]
+pub fn command(journalbench: &Path, method: &Method, live: &Path, out: &Path) -> Command {
+    let mut command = Command::new(journalbench);
+    // A method is numbers and paths. Only a path that is not UTF-8 has no JSON: the child is then told no method, and refuses
+    // that in words.
+    let method = serde_json::to_string(method).unwrap_or_default();
+    command.args([COMMAND.into(), OsString::from(method), live.into(), out.into()]);
+    command
+}
