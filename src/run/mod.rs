@@ -217,10 +217,14 @@ pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
         (_, keep_last) => 2 + keep_last.map_or(snapshots, |most| snapshots.min(most.into())),
     };
     let trial = |snapshots: u64| bytes * (1 + snapshots + backups(snapshots)) + bytes / 2;
-    let snapshots = |strategy| if strategy == Strategy::None { 0 } else { scenario.snapshot_times_s().len() as u64 };
     let trials = scenario.trials();
-    let each = trials.iter().map(|planned| trial(snapshots(planned.strategy)));
+    let each = trials.iter().map(|planned| trial(snapshots_of(scenario, planned.strategy) as u64));
     cached + if keep { each.sum::<u64>() + bytes } else { each.max().unwrap_or(0) }
+}
+
+/// How many snapshots a trial of a strategy takes.
+fn snapshots_of(scenario: &Scenario, strategy: Strategy) -> usize {
+    if strategy.definition().takes_snapshots { scenario.snapshot_times_s().len() } else { 0 }
 }
 
 /// Refuses a run for which there is no room.
@@ -253,9 +257,8 @@ pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
     let generating = to_make as f64 / 50e6 + 1.0;
     let drain = scenario.keys.client_timeout_s + scenario.keys.sqlite.busy_timeout_ms as f64 / 1e3;
     // The live database is read as well.
-    let readings = |strategy| 1 + if strategy == Strategy::None { 0 } else { scenario.snapshot_times_s().len() };
     let trials = scenario.trials();
-    let readings: usize = trials.iter().map(|trial| readings(trial.strategy)).sum();
+    let readings: usize = trials.iter().map(|trial| 1 + snapshots_of(scenario, trial.strategy)).sum();
     let trial = bytes / 50e6 + scenario.load_s() + drain + 1.0;
     Duration::from_secs_f64(generating + trial * trials.len() as f64 + readings as f64 * bytes / 1e9 * 60.0)
 }

@@ -27,6 +27,8 @@ pub struct Definition {
     pub isolation: Isolation,
     /// What it asks of those who write.
     pub writers: WriterRole,
+    /// Whether it takes snapshots; the control takes none, and its procedure is [`Procedure::Nothing`].
+    pub takes_snapshots: bool,
     /// What it runs at a site.
     pub(crate) procedure: fn(&Site<'_>) -> Procedure,
     /// Which of the options it runs with, for the results.

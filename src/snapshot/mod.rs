@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_the_writers_is_what_the_task_needs() {
+    fn what_a_definition_says_is_what_its_procedure_does() {
         let folder = tempfile::tempdir().unwrap();
         let programs = Programs::find("journalbench".into());
         let options = StrategyOptions::default();
@@ -183,6 +183,8 @@ mod tests {
                 Procedure::Run(Task::Child(_)) | Procedure::Nothing | Procedure::Unavailable(_) => WriterRole::None,
             };
             assert_eq!(strategy.definition().writers, expected, "{strategy}");
+            let is_nothing = matches!(strategy.procedure(&site), Procedure::Nothing);
+            assert_eq!(strategy.definition().takes_snapshots, !is_nothing, "{strategy}");
         }
     }
 

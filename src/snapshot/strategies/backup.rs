@@ -28,6 +28,7 @@ use crate::snapshot::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure: |site| Procedure::child(site.copy_process(&Method::Backup(site.options.backup))),
     options: |options| json!(options.backup),
     check,

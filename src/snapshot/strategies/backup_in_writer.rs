@@ -19,6 +19,7 @@ use crate::snapshot::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::Copies,
+    takes_snapshots: true,
     procedure: |site| Procedure::Run(Task::InWriter { out: site.out(), options: site.options.backup_in_writer }),
     options: |options| json!(options.backup_in_writer),
     check: |options, _| {

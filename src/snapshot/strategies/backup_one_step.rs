@@ -17,6 +17,7 @@ use crate::snapshot::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure,
     options: |options| json!(options.backup_one_step),
     check: |options, _| {

@@ -23,6 +23,7 @@ use crate::snapshot::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unknown,
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure,
     options: |options| json!(options.command),
     check,

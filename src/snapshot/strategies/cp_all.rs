@@ -18,6 +18,7 @@ use crate::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck },
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure,
     options: |_| json!({}),
     check: |_, _| Ok(()),

@@ -17,6 +17,7 @@ use crate::snapshot::definition::{Definition, Isolation, Procedure, Site, Writer
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck: cp::luck },
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure,
     options: |_| json!({}),
     check: |_, _| Ok(()),

@@ -45,6 +45,7 @@ use crate::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure: |site| {
         site.programs.with_cp(|cp| {
             let method = Method::HeldCopy(site.options.held_copy, cp.to_owned());

@@ -13,6 +13,7 @@ use crate::snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, Wr
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unknown,
     writers: WriterRole::None,
+    takes_snapshots: false,
     procedure: |_| Procedure::Nothing,
     options: |_| json!({}),
     check: |_, _| Ok(()),

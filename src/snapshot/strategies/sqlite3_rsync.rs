@@ -14,6 +14,7 @@ use crate::snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, Wr
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure: |site| {
         site.programs.with_sqlite3_rsync(|rsync| Procedure::child(command(rsync, [site.live, &site.out()])))
     },

@@ -24,6 +24,7 @@ use crate::snapshot::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::Stopped,
+    takes_snapshots: true,
     procedure: |site| {
         site.programs.with_cp(|cp| {
             let method = Method::CheckpointAndCopy(site.options.stop_copy, cp.to_owned());

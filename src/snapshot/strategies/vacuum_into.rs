@@ -22,6 +22,7 @@ use crate::snapshot::{
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
+    takes_snapshots: true,
     procedure: |site| Procedure::child(site.copy_process(&Method::VacuumInto(site.options.vacuum_into))),
     options: |options| json!(options.vacuum_into),
     check: |options, _| {
