@@ -5,20 +5,21 @@
 //! [`Tally`], on another thread, and since slices carry their place in time, a phase is whichever slices it spans.
 //!
 //! Every operation that was due ends in exactly one of five ways, and percentiles rank over all of them: one without an
-//! answer counts as infinitely late.
+//! answer counts as infinitely late: [`percentile`] has the rules.
+
+mod percentile;
 
 use std::{collections::BTreeMap, fmt};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, percentile};
+
 use crate::workload::{Kind, Work};
 
 /// Length of a slice of time, in nanoseconds. Phases begin and end between slices.
 pub const SLICE_NS: u64 = 10_000_000;
-
-/// Largest value of a histogram, in microseconds: 120 s. Later ones are recorded as this.
-pub const HISTOGRAM_MAX_US: u64 = 120_000_000;
 
 /// How an operation that a worker began came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,33 +243,6 @@ impl Tally {
     }
 }
 
-/// An empty histogram of microseconds, from 1 us to 120 s with 3 significant digits.
-#[must_use]
-pub fn histogram() -> Histogram<u64> {
-    // The bounds are constants that hdrhistogram takes: 1 <= low, 2 * low <= high, at most 5 digits.
-    Histogram::new_with_bounds(1, HISTOGRAM_MAX_US, 3).unwrap_or_else(|_| unreachable!("constant bounds are valid"))
-}
-
-/// The smallest recorded time that at least a share `quantile` (0 to 1) of `total` operations did not exceed, where the
-/// operations that are not in the histogram count as infinitely late. `None` if the rank falls among those, or there
-/// are none at all.
-///
-/// The rank is `ceil(quantile * total)`, at least 1: the nearest-rank definition.
-#[must_use]
-pub fn percentile(histogram: &Histogram<u64>, total: u64, quantile: f64) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-    // The subtraction undoes the rounding error of a product such as 0.999 * 1000 = 999.0000000000001.
-    let rank = ((quantile * total as f64 - 1e-6).ceil() as u64).clamp(1, total.max(1));
-    let mut passed = 0;
-    histogram
-        .iter_recorded()
-        .find(|step| {
-            passed += step.count_since_last_iteration();
-            passed >= rank
-        })
-        .map(|step| step.value_iterated_to())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,29 +257,6 @@ mod tests {
             ended_slice: 3,
             statements: 1,
         }
-    }
-
-    #[test]
-    fn percentiles_rank_over_everything_due() {
-        let mut served = histogram();
-        for value in 1..=1_000 {
-            served.record(value).unwrap();
-        }
-        for (total, quantile, expected) in [
-            (1_000, 0.5, Some(500)),
-            (1_000, 0.99, Some(990)),
-            (1_000, 0.999, Some(999)),
-            (1_000, 1.0, Some(1_000)),
-            (1_000, 0.0, Some(1)),
-            (2_000, 0.5, Some(1_000)),
-            (2_000, 0.501, None),
-            (1_001, 1.0, None),
-            (1_001, 0.999, Some(1_000)),
-        ] {
-            assert_eq!(percentile(&served, total, quantile), expected, "{quantile} of {total}");
-        }
-        assert_eq!(percentile(&histogram(), 0, 0.5), None);
-        assert_eq!(percentile(&histogram(), 10, 0.5), None);
     }
 
     #[test]
