@@ -74,6 +74,17 @@ pub enum Verdict {
     Unfinished,
 }
 
+impl Verdict {
+    /// Whether the snapshot is all that it should be.
+    #[must_use]
+    pub fn is_exact(self) -> bool {
+        match self {
+            Self::Exact => true,
+            Self::Stale | Self::Torn | Self::Corrupt | Self::Unreadable | Self::Unfinished => false,
+        }
+    }
+}
+
 /// What the oracle is told of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
