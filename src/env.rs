@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{snapshot::Programs, warning::Warning};
+use crate::snapshot::Programs;
 
 /// Where a run was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,36 +70,6 @@ impl Environment {
             optimised_build: !cfg!(debug_assertions),
         }
     }
-
-    /// What in it a reader should know.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        if !self.optimised_build {
-            warnings.push(Warning::DebugBuild);
-        }
-        // No disk confirms a write in less: the call did not reach one.
-        if matches!(self.file_system.as_str(), "tmpfs" | "ramfs") || self.fsync_us_p50.is_some_and(|time| time < 5) {
-            warnings.push(Warning::NoDurability { file_system: self.file_system.clone() });
-        }
-        let programs =
-            [("this program", Some(&self.sqlite_version)), ("sqlite3", self.sqlite3_program_version.as_ref())];
-        for (program, version) in programs {
-            if let Some(version) = version.filter(|version| has_wal_reset_bug(version)) {
-                warnings.push(Warning::WalReset { program: program.to_owned(), version: version.clone() });
-            }
-        }
-        warnings
-    }
-}
-
-/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (`docs/sqlite.md`,
-/// 7). Distributions may have backported the fix.
-fn has_wal_reset_bug(version: &str) -> bool {
-    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
-    let &[major, minor, patch, ..] = numbers.as_slice() else { return false };
-    let version = (major, minor, patch);
-    ((3, 7, 0)..=(3, 51, 2)).contains(&version) || version == (3, 52, 0)
 }
 
 /// The bundled SQLite calls fdatasync only where it was built to.
@@ -158,24 +128,6 @@ fn fsync_us_p50(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_with_the_wal_reset_bug() {
-        for (version, has) in [
-            ("3.6.23", false),
-            ("3.7.0", true),
-            ("3.40.1", true),
-            ("3.51.2", true),
-            ("3.51.3", false),
-            ("3.52.0", true),
-            ("3.53.0", false),
-            ("3.54.1", false),
-            ("", false),
-            ("unknown", false),
-        ] {
-            assert_eq!(has_wal_reset_bug(version), has, "{version}");
-        }
-    }
 
     #[test]
     fn the_environment_of_this_machine_is_found() {

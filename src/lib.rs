@@ -11,14 +11,14 @@
 //! run       a scenario, trial by trial           pace      index -> due time
 //! progress  draws the events of run              measure   counts and histograms
 //! report    results -> text, Markdown            torrents  (seed, id) <-> rank <-> info-hash
-//! results   the JSON                             digest    hashes of rows and their sums
-//! scenario  TOML -> trials                       sqlite    connections with explicit settings
-//! load      workers: execute and record          env       machine, file system, versions
-//! snapshot  the strategies                       work      the work folder
-//! child     processes with a deadline            interrupt Ctrl-C as a value
-//! oracle    snapshot + ledger -> verdict         random    seeded numbers
-//! ledger    which commits, in which order        warning   what to know before believing a figure
-//! dataset   the database at the start
+//! analysis  results -> what follows from them    digest    hashes of rows and their sums
+//! results   the JSON                             sqlite    connections with explicit settings
+//! scenario  TOML -> trials                       env       machine, file system, versions
+//! load      workers: execute and record          work      the work folder
+//! snapshot  the strategies                       interrupt Ctrl-C as a value
+//! child     processes with a deadline            random    seeded numbers
+//! oracle    snapshot + ledger -> verdict         dataset   the database at the start
+//! ledger    which commits, in which order
 //! ```
 //!
 //! A run in code, of two trials of a second and a half; with `--keep` in the program, or [`run::Options::keep_in`] here,
@@ -58,7 +58,7 @@
 //! for trial in &results.trials {
 //!     assert_eq!(trial.live_database_matches_ledger, Some(true));
 //!     for snapshot in &trial.snapshots {
-//!         println!("{}: {:?}, {}", trial.id, snapshot.verdict, snapshot.evidence.reason);
+//!         println!("{}: {:?}, {}", trial.id, snapshot.ruling.verdict, snapshot.ruling.evidence.reason);
 //!     }
 //! }
 //! # Ok(())
@@ -67,6 +67,7 @@
 //!
 //! The facts of SQLite that decide whether a measurement is true are in `docs/sqlite.md`.
 
+pub mod analysis;
 mod child;
 pub mod cli;
 pub mod dataset;
@@ -88,6 +89,5 @@ pub mod scenario;
 pub mod snapshot;
 pub mod sqlite;
 pub mod torrents;
-pub mod warning;
 pub mod work;
 pub mod workload;

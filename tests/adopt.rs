@@ -82,9 +82,9 @@ fn assert_exact(results: &Results) {
     for trial in &results.trials {
         assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
         let snapshot = &trial.snapshots[0];
-        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{}: {:?}", trial.id, snapshot.evidence);
-        assert_eq!(snapshot.integrity_check.as_deref(), Some("ok"));
-        assert!(snapshot.commit_at_start > 20, "the load did commit: {}", snapshot.commit_at_start);
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{}: {:?}", trial.id, snapshot.ruling.evidence);
+        assert_eq!(snapshot.ruling.integrity_check.as_deref(), Some("ok"));
+        assert!(snapshot.run.commit_at_start > 20, "the load did commit: {}", snapshot.run.commit_at_start);
     }
 }
 
@@ -96,7 +96,7 @@ fn a_database_of_version_4_is_run_judged_and_left_as_it_was() {
     let before = all_of(&path);
     let results = run_on(folder.path(), &path, &[]).unwrap();
     assert_exact(&results);
-    let described = results.dataset.unwrap();
+    let described = results.dataset.found().unwrap();
     let rows: u64 = Connection::open(&path)
         .unwrap()
         .query_row("SELECT count(*) FROM torrents", [], |row| row.get::<_, i64>(0))

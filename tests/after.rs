@@ -13,7 +13,7 @@ use journalbench::{
 };
 
 fn step(snapshot: &SnapshotResult, step: Step) -> &StepResult {
-    snapshot.after.iter().find(|result| result.step == step).unwrap()
+    snapshot.after.entries().iter().find(|result| result.step == step).unwrap()
 }
 
 fn has(program: &str) -> bool {
@@ -35,17 +35,17 @@ fn every_step_is_done_on_copies_and_retention_keeps_the_last() {
     let trial = &results.trials[0];
     assert_eq!((trial.status, trial.snapshots.len()), (Status::Completed, 3), "{trial:?}");
     for snapshot in &trial.snapshots {
-        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "what the strategy left is judged: {snapshot:?}");
-        assert_eq!(snapshot.after.len(), 6);
-        assert!(snapshot.after.iter().all(|step| !step.during_load && step.status != StepStatus::Failed));
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "what the strategy left is judged: {snapshot:?}");
+        assert_eq!(snapshot.after.entries().len(), 6);
+        assert!(snapshot.after.entries().iter().all(|step| !step.during_load && step.status != StepStatus::Failed));
         assert_eq!(step(snapshot, Step::QuickCheck).answer, "ok");
         assert_eq!(step(snapshot, Step::IntegrityCheck).answer, "ok");
         for (compression, program) in [(Step::Gzip, "gzip"), (Step::Zstd, "zstd")] {
             let compressed = step(snapshot, compression);
             assert_eq!(compressed.status, expected(program), "{compressed:?}");
             if compressed.status == StepStatus::Done {
-                assert_eq!(compressed.input_bytes, Some(snapshot.bytes), "the claim beside it is no part of it");
-                assert!(compressed.output_bytes.unwrap() * 10 < snapshot.bytes * 9, "{compressed:?}");
+                assert_eq!(compressed.input_bytes, Some(snapshot.copy.bytes), "the claim beside it is no part of it");
+                assert!(compressed.output_bytes.unwrap() * 10 < snapshot.copy.bytes * 9, "{compressed:?}");
                 assert!(compressed.duration_s > 0.0);
             }
         }
@@ -64,11 +64,11 @@ fn every_step_is_done_on_copies_and_retention_keeps_the_last() {
     assert!(said(&results).contains("of the 2 backups that retention kept, 2 are exact."), "{}", said(&results));
     let mut torn = results.clone();
     for snapshot in &mut torn.trials[0].snapshots[1..] {
-        (snapshot.verdict, snapshot.silent_failure) = (Some(Verdict::Torn), true);
+        (snapshot.ruling.verdict, snapshot.ruling.silent_failure) = (Some(Verdict::Torn), true);
     }
     let gone = "0 are exact; the last exact one was deleted after snapshot 3, which said that all was well.";
     assert!(said(&torn).contains(gone), "{}", said(&torn));
-    torn.trials[0].snapshots[0].verdict = Some(Verdict::Stale);
+    torn.trials[0].snapshots[0].ruling.verdict = Some(Verdict::Stale);
     assert!(said(&torn).contains("0 are exact; none ever was."), "{}", said(&torn));
     let kept = common::kept(folder.path(), trial);
     let backups: Vec<_> = ["0", "1", "2"].map(|number| kept.join("backups").join(number).exists()).into();
@@ -101,14 +101,14 @@ fn steps_during_the_load_lie_in_the_phase_of_their_snapshot_and_none_is_done_aft
     ];
     let results = common::run_kept_with(folder.path(), &overrides, programs);
     let [first, second] = results.trials[0].snapshots.as_slice() else { panic!("{:?}", results.trials) };
-    assert_eq!(first.wal, None, "there is none to watch");
+    assert_eq!(first.wal, None.into(), "there is none to watch");
     let check = step(first, Step::IntegrityCheck);
     assert_eq!((check.status, check.during_load), (StepStatus::Failed, true), "{check:?}");
     assert_ne!(check.answer, "ok");
-    assert!(second.after.iter().all(|step| step.status == StepStatus::Skipped), "{second:?}");
+    assert!(second.after.entries().iter().all(|step| step.status == StepStatus::Skipped), "{second:?}");
     let phase = results.trials[0].phases.iter().find(|phase| phase.name.to_string() == "snapshot").unwrap();
-    let steps_s: f64 = first.after.iter().map(|step| step.duration_s).sum();
-    assert!(phase.duration_s >= first.duration_s + steps_s - 0.02, "{} s", phase.duration_s);
+    let steps_s: f64 = first.after.entries().iter().map(|step| step.duration_s).sum();
+    assert!(phase.duration_s >= first.run.duration_s + steps_s - 0.02, "{} s", phase.duration_s);
     let kept = common::kept(folder.path(), &results.trials[0]);
     assert!(!kept.join("backups/0").exists(), "nothing is kept without retention");
 }

@@ -49,7 +49,7 @@ fn run(overrides: &[&str]) -> Results {
     for trial in &results.trials {
         assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
         for snapshot in &trial.snapshots {
-            assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{}: {snapshot:?}", trial.id);
+            assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{}: {snapshot:?}", trial.id);
         }
     }
     results

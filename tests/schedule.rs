@@ -55,17 +55,27 @@ fn every_snapshot_of_a_schedule_has_its_phase_its_folder_and_its_claim() {
         let phases = trial.phases.iter().filter(|phase| phase.name == Snapshot);
         let mut last_commit = 0;
         for (number, (snapshot, phase)) in trial.snapshots.iter().zip(phases).enumerate() {
-            assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{} {number}: {:?}", trial.id, snapshot.evidence);
-            assert!(snapshot.commit.unwrap() > last_commit, "each is of its own time");
-            last_commit = snapshot.commit.unwrap();
-            let planned_s = trial.snapshots[0].started_s + 0.6 * f64::from(u32::try_from(number).unwrap());
-            assert!(snapshot.started_s - snapshot.late_s - planned_s < 0.2, "{snapshot:?}");
-            let (copied_s, synced_s) = (snapshot.duration_s, snapshot.sync_s.unwrap());
+            assert_eq!(
+                snapshot.ruling.verdict,
+                Some(Verdict::Exact),
+                "{} {number}: {:?}",
+                trial.id,
+                snapshot.ruling.evidence
+            );
+            assert!(snapshot.ruling.commit.unwrap() > last_commit, "each is of its own time");
+            last_commit = snapshot.ruling.commit.unwrap();
+            let planned_s = trial.snapshots[0].run.started_s + 0.6 * f64::from(u32::try_from(number).unwrap());
+            assert!(snapshot.run.started_s - snapshot.run.late_s.known().unwrap() - planned_s < 0.2, "{snapshot:?}");
+            let (copied_s, synced_s) = (snapshot.run.duration_s, *snapshot.run.sync_s.found().unwrap());
             assert!(copied_s > 0.0 && synced_s > 0.0);
             let left_s = phase.duration_s - copied_s - synced_s;
             assert!((-0.02..0.2).contains(&left_s), "copy and sync lie within the phase: {left_s} s are neither");
-            let header = (snapshot.copy_journal_mode, snapshot.stands_alone);
-            assert_eq!(header, (Some(CopyJournalMode::Rollback), Some(true)), "VACUUM INTO makes no WAL database");
+            let header = (snapshot.copy.copy_journal_mode, snapshot.copy.stands_alone);
+            assert_eq!(
+                header,
+                (Some(CopyJournalMode::Rollback).into(), Some(true).into()),
+                "VACUUM INTO makes no WAL database"
+            );
             assert!(phase.operations.iter().all(|operation| operation.placement.is_some()));
 
             let kept = common::kept(folder.path(), trial).join("snapshots").join(number.to_string());
@@ -73,9 +83,9 @@ fn every_snapshot_of_a_schedule_has_its_phase_its_folder_and_its_claim() {
             assert!(claim.finished);
             assert_eq!(
                 (claim.commit_at_start, claim.commit_at_end),
-                (snapshot.commit_at_start, snapshot.commit_at_end)
+                (snapshot.run.commit_at_start, snapshot.run.commit_at_end)
             );
-            assert_eq!(snapshot.bytes, kept.join("snapshot.db").metadata().unwrap().len());
+            assert_eq!(snapshot.copy.bytes, kept.join("snapshot.db").metadata().unwrap().len());
         }
         assert_eq!(trial.snapshots.len(), 3);
     }
@@ -106,14 +116,14 @@ fn a_snapshot_that_would_overlap_the_one_before_waits_for_it_and_one_without_tim
     let [trial] = results.trials.as_slice() else { panic!("{:?}", results.trials) };
     assert_eq!(trial.status, Status::Completed, "{trial:?}");
     let [first, second, third] = trial.snapshots.as_slice() else { panic!("{:?}", trial.snapshots) };
-    assert_eq!(trial.snapshots_not_taken, 1);
+    assert_eq!(trial.snapshots_not_taken, 1.into());
     for snapshot in &trial.snapshots {
-        assert_eq!((snapshot.verdict, snapshot.sync_s), (Some(Verdict::Unfinished), None));
+        assert_eq!((snapshot.ruling.verdict, snapshot.run.sync_s), (Some(Verdict::Unfinished), None.into()));
     }
-    assert!(first.late_s == 0.0 && (0.5..0.8).contains(&second.late_s), "{second:?}");
-    assert!(second.started_s >= first.started_s + first.duration_s, "no two run at once");
-    assert!((first.deadline_s, second.deadline_s) == (1.0, 1.0));
-    assert!(third.deadline_s < 0.5, "the load ends when it ends: {third:?}");
+    assert!(first.run.late_s == 0.0.into() && (0.5..0.8).contains(second.run.late_s.known().unwrap()), "{second:?}");
+    assert!(second.run.started_s >= first.run.started_s + first.run.duration_s, "no two run at once");
+    assert!((first.run.deadline_s, second.run.deadline_s) == (1.0, 1.0));
+    assert!(third.run.deadline_s < 0.5, "the load ends when it ends: {third:?}");
     let not_done = trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot).count();
     assert_eq!(not_done, 3, "one that is not taken has no phase");
 }
@@ -140,7 +150,7 @@ fn the_wal_is_watched_around_a_snapshot() {
     let results = common::run_kept_with(folder.path(), &overrides, programs);
     let [wal] = results.trials.as_slice() else { panic!("{:?}", results.trials) };
     let snapshot = &wal.snapshots[0];
-    let seen = snapshot.wal.as_ref().unwrap();
+    let seen = snapshot.wal.found().unwrap();
     assert!(seen.start_bytes > 0 && seen.peak_bytes >= seen.start_bytes && seen.peak_after_bytes > 0, "{seen:?}");
     // The read transaction keeps the log from being restarted: it grows beyond what it ever was, and comes back.
     assert!(seen.peak_used_bytes > seen.baseline_peak_used_bytes, "{seen:?}");
@@ -149,8 +159,11 @@ fn the_wal_is_watched_around_a_snapshot() {
     assert!(seen.checkpoints.unwrap() > 10 && seen.restarts * 10 < seen.checkpoints.unwrap(), "{seen:?}");
     let held = wal.phases.iter().find(|phase| phase.name == PhaseName::Snapshot).unwrap();
     assert!(held.commits > 20, "nobody waited: {}", held.commits);
-    let times: Vec<_> = snapshot.progress.iter().map(|point| point.t_s).collect();
-    assert!(times.len() > 10 && times.is_sorted(), "{:?}", snapshot.progress);
-    assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{snapshot:?}");
-    assert_eq!((snapshot.copy_journal_mode, snapshot.stands_alone), (Some(CopyJournalMode::Wal), Some(true)));
+    let times: Vec<_> = snapshot.progress.points.entries().iter().map(|point| point.t_s).collect();
+    assert!(times.len() > 10 && times.is_sorted(), "{:?}", snapshot.progress.points);
+    assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{snapshot:?}");
+    assert_eq!(
+        (snapshot.copy.copy_journal_mode, snapshot.copy.stands_alone),
+        (Some(CopyJournalMode::Wal).into(), Some(true).into())
+    );
 }

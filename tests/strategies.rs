@@ -182,16 +182,16 @@ const SHORT: [&str; 3] = ["snapshots.deadline_s=1", "phases.recovery_s=0.2", "sn
 #[test]
 fn writers_that_are_stopped_make_no_commit_and_go_on() {
     for (id, snapshot) in snapshots(&[&SHORT[..], &["snapshots.strategies=stop-copy"]].concat()) {
-        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.evidence);
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.ruling.evidence);
         // At most the one that was under way, on one connection.
-        assert!(snapshot.commit_at_end - snapshot.commit_at_start <= 1, "{id}: {snapshot:?}");
-        assert_eq!(snapshot.commit, Some(snapshot.commit_at_end), "{id}");
-        let downtime_s = snapshot.downtime_s.unwrap();
-        assert!(downtime_s > 0.0 && (downtime_s - snapshot.duration_s).abs() < 1e-6, "{id}: {snapshot:?}");
-        let parts: Vec<_> = snapshot.parts.iter().map(|part| part.part).collect();
+        assert!(snapshot.run.commit_at_end - snapshot.run.commit_at_start <= 1, "{id}: {snapshot:?}");
+        assert_eq!(snapshot.ruling.commit, Some(snapshot.run.commit_at_end), "{id}");
+        let downtime_s = *snapshot.cost.downtime_s.found().unwrap();
+        assert!(downtime_s > 0.0 && (downtime_s - snapshot.run.duration_s).abs() < 1e-6, "{id}: {snapshot:?}");
+        let parts: Vec<_> = snapshot.progress.parts.entries().iter().map(|part| part.part).collect();
         assert_eq!(parts, [Part::Checkpoint, Part::CopyMain], "{id}");
-        assert!(snapshot.resources.unwrap().written_bytes > snapshot.bytes, "{id}: {snapshot:?}");
-        assert_eq!(snapshot.integrity_check, None, "it was not asked");
+        assert!(snapshot.cost.resources.found().unwrap().written_bytes > snapshot.copy.bytes, "{id}: {snapshot:?}");
+        assert_eq!(snapshot.ruling.integrity_check, None, "it was not asked");
     }
 }
 
@@ -200,19 +200,22 @@ fn the_writers_own_copy_carries_its_writes_over() {
     // A page a step, so that many transactions fall between the steps.
     let strategy = ["snapshots.strategies=backup-in-writer", "snapshots.options.backup-in-writer.pages_per_step=1"];
     for (id, snapshot) in snapshots(&[&SHORT[..], &strategy].concat()) {
-        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.evidence);
-        assert!(snapshot.commit_at_end > snapshot.commit_at_start, "{id}: {snapshot:?}");
-        assert_eq!((snapshot.restarts, snapshot.exit_status), (Some(0), None), "{id}");
-        assert!(snapshot.resources.is_none() && snapshot.writer_cpu_s.unwrap() > 0.0, "{id}: {snapshot:?}");
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.ruling.evidence);
+        assert!(snapshot.run.commit_at_end > snapshot.run.commit_at_start, "{id}: {snapshot:?}");
+        assert_eq!((snapshot.progress.restarts, snapshot.run.exit_status), (Some(0), None), "{id}");
+        assert!(
+            snapshot.cost.resources.found().is_none() && *snapshot.cost.writer_cpu_s.found().unwrap() > 0.0,
+            "{id}: {snapshot:?}"
+        );
     }
 }
 
 #[test]
 fn held_copy_is_exact_under_load_and_says_what_it_did() {
     for (id, snapshot) in snapshots(&[&SHORT[..], &["snapshots.strategies=held-copy"]].concat()) {
-        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.evidence);
-        assert_eq!(snapshot.stands_alone, Some(true), "{id}");
-        let parts: Vec<_> = snapshot.parts.iter().map(|part| part.part).collect();
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.ruling.evidence);
+        assert_eq!(snapshot.copy.stands_alone, Some(true).into(), "{id}");
+        let parts: Vec<_> = snapshot.progress.parts.entries().iter().map(|part| part.part).collect();
         let expected: &[Part] = if id.starts_with("wal") {
             &[Part::Lock, Part::CopyMain, Part::CopyWal, Part::Fold]
         } else {
@@ -232,12 +235,12 @@ fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
         let line = format!("snapshots.options.command.line={line:?}");
         let overrides = [&SHORT[..], &["snapshots.strategies=command", "sqlite.journal_mode=wal", &line]].concat();
         let (id, snapshot) = snapshots(&overrides).pop().unwrap();
-        let verdict = snapshot.verdict.unwrap();
+        let verdict = snapshot.ruling.verdict.unwrap();
         assert_eq!(verdict == Verdict::Exact, finished, "{id}: {snapshot:?}");
         assert_eq!(verdict == Verdict::Unfinished, !finished, "{id}: {snapshot:?}");
-        assert!(snapshot.error.unwrap_or_default().contains(error), "{id}");
-        assert_eq!(snapshot.stderr.trim() == "but", finished, "{id}");
-        assert_eq!(snapshot.bytes > 0, left_behind, "{id}");
+        assert!(snapshot.run.error.unwrap_or_default().contains(error), "{id}");
+        assert_eq!(snapshot.run.stderr.known().unwrap().trim() == "but", finished, "{id}");
+        assert_eq!(snapshot.copy.bytes > 0, left_behind, "{id}");
     }
 }
 

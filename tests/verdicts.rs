@@ -42,16 +42,16 @@ fn vacuum_into_is_exact_under_load_and_every_break_of_it_is_seen() {
     for trial in &results.trials {
         assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
         let snapshot = &trial.snapshots[0];
-        assert_eq!(snapshot.verdict, Some(Verdict::Exact), "{}: {:?}", trial.id, snapshot.evidence);
-        assert!(snapshot.commit_at_start > 20, "the load did commit: {}", snapshot.commit_at_start);
-        assert!((snapshot.commit_at_start..=snapshot.commit_at_end).contains(&snapshot.commit.unwrap()));
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{}: {:?}", trial.id, snapshot.ruling.evidence);
+        assert!(snapshot.run.commit_at_start > 20, "the load did commit: {}", snapshot.run.commit_at_start);
+        assert!((snapshot.run.commit_at_start..=snapshot.run.commit_at_end).contains(&snapshot.ruling.commit.unwrap()));
 
         let kept = common::kept(folder.path(), trial);
         let manifest: Manifest = serde_json::from_slice(&fs::read(kept.join("dataset.json")).unwrap()).unwrap();
         let claim = Claim {
             finished: true,
-            commit_at_start: snapshot.commit_at_start,
-            commit_at_end: snapshot.commit_at_end,
+            commit_at_start: snapshot.run.commit_at_start,
+            commit_at_end: snapshot.run.commit_at_end,
             ended_us: 0,
         };
         let whole = kept.join("snapshots/0/snapshot.db");

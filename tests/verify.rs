@@ -32,7 +32,7 @@ fn a_kept_trial_judges_any_file() {
     let before = fs::read(&snapshot).unwrap();
     let (status, exact) = json(&kept, &snapshot);
     assert_eq!((status, &exact["verdict"]), (Some(0), &Value::from("exact")), "{exact}");
-    assert_eq!(exact["commit"], Value::from(results.trials[0].snapshots[0].commit));
+    assert_eq!(exact["commit"], Value::from(results.trials[0].snapshots[0].ruling.commit));
     assert_eq!(fs::read(&snapshot).unwrap(), before, "what is judged stays as it is");
     assert!(
         String::from_utf8_lossy(&verify(&kept, &snapshot, &[]).stdout).starts_with("exact: the state after commit")

@@ -10,6 +10,7 @@ use std::{
 
 use criterion::Criterion;
 use journalbench::{
+    analysis,
     dataset::{Dataset, generate},
     env::Environment,
     ledger::Ledger,
@@ -44,7 +45,7 @@ impl Site {
     pub fn new() -> Self {
         let parent = std::env::var_os("JOURNALBENCH_DIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
         let folder = tempfile::tempdir_in(parent).expect("the work folder is there and writable");
-        for warning in Environment::read(folder.path(), &programs()).warnings() {
+        for warning in analysis::of_environment(&Environment::read(folder.path(), &programs())) {
             eprintln!("warning: {warning}");
         }
         let dataset = folder.path().join("dataset.db");

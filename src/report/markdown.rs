@@ -1,6 +1,9 @@
 //! The report for an issue: GitHub's Markdown.
 
-use super::{Block, Table};
+use super::{
+    figures::{Block, Table},
+    seconds, words,
+};
 
 /// Renders blocks as Markdown.
 #[must_use]
@@ -14,6 +17,7 @@ pub fn render(blocks: &[Block]) -> String {
                 sentences.iter().map(|sentence| format!("- {}", escape(sentence))).collect::<Vec<_>>().join("\n")
             }
             Block::Table(table) => draw(table),
+            Block::Chart(chart) => draw(&seconds::as_table(chart)),
         });
     }
     parts.join("\n\n") + "\n"
@@ -21,11 +25,15 @@ pub fn render(blocks: &[Block]) -> String {
 
 fn draw(table: &Table) -> String {
     let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |", cells.collect::<Vec<_>>().join(" | "));
+    let rule = |is_numeric| if is_numeric { "---:" } else { "---" };
     let mut lines = vec![
-        line(&mut table.columns.iter().map(|column| escape(&column.title))),
-        line(&mut table.columns.iter().map(|column| if column.numbers { "---:" } else { "---" }.to_owned())),
+        line(&mut table.columns.iter().map(|column| escape(&words::heading(column)))),
+        line(&mut table.columns.iter().map(|column| rule(column.unit.is_numeric()).to_owned())),
     ];
-    lines.extend(table.rows.iter().map(|row| line(&mut row.iter().map(|cell| escape(cell)))));
+    lines.extend(table.rows.iter().map(|row| {
+        let cells = row.iter().zip(&table.columns);
+        line(&mut cells.map(|(cell, column)| escape(&words::cell(cell, column.unit))))
+    }));
     lines.join("\n")
 }
 
@@ -48,17 +56,16 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Column;
+    use crate::report::figures::{Cell, Column, Mark, Unit, Value};
 
     #[test]
     fn cells_cannot_break_the_table() {
+        let marked = Cell { value: Value::Duration(0.5), mark: Some(Mark::GeneratorBound) };
         let table = Table {
-            columns: vec![
-                Column { title: "error".into(), numbers: false },
-                Column { title: "n".into(), numbers: true },
-            ],
-            rows: vec![vec!["a|b\nc".into(), "1".into()]],
+            columns: vec![Column::words("error"), Column::of("p99", Unit::Milliseconds)],
+            rows: vec![vec![Value::text("a|b\nc").into(), marked]],
         };
-        assert_eq!(render(&[Block::Table(table)]), "| error | n |\n| --- | ---: |\n| a\\|b c | 1 |\n");
+        let drawn = "| error | p99, ms |\n| --- | ---: |\n| a\\|b c | 500 \\* |\n";
+        assert_eq!(render(&[Block::Table(table)]), drawn);
     }
 }

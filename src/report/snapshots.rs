@@ -2,356 +2,349 @@
 //! several, a cell gives the range.
 
 use super::{
-    Group, Table, count, number,
-    tables::{columns, labels, p99_of, placed, worst},
+    context::Group,
+    figures::{Cell, Column, Table, Unit, Value},
+    notes::Note,
+    tables::{label_columns, labels},
+    words::{first_line, number, shorten},
 };
 use crate::{
-    results::{PhaseName, Resources, SnapshotResult, StepResult, TrialResult, WalResult},
+    results::{Recorded, SnapshotResult, StepResult, TrialResult},
     snapshot::protocol::Part,
-    workload::Kind,
 };
 
+/// Characters of an answer or an error that a cell has room for.
+const ANSWER_MOST: usize = 40;
+const ERROR_MOST: usize = 60;
+
 /// What stands above [`what`].
-pub const WHAT_NOTE: &str = "The snapshots. \"files\": what was left, before anything opened it. \"a restore gets\": the \
-    journal mode that the header of the copy asks for. \"alone\": no WAL or journal with content is needed beside it.";
+pub fn what_note() -> Note {
+    Note::new(
+        "The snapshots",
+        "\"files\": what the strategy left, before anything opened it. \"a restore gets\": the journal mode that the header of the \
+        copy asks for. \"alone\": the copy needs no WAL and no journal beside it.",
+    )
+}
+
+/// What stands above [`evidence`].
+pub fn evidence_note() -> Note {
+    Note::new("How each strategy ended, and what the verdict rests on", "")
+}
 
 /// What stands above [`took`].
-pub const TOOK_NOTE: &str = "What taking them took. \"copy\" ends with the strategy's process; \"sync\" is the fsync of what \
-    it left, after that: the backup API and VACUUM INTO have synced their file by then, cp has not. \"in vain\": pages that \
-    the backup API copied and had to copy again. Where there are several snapshots in a trial, the range.";
-
-/// What stands above [`others`].
-pub const OTHERS_NOTE: &str = "What they cost the others, copy and sync together; of several snapshots in a trial the worst. \
-    \"no commit for\": the longest stretch without one. \"baseline windows\": the p99 of windows of the baseline that are as \
-    long, and how many of them were lower. Times in milliseconds.";
-
-/// What stands above [`wal`].
-pub const WAL_NOTE: &str = "The WAL, in MB. \"in use\": frames written since the log was last restarted; its file stays as \
-    long as it ever was. \"back after\": seconds until no more was in use than in the baseline at most. \"restarts\" of the \
-    log, and checkpoints of the checkpoint thread (pages moved), while it was copied; \"main file changed\": looks, one each \
-    20 ms, that found that a checkpoint had written. Where there are several snapshots in a trial, the range.";
-
-/// What stands above [`costs`].
-pub const COSTS_NOTE: &str = "What they used: the strategy's process and what it started; of several snapshots in a trial the \
-    range. \"memory\": the largest resident size of one of them. \"read\" and \"written\" through system calls, and what of it \
-    came from a disk or is for a disk to write. The copy that a writer makes itself has no process: its processor time is \
-    of the writer's thread, and the rest is not told apart. \"writers stopped\": how long no write was let through.";
+pub fn took_note() -> Note {
+    Note::new(
+        "How long the snapshots took",
+        "\"copy\" ends when the process of the strategy ends. \"sync\" is the fsync of its files after that: the backup API and \
+        VACUUM INTO have synced their file already, cp has not. \"in vain\": pages that the backup API copied and had to copy \
+        again. Where a trial has several snapshots, a cell shows the range.",
+    )
+}
 
 /// What stands above [`parts`].
-pub const PARTS_NOTE: &str = "Of the copying, its parts, in seconds:";
+pub fn parts_note() -> Note {
+    Note::new("The parts of the copying", "")
+}
 
-fn trials<'a>(group: &'a Group<'_>) -> impl Iterator<Item = &'a TrialResult> {
+/// What stands above [`after`].
+pub fn after_note() -> Note {
+    Note::new("What was done with the copies afterwards", "")
+}
+
+/// The trials of a group that have snapshots.
+pub fn trials<'a>(group: &'a Group<'_>) -> impl Iterator<Item = &'a TrialResult> {
     group.trials.iter().copied().filter(|trial| !trial.snapshots.is_empty())
+}
+
+/// The range of what the snapshots of a trial have of a figure; unknown where the file does not say of one of them.
+pub fn ranged(
+    trial: &TrialResult,
+    of: fn(f64) -> Value,
+    figure: impl Fn(&SnapshotResult) -> Recorded<Option<f64>>,
+) -> Cell {
+    let figures: Vec<_> = trial.snapshots.iter().map(figure).collect();
+    if figures.iter().any(Recorded::is_unknown) {
+        return Value::Unknown.into();
+    }
+    Value::range(figures.iter().filter_map(|figure| figure.found().copied()), of).into()
+}
+
+/// The same of a count.
+pub fn counted(
+    trial: &TrialResult,
+    of: fn(u64) -> Value,
+    count: impl Fn(&SnapshotResult) -> Recorded<Option<u64>>,
+) -> Cell {
+    let counts: Vec<_> = trial.snapshots.iter().map(count).collect();
+    if counts.iter().any(Recorded::is_unknown) {
+        return Value::Unknown.into();
+    }
+    Value::counts(counts.iter().filter_map(|count| count.found().copied()), of).into()
 }
 
 /// What each snapshot is.
 pub fn what(group: &Group<'_>) -> Table {
-    let titles = [
-        "mode",
-        "strategy",
-        "taken",
-        "verdict",
-        "silent failure",
-        "integrity_check",
-        "files",
-        "a restore gets",
-        "alone",
-    ];
+    let mut columns = label_columns();
+    columns.extend(
+        ["taken", "verdict", "silent failure", "integrity_check", "files", "a restore gets", "alone"]
+            .map(Column::words),
+    );
     let row = |trial: &TrialResult| {
-        let each = |text: fn(&SnapshotResult) -> String| tallied(trial.snapshots.iter().map(text));
+        let each = |value: fn(&SnapshotResult) -> Value| Cell::from(Value::tally(trial.snapshots.iter().map(value)));
         let mut cells = labels(trial);
         cells.extend([
-            trial.snapshots.len().to_string(),
-            each(|snapshot| snapshot.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string())),
-            each(|snapshot| if snapshot.silent_failure { "SILENT" } else { "no" }.to_owned()),
-            each(|snapshot| first_line(snapshot.integrity_check.as_deref(), 40)),
-            files(trial),
-            each(|snapshot| {
-                snapshot.copy_journal_mode.map_or_else(|| "no database".to_owned(), |mode| mode.to_string())
+            Value::Count(trial.snapshots.len() as u64).into(),
+            each(verdict),
+            each(|snapshot| Value::text(if snapshot.ruling.silent_failure { "SILENT" } else { "no" })),
+            each(|snapshot| optional_text(snapshot.ruling.integrity_check.as_deref())),
+            files(trial).into(),
+            each(restored_mode),
+            each(|snapshot| match snapshot.copy.stands_alone {
+                Recorded::Unknown => Value::Unknown,
+                Recorded::Known(None) => Value::NotApplicable,
+                Recorded::Known(Some(true)) => Value::text("yes"),
+                Recorded::Known(Some(false)) => Value::text("no"),
             }),
-            each(|snapshot| snapshot.stands_alone.map_or("-", |alone| if alone { "yes" } else { "no" }).to_owned()),
         ]);
         cells
     };
-    Table { columns: columns(&titles, &[]), rows: trials(group).map(row).collect() }
+    Table { columns, rows: trials(group).map(row).collect() }
+}
+
+fn verdict(snapshot: &SnapshotResult) -> Value {
+    let ruling = &snapshot.ruling;
+    Value::text(match (ruling.verdict, &ruling.judge_error) {
+        (Some(verdict), _) => verdict.to_string(),
+        (None, Some(error)) => shorten(&format!("not judged: {}", first_line(error)), ERROR_MOST),
+        (None, None) => "not judged".to_owned(),
+    })
+}
+
+fn restored_mode(snapshot: &SnapshotResult) -> Value {
+    match snapshot.copy.copy_journal_mode {
+        Recorded::Unknown => Value::Unknown,
+        Recorded::Known(None) => Value::text("no database"),
+        Recorded::Known(Some(mode)) => Value::text(mode.to_string()),
+    }
+}
+
+fn optional_text(text: Option<&str>) -> Value {
+    text.map_or(Value::NotApplicable, |text| Value::text(shorten(first_line(text), ANSWER_MOST)))
 }
 
 /// How each ended, and what its verdict rests on.
 pub fn evidence(group: &Group<'_>) -> Table {
+    let mut columns = label_columns();
+    columns.extend(["it said", "evidence"].map(Column::words));
     let row = |trial: &TrialResult| {
         let mut cells = labels(trial);
-        cells.push(tallied(trial.snapshots.iter().map(outcome)));
+        cells.push(Value::tally(trial.snapshots.iter().map(outcome)).into());
         // Of several, the first that is the matter of most interest: the one that is not as the others should be.
         let of_interest = trial.snapshots.iter().find(|snapshot| !snapshot.is_exact());
         let shown = of_interest.or(trial.snapshots.first()).map(reasons).unwrap_or_default();
         let others = trial.snapshots.len().saturating_sub(1);
-        cells.push(if others == 0 { shown } else { format!("{shown} (and {others} more)") });
+        cells.push(Value::text(if others == 0 { shown } else { format!("{shown} (and {others} more)") }).into());
         cells
     };
-    Table {
-        columns: columns(&["mode", "strategy", "it said", "evidence"], &[]),
-        rows: trials(group).map(row).collect(),
-    }
+    Table { columns, rows: trials(group).map(row).collect() }
 }
 
 /// What taking them took.
 pub fn took(group: &Group<'_>) -> Table {
-    let numbers = ["copy, s", "sync, s", "deadline, s", "MB", "commits meanwhile", "restarts", "pages in vain"];
+    let mut columns = label_columns();
+    columns.extend(["copy", "sync", "deadline"].map(|title| Column::of(title, Unit::Seconds)));
+    columns.push(Column::of("size", Unit::Megabytes));
+    columns.extend(["commits meanwhile", "restarts", "pages in vain"].map(|title| Column::of(title, Unit::One)));
     let row = |trial: &TrialResult| {
-        let each = |value: fn(&SnapshotResult) -> Option<f64>| range(trial.snapshots.iter().filter_map(value), number);
-        let whole = |value: fn(&SnapshotResult) -> Option<u64>| {
-            range(trial.snapshots.iter().filter_map(value).map(|value| value as f64), count)
-        };
         let mut cells = labels(trial);
         cells.extend([
-            each(|snapshot| Some(snapshot.duration_s)),
-            each(|snapshot| snapshot.sync_s),
-            each(|snapshot| Some(snapshot.deadline_s)),
-            each(|snapshot| Some(snapshot.bytes as f64 / 1e6)),
-            whole(|snapshot| Some(snapshot.commit_at_end.saturating_sub(snapshot.commit_at_start))),
-            whole(|snapshot| snapshot.restarts),
-            whole(|snapshot| snapshot.pages_in_vain),
+            ranged(trial, Value::Duration, |snapshot| Some(snapshot.run.duration_s).into()),
+            ranged(trial, Value::Duration, |snapshot| snapshot.run.sync_s),
+            ranged(trial, Value::Duration, |snapshot| Some(snapshot.run.deadline_s).into()),
+            counted(trial, Value::Bytes, |snapshot| Some(snapshot.copy.bytes).into()),
+            counted(trial, Value::Count, |snapshot| Some(snapshot.commits_meanwhile()).into()),
+            counted(trial, Value::Count, |snapshot| snapshot.progress.restarts.into()),
+            counted(trial, Value::Count, |snapshot| snapshot.progress.pages_in_vain),
         ]);
         cells
     };
-    Table { columns: columns(&["mode", "strategy"], &numbers), rows: trials(group).map(row).collect() }
-}
-
-/// What they used of the machine; only of trials where that is known.
-pub fn costs(group: &Group<'_>) -> Table {
-    let numbers =
-        ["CPU, s", "memory, MB", "read, MB", "written, MB", "from disk, MB", "to disk, MB", "writers stopped, s"];
-    let is_known = |snapshot: &SnapshotResult| snapshot.resources.is_some() || snapshot.writer_cpu_s.is_some();
-    let row = |trial: &TrialResult| {
-        let of = |value: fn(&Resources) -> f64| {
-            range(trial.snapshots.iter().filter_map(|snapshot| snapshot.resources.as_ref().map(value)), number)
-        };
-        let cpu_s = trial
-            .snapshots
-            .iter()
-            .filter_map(|snapshot| snapshot.resources.as_ref().map(Resources::cpu_s).or(snapshot.writer_cpu_s));
-        let mut cells = labels(trial);
-        cells.extend([
-            range(cpu_s, number),
-            of(|used| used.memory_peak_bytes as f64 / 1e6),
-            of(|used| used.read_bytes as f64 / 1e6),
-            of(|used| used.written_bytes as f64 / 1e6),
-            of(|used| used.disk_read_bytes as f64 / 1e6),
-            of(|used| used.disk_written_bytes as f64 / 1e6),
-            range(trial.snapshots.iter().filter_map(|snapshot| snapshot.downtime_s), number),
-        ]);
-        cells
-    };
-    let known = trials(group).filter(|trial| trial.snapshots.iter().any(is_known));
-    Table { columns: columns(&["mode", "strategy"], &numbers), rows: known.map(row).collect() }
+    Table { columns, rows: trials(group).map(row).collect() }
 }
 
 /// The parts of the copying, of the strategies that say.
 pub fn parts(group: &Group<'_>) -> Table {
+    let mut columns = label_columns();
+    columns.extend(Part::ALL.map(|part| Column::of(&part.to_string(), Unit::Seconds)));
     let row = |trial: &TrialResult| {
         let times = |part: Part| {
-            let all = trial.snapshots.iter().flat_map(|snapshot| &snapshot.parts);
-            range(all.filter(|result| result.part == part).map(|result| result.duration_s), number)
+            let all = trial.snapshots.iter().flat_map(|snapshot| snapshot.progress.parts.entries());
+            let of_part = all.filter(|result| result.part == part);
+            Cell::from(Value::range(of_part.map(|result| result.duration_s), Value::Duration))
         };
         let mut cells = labels(trial);
         cells.extend(Part::ALL.map(times));
         cells
     };
-    let with_parts = trials(group).filter(|trial| trial.snapshots.iter().any(|snapshot| !snapshot.parts.is_empty()));
-    let titles = Part::ALL.map(|part| part.to_string());
-    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-    Table { columns: columns(&["mode", "strategy"], &titles), rows: with_parts.map(row).collect() }
-}
-
-/// What they cost the others.
-pub fn others(group: &Group<'_>) -> Table {
-    let texts = ["mode", "strategy"];
-    let numbers = ["no commit for", "announces' p99", "baseline windows", "scrapes' p99", "baseline windows"];
-    let row = |trial: &TrialResult| {
-        let mut cells = labels(trial);
-        let phases = || trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot);
-        let stretch_s = phases().map(|phase| phase.longest_without_commit_s).fold(0.0, f64::max);
-        cells.push(number(stretch_s * 1e3));
-        for kind in Kind::ALL {
-            let operation = worst(trial, PhaseName::Snapshot, kind).and_then(|phase| phase.operation(kind));
-            cells.push(operation.map(p99_of).unwrap_or_default());
-            cells.push(operation.and_then(|operation| operation.placement).map(placed).unwrap_or_default());
-        }
-        cells
-    };
-    Table { columns: columns(&texts, &numbers), rows: trials(group).map(row).collect() }
-}
-
-/// The WAL around them; only of trials that have one.
-pub fn wal(group: &Group<'_>) -> Table {
-    let numbers = [
-        "file at start",
-        "file at most",
-        "in use at start",
-        "in use at most",
-        "in use after",
-        "back after, s",
-        "restarts",
-        "main file changed",
-        "checkpoints (pages)",
-    ];
-    let mut rows = Vec::new();
-    for trial in trials(group) {
-        let wals: Vec<&WalResult> = trial.snapshots.iter().filter_map(|snapshot| snapshot.wal.as_ref()).collect();
-        if wals.is_empty() {
-            continue;
-        }
-        let each = |value: fn(&WalResult) -> u64| range(wals.iter().map(|wal| value(wal) as f64 / 1e6), number);
-        let whole = |value: fn(&WalResult) -> u64| range(wals.iter().map(|wal| value(wal) as f64), count);
-        let back = range(wals.iter().filter_map(|wal| wal.back_after_s), number);
-        let never = wals.iter().filter(|wal| wal.back_after_s.is_none()).count();
-        let checkpoints = wals.iter().filter_map(|wal| Some((wal.checkpoints?, wal.checkpointed_pages?)));
-        let (runs, pages): (Vec<_>, Vec<_>) = checkpoints.map(|(runs, pages)| (runs as f64, pages as f64)).unzip();
-        let mut cells = labels(trial);
-        cells.extend([
-            each(|wal| wal.start_bytes),
-            each(|wal| wal.peak_bytes.max(wal.peak_after_bytes)),
-            each(|wal| wal.start_used_bytes),
-            each(|wal| wal.peak_used_bytes),
-            each(|wal| wal.peak_after_used_bytes),
-            match (never, wals.len()) {
-                (0, _) => back,
-                (never, all) if never == all => "did not".to_owned(),
-                (never, all) => format!("{back}; {never} of {all} did not"),
-            },
-            whole(|wal| wal.restarts),
-            whole(|wal| wal.main_file_changes),
-            if runs.is_empty() {
-                "no thread".to_owned()
-            } else {
-                format!("{} ({})", range(runs.into_iter(), count), range(pages.into_iter(), count))
-            },
-        ]);
-        rows.push(cells);
-    }
-    Table { columns: columns(&["strategy"], &numbers), rows: rows.into_iter().map(without_mode).collect() }
-}
-
-/// Every journal mode but one has no WAL, so the mode says nothing in a table of it.
-fn without_mode(mut cells: Vec<String>) -> Vec<String> {
-    cells.remove(0);
-    cells
+    let has_parts = |snapshot: &SnapshotResult| !snapshot.progress.parts.entries().is_empty();
+    let with_parts = trials(group).filter(|trial| trial.snapshots.iter().any(has_parts));
+    Table { columns, rows: with_parts.map(row).collect() }
 }
 
 /// The steps after them: a row a step.
 pub fn after(group: &Group<'_>) -> Table {
+    let mut columns = label_columns();
+    columns.extend(["step", "done", "came out", "answer"].map(Column::words));
+    columns.push(Column::of("time", Unit::Seconds));
     let mut rows = Vec::new();
     for trial in trials(group) {
         let Some(first) = trial.snapshots.first() else { continue };
-        for place in 0..first.after.len() {
+        for (place, step) in first.after.entries().iter().enumerate() {
             let steps: Vec<&StepResult> =
-                trial.snapshots.iter().filter_map(|snapshot| snapshot.after.get(place)).collect();
-            let when = |step: &&StepResult| if step.during_load { "during" } else { "after" }.to_owned();
+                trial.snapshots.iter().filter_map(|snapshot| snapshot.after.entries().get(place)).collect();
+            let each = |value: fn(&StepResult) -> Value| Cell::from(Value::tally(steps.iter().map(|step| value(step))));
             let mut cells = labels(trial);
-            cells.push(first.after[place].step.to_string());
-            cells.push(tallied(steps.iter().map(when)));
-            cells.push(tallied(steps.iter().map(|step| step.status.to_string())));
-            cells.push(tallied(steps.iter().map(|step| shorten(&step.answer, 40))));
-            cells.push(range(steps.iter().map(|step| step.duration_s), number));
+            cells.extend([
+                Value::text(step.step.to_string()).into(),
+                each(|step| Value::text(if step.during_load { "during the load" } else { "after the load" })),
+                each(|step| Value::text(step.status.to_string())),
+                each(|step| optional_text(Some(&step.answer))),
+                Value::range(steps.iter().map(|step| step.duration_s), Value::Duration).into(),
+            ]);
             rows.push(cells);
         }
     }
-    let texts = ["mode", "strategy", "step", "the load's time", "came out", "answer"];
-    Table { columns: columns(&texts, &["time, s"]), rows }
+    Table { columns, rows }
 }
 
 /// Names and sizes of what was left: of several snapshots, of the first, and how many left others.
-fn files(trial: &TrialResult) -> String {
-    let of = |snapshot: &SnapshotResult| {
-        let files = snapshot.files.iter().map(|file| format!("{} {}", file.name, megabytes(file.bytes)));
-        let files: Vec<_> = files.collect();
-        if files.is_empty() { "none".to_owned() } else { files.join(", ") }
-    };
-    let names = |snapshot: &SnapshotResult| snapshot.files.iter().map(|file| file.name.clone()).collect::<Vec<_>>();
-    let Some(first) = trial.snapshots.first() else { return String::new() };
+fn files(trial: &TrialResult) -> Value {
+    let names =
+        |snapshot: &SnapshotResult| snapshot.copy.files.iter().map(|file| file.name.clone()).collect::<Vec<_>>();
+    let Some(first) = trial.snapshots.first() else { return Value::NotApplicable };
     let others = trial.snapshots.iter().filter(|snapshot| names(snapshot) != names(first)).count();
-    if others == 0 { of(first) } else { format!("{}; {others} left others", of(first)) }
+    Value::Files(first.copy.files.iter().map(|file| (file.name.clone(), file.bytes)).collect(), others as u64)
 }
 
-fn megabytes(bytes: u64) -> String {
-    if bytes == 0 { "empty".to_owned() } else { format!("{} MB", number(bytes as f64 / 1e6)) }
-}
-
-fn outcome(snapshot: &SnapshotResult) -> String {
-    let said = |text: &str| text.trim().lines().next().unwrap_or_default().to_owned();
-    let words = match (&snapshot.error, snapshot.stderr.trim()) {
-        (Some(error), _) => said(error),
+fn outcome(snapshot: &SnapshotResult) -> Value {
+    let stderr = snapshot.run.stderr.known().map_or("", |stderr| stderr.trim());
+    let words = match (&snapshot.run.error, stderr) {
+        (Some(error), _) => first_line(error).to_owned(),
         (None, "") => "done".to_owned(),
-        (None, stderr) => format!("done, and: {}", said(stderr)),
+        (None, stderr) => format!("done, and: {}", first_line(stderr)),
     };
-    shorten(&words, 60)
+    Value::text(shorten(&words, ERROR_MOST))
 }
 
 fn reasons(snapshot: &SnapshotResult) -> String {
+    let evidence = &snapshot.ruling.evidence;
     let mut parts = Vec::new();
-    if let Some(left) = snapshot.evidence.left_behind {
+    if let Some(left) = evidence.left_behind {
         parts.push(format!("left behind: {left}"));
     }
-    if let Some(done) = snapshot.evidence.progress.filter(|done| *done < 1.0) {
-        parts.push(format!("{:.0} % of a pass done at last", done * 100.0));
+    if let Some(done) = evidence.progress.filter(|done| *done < 1.0) {
+        parts.push(format!("{:.0} % of the last pass done", done * 100.0));
     }
-    if snapshot.late_s > 0.0 {
-        parts.push(format!("begun {} s late", number(snapshot.late_s)));
+    if let Some(late_s) = snapshot.run.late_s.known().filter(|late_s| **late_s > 0.0) {
+        parts.push(format!("begun {} s late", number(*late_s)));
     }
-    parts.extend(snapshot.sync_error.as_ref().map(|error| format!("not synced: {error}")));
-    parts.push(snapshot.evidence.reason.lines().next().unwrap_or_default().to_owned());
+    parts.extend(snapshot.run.sync_error.found().map(|error| format!("not synced: {error}")));
+    parts.push(first_line(&evidence.reason).to_owned());
+    parts.extend(snapshot.ruling.judge_error.as_ref().map(|error| format!("not judged: {}", first_line(error))));
+    parts.retain(|part| !part.is_empty());
     parts.join("; ")
-}
-
-/// The least and the most of some values, or the one that both are.
-fn range(values: impl Iterator<Item = f64>, text: fn(f64) -> String) -> String {
-    let values: Vec<f64> = values.collect();
-    if values.is_empty() {
-        return "-".to_owned();
-    }
-    let least = text(values.iter().copied().fold(f64::INFINITY, f64::min));
-    let most = text(values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-    if least == most { most } else { format!("{least} to {most}") }
-}
-
-/// The text that all have, or each one with how often it comes.
-fn tallied(texts: impl Iterator<Item = String>) -> String {
-    let mut counts: Vec<(String, usize)> = Vec::new();
-    for text in texts {
-        match counts.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, times)) => *times += 1,
-            None => counts.push((text, 1)),
-        }
-    }
-    match counts.as_slice() {
-        [(text, _)] => text.clone(),
-        several => several.iter().map(|(text, times)| format!("{times} {text}")).collect::<Vec<_>>().join(", "),
-    }
-}
-
-fn first_line(text: Option<&str>, most: usize) -> String {
-    shorten(text.and_then(|text| text.lines().next()).unwrap_or("-"), most)
-}
-
-fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        text.to_owned()
-    } else {
-        text.chars().take(most.saturating_sub(3)).chain("...".chars()).collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        oracle::Verdict,
+        report::context::groups,
+        results::{CopyJournalMode, Results, samples},
+        snapshot::Strategy,
+        sqlite::JournalMode,
+    };
+
+    fn values(table: &Table, row: usize) -> Vec<Value> {
+        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
+        table.rows[row].iter().map(|cell| cell.value.clone()).collect()
+    }
+
+    fn of(snapshots: Vec<SnapshotResult>) -> Results {
+        let trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        samples::results(vec![TrialResult { snapshots, ..trial }])
+    }
+
+    fn snapshot() -> SnapshotResult {
+        samples::snapshot(Strategy::Cp, Verdict::Exact)
+    }
 
     #[test]
-    fn several_values_are_a_range_and_several_texts_are_counted() {
-        assert_eq!(range([0.5, 0.25, 1.0].into_iter(), number), "0.25 to 1.00");
-        assert_eq!(range([2.0, 2.0].into_iter(), count), "2");
-        assert_eq!(range(std::iter::empty(), count), "-");
-        let texts = |texts: &[&str]| tallied(texts.iter().map(ToString::to_string));
-        assert_eq!(texts(&["exact", "exact"]), "exact");
-        assert_eq!(texts(&["exact", "stale", "exact"]), "2 exact, 1 stale");
+    fn a_header_is_a_mode_no_database_or_unknown() {
+        for (mode, value) in [
+            (Recorded::Known(Some(CopyJournalMode::Wal)), Value::text("wal")),
+            (Recorded::Known(None), Value::text("no database")),
+            (Recorded::Unknown, Value::Unknown),
+        ] {
+            let mut snapshot = snapshot();
+            snapshot.copy.copy_journal_mode = mode;
+            assert_eq!(restored_mode(&snapshot), value);
+        }
+    }
+
+    #[test]
+    fn what_an_older_file_lacks_is_unknown_and_its_tables_are_left_out() {
+        let old = samples::of_before(&of(vec![snapshot()]));
+        let group = &groups(&old)[0];
+        assert_eq!(values(&what(group), 0)[7..], [Value::Unknown, Value::Unknown]);
+        let took = values(&took(group), 0);
+        assert_eq!((&took[2], &took[3], &took[8]), (&Value::Duration(0.5), &Value::Unknown, &Value::Unknown));
+        assert!(parts(group).rows.is_empty() && after(group).rows.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_judged_says_why() {
+        let mut snapshot = snapshot();
+        snapshot.ruling.verdict = None;
+        assert_eq!(verdict(&snapshot), Value::text("not judged"));
+        snapshot.ruling.judge_error = Some("the ledger ends early\nat 7".to_owned());
+        assert_eq!(verdict(&snapshot), Value::text("not judged: the ledger ends early"));
+        assert_eq!(reasons(&snapshot), "not judged: the ledger ends early");
+    }
+
+    #[test]
+    fn several_snapshots_share_a_row() {
+        let mut second = samples::snapshot(Strategy::Cp, Verdict::Torn);
+        second.run.duration_s = 0.7;
+        second.run.sync_s = Recorded::Known(None);
+        second.copy.files[0].name.push_str("-wal");
+        let results = of(vec![snapshot(), second]);
+        let group = &groups(&results)[0];
+        let what = values(&what(group), 0);
+        assert_eq!(what[2], Value::Count(2));
+        assert_eq!(what[3], Value::Tally(vec![(Value::text("exact"), 1), (Value::text("torn"), 1)]));
+        assert_eq!(what[4], Value::Tally(vec![(Value::text("no"), 1), (Value::text("SILENT"), 1)]));
+        assert_eq!(what[6], Value::Files(vec![("snapshot.db".to_owned(), 8_000_000)], 1));
+        let took = values(&took(group), 0);
+        assert_eq!(took[2], Value::Range(Value::Duration(0.5).into(), Value::Duration(0.7).into()));
+        assert_eq!(took[3], Value::Duration(0.1), "of those that were synced");
+    }
+
+    #[test]
+    fn what_it_said_and_what_that_was_worth() {
+        let mut failed = snapshot();
+        failed.run.error = Some("exit status 1: database is locked\nmore".to_owned());
+        failed.run.late_s = Recorded::Known(0.5);
+        failed.ruling.evidence.left_behind = Some(Verdict::Unreadable);
+        failed.ruling.evidence.progress = Some(0.25);
+        failed.ruling.evidence.reason = "an empty file".to_owned();
+        assert_eq!(outcome(&failed), Value::text("exit status 1: database is locked"));
+        let all = "left behind: unreadable; 25 % of the last pass done; begun 0.50 s late; an empty file";
+        assert_eq!(reasons(&failed), all);
+        let mut talkative = snapshot();
+        talkative.run.stderr = Recorded::Known("a warning\n".to_owned());
+        assert_eq!(outcome(&talkative), Value::text("done, and: a warning"));
+        talkative.run.stderr = Recorded::Unknown;
+        assert_eq!(outcome(&talkative), Value::text("done"));
     }
 }

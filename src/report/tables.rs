@@ -1,60 +1,106 @@
-//! The tables of a report: one row a trial, or one a trial and kind of operation.
+//! The tables of a report that speak of operations: one row a trial, or one a trial and phase. And what all tables share.
 
-use super::{Column, Group, Table, count, milliseconds, number};
+use super::{
+    context::Group,
+    figures::{Cell, Column, Mark, Table, Unit, Value},
+    notes::Note,
+    words::count,
+};
 use crate::{
-    results::{Distribution, OperationResult, P999_LEAST, PhaseName, PhaseResult, Placement, TrialResult},
+    measure::Percentile,
+    results::{OperationResult, PhaseName, PhaseResult, Placement, Recorded, TrialResult},
     workload::Kind,
 };
 
-/// What stands above the tables of response times.
-pub const RESPONSE_NOTE: &str = "Response time in milliseconds, from the instant an operation was due, ranked over \
-    everything due. \"no answer\": so many were not served in time. \"few\": too few operations for that figure. *: the \
-    generator's own lag is over a tenth of it. \"snapshot\" is while it ran, in steps of 10 ms, and \"recovery\" after it, \
-    both together as long for every strategy; the control has recovery only; of several the worst is shown. \
-    \"no commit for\": the longest stretch without one, in milliseconds.";
+/// What stands above [`rates`].
+pub fn rates_note() -> Note {
+    Note::new(
+        "Rates in the baseline, a second, offered / achieved",
+        "A write is offered as one commit, even where it shares its transaction with others. \"WAL at most\": the largest size \
+        of the WAL in the whole trial.",
+    )
+}
 
-/// Percentiles from fewer operations than these are not shown.
-const P50_LEAST: u64 = 10;
-const P99_LEAST: u64 = 100;
+/// What stands above [`response`].
+pub fn response_note(group: &Group<'_>, kind: Kind) -> Note {
+    let title = match kind {
+        Kind::Announce => "Response times of announces",
+        Kind::Scrape => "Response times of scrapes",
+    };
+    let mark = if group.has_unknown_marks() {
+        "Unknown: this results file does not say for which operations the load generator itself was late, so no figure is marked."
+    } else {
+        "*: the load generator itself was late by more than a tenth of this figure."
+    };
+    let least = |percentile: Percentile| count(percentile.least() as f64);
+    let explanation = format!(
+        "A response time begins at the instant at which the operation was due. Percentiles rank over all operations that were \
+        due. \"no answer\": the operation at this rank was not served in time. \"few\": there were too few operations for this \
+        figure (p50 takes {}, p99 {}, p99.9 {}). \"-\": nothing was due. {mark} \"snapshot\" is the time while a snapshot was taken, in steps of 10 ms, \
+        and \"recovery\" is the time after it. Both together last equally long for every strategy; the strategy \"none\" has a \
+        recovery only. Where a trial has several snapshots, the worst is shown. \"no commit for\": the longest time without a \
+        commit.",
+        least(Percentile::P50),
+        least(Percentile::P99),
+        least(Percentile::P999)
+    );
+    match kind {
+        Kind::Announce => Note::new(title, &explanation),
+        // The tables of both kinds stand one below the other.
+        Kind::Scrape => Note::new(title, ""),
+    }
+}
 
 /// Requests, SQL operations and commits a second, offered and achieved, in the baseline.
 pub fn rates(group: &Group<'_>) -> Table {
-    let columns = columns(
-        &["mode", "strategy"],
-        &["requests/s", "SQL operations/s", "commits/s", "WAL in the trial at most, MB"],
-    );
+    let mut columns = label_columns();
+    columns.extend(["requests/s", "SQL operations/s", "commits/s"].map(|title| Column::of(title, Unit::One)));
+    columns.push(Column::of("WAL at most", Unit::Megabytes));
     let row = |trial: &&TrialResult| {
         let mut cells = labels(trial);
-        match trial.phase(PhaseName::Baseline) {
-            Some(phase) => cells.extend([
-                format!("{} / {}", count(phase.offered_rate_ops), count(phase.achieved_rate_ops)),
-                format!("{} / {}", count(phase.offered_sql_per_s), count(phase.achieved_sql_per_s)),
-                format!("{} / {}", count(phase.offered_commits_per_s), count(phase.achieved_commits_per_s)),
-                number(trial.wal_bytes_max as f64 / 1e6),
-            ]),
-            None => cells.extend([trial.status.to_string(), String::new(), String::new(), String::new()]),
+        if let Some(phase) = trial.phase(PhaseName::Baseline) {
+            cells.extend([
+                achieved(phase.offered_rate_ops, phase.achieved_rate_ops),
+                achieved(phase.offered_sql_per_s, phase.achieved_sql_per_s),
+                achieved(phase.offered_commits_per_s, phase.achieved_commits_per_s),
+                Value::Bytes(trial.wal_bytes_max).into(),
+            ]);
+        } else {
+            cells.push(Value::text(trial.status.to_string()).into());
+            cells.extend((0..3).map(|_| Cell::from(Value::NotApplicable)));
         }
         cells
     };
     Table { columns, rows: group.trials.iter().map(row).collect() }
 }
 
+fn achieved(offered: f64, achieved: f64) -> Cell {
+    Value::Achieved { offered, achieved }.into()
+}
+
 /// Response times of one kind of operation, at the baseline, while snapshots ran and after them.
 pub fn response(group: &Group<'_>, kind: Kind) -> Table {
-    let mut columns = columns(&["mode", "strategy", "when"], &["due", "p50", "p99", "p99.9", "max"]);
-    if kind == Kind::Announce {
-        columns.push(Column { title: "no commit for".into(), numbers: true });
+    let mut columns = label_columns();
+    columns.push(Column::words("when"));
+    columns.push(Column::of("due", Unit::One));
+    columns.extend(SHOWN.map(|percentile| Column::of(&percentile.to_string(), Unit::Milliseconds)));
+    let with_commits = match kind {
+        Kind::Announce => true,
+        Kind::Scrape => false,
+    };
+    if with_commits {
+        columns.push(Column::of("no commit for", Unit::Milliseconds));
     }
     let mut rows = Vec::new();
     for trial in &group.trials {
-        for (when, phase) in shown(trial, kind) {
+        for (when, phase) in reported(trial, kind) {
             let Some(operation) = phase.operation(kind) else { continue };
             let mut cells = labels(trial);
-            cells.push(when);
-            cells.push(count(operation.due as f64));
-            cells.extend(times(operation));
-            if kind == Kind::Announce {
-                cells.push(number(phase.longest_without_commit_s * 1e3));
+            cells.push(Value::text(when).into());
+            cells.push(Value::Count(operation.due).into());
+            cells.extend(SHOWN.map(|percentile| response_cell(operation, percentile)));
+            if with_commits {
+                cells.push(Value::Duration(phase.longest_without_commit_s).into());
             }
             rows.push(cells);
         }
@@ -62,14 +108,23 @@ pub fn response(group: &Group<'_>, kind: Kind) -> Table {
     Table { columns, rows }
 }
 
+/// The percentiles that the tables of response times show.
+const SHOWN: [Percentile; 4] = [Percentile::P50, Percentile::P99, Percentile::P999, Percentile::Max];
+
 /// The phases of a trial that are shown, and when they were: of several of a name, the worst.
-fn shown(trial: &TrialResult, kind: Kind) -> Vec<(String, &PhaseResult)> {
-    let of_name = |name| {
+fn reported(trial: &TrialResult, kind: Kind) -> Vec<(String, &PhaseResult)> {
+    let mut names: Vec<PhaseName> = Vec::new();
+    for phase in trial.phases.iter().filter(|phase| phase.name.is_reported()) {
+        if !names.contains(&phase.name) {
+            names.push(phase.name);
+        }
+    }
+    let of_name = |name: PhaseName| {
         let phase = worst(trial, name, kind)?;
         let all = trial.phases.iter().filter(|phase| phase.name == name).count();
         Some((if all == 1 { name.to_string() } else { format!("{name}, worst of {all}") }, phase))
     };
-    [PhaseName::Baseline, PhaseName::Snapshot, PhaseName::Recovery].into_iter().filter_map(of_name).collect()
+    names.into_iter().filter_map(of_name).collect()
 }
 
 /// Of the phases of a name, the one whose 99th percentile for a kind of operation is the largest.
@@ -82,26 +137,42 @@ pub fn worst(trial: &TrialResult, name: PhaseName, kind: Kind) -> Option<&PhaseR
     trial.phases.iter().filter(|phase| phase.name == name).max_by_key(p99_us)
 }
 
-/// What went wrong with operations, where anything did: one row a trial, phase and kind.
-pub fn errors(group: &Group<'_>) -> Option<Table> {
-    let mut columns = columns(&["mode", "strategy", "when", "kind", "errors"], &["of", "lost writes"]);
-    columns.swap(4, 5);
+/// What stands above [`errors`].
+pub fn errors_note() -> Note {
+    Note::new(
+        "Operations that were not served in time, and lost writes",
+        "A lost write was given up, although the client was answered as if it had been made.",
+    )
+}
+
+/// What went wrong with operations: one row a trial, phase and kind for which anything did.
+pub fn errors(group: &Group<'_>) -> Table {
+    let mut columns = label_columns();
+    columns.extend(["when", "kind"].map(Column::words));
+    columns.push(Column::of("due", Unit::One));
+    columns.push(Column::words("errors"));
+    columns.push(Column::of("lost writes", Unit::One));
     let mut rows = Vec::new();
     for trial in &group.trials {
-        for phase in trial.phases.iter().filter(|phase| phase.name != PhaseName::Warmup) {
+        for phase in trial.phases.iter().filter(|phase| phase.name.is_reported()) {
             for operation in &phase.operations {
                 let found = failures(operation);
                 if found.is_empty() && operation.lost_writes == 0 {
                     continue;
                 }
                 let mut cells = labels(trial);
-                cells.extend([phase.name.to_string(), operation.kind.to_string(), count(operation.due as f64)]);
-                cells.extend([found, count(operation.lost_writes as f64)]);
+                cells.extend([
+                    Value::text(phase.name.to_string()).into(),
+                    Value::text(operation.kind.to_string()).into(),
+                    Value::Count(operation.due).into(),
+                    Value::Breakdown(found).into(),
+                    Value::Count(operation.lost_writes).into(),
+                ]);
                 rows.push(cells);
             }
         }
     }
-    (!rows.is_empty()).then_some(Table { columns, rows })
+    Table { columns, rows }
 }
 
 /// The worst phase in which a snapshot ran; for the control, the time that others have for theirs.
@@ -109,58 +180,177 @@ pub fn while_it_ran(trial: &TrialResult) -> Option<&PhaseResult> {
     worst(trial, PhaseName::Snapshot, Kind::Announce).or_else(|| trial.phase(PhaseName::Recovery))
 }
 
-/// A time, or why there is none.
-fn time(value: Option<u64>, due: u64) -> String {
-    match value {
-        Some(time_us) => milliseconds(time_us),
-        None if due == 0 => "-".to_owned(),
-        None => "no answer".to_owned(),
+/// A percentile of the response time, or why there is none.
+pub fn response_value(operation: &OperationResult, percentile: Percentile) -> Value {
+    match operation.response.get(percentile) {
+        _ if operation.due == 0 => Value::NotApplicable,
+        _ if operation.due < percentile.least() => Value::Few,
+        Some(time_us) => Value::Response(time_us),
+        None => Value::NoAnswer,
     }
 }
 
-/// The 99th percentile of the response time.
-pub fn p99_of(operation: &OperationResult) -> String {
-    if operation.due < P99_LEAST { "few".to_owned() } else { time(operation.response.p99_us, operation.due) }
-}
-
-fn times(operation: &OperationResult) -> [String; 4] {
-    let due = operation.due;
-    let Distribution { p50_us, p999_us, max_us, .. } = operation.response;
-    let enough = |least, value| if due < least { "few".to_owned() } else { time(value, due) };
-    let p99 = if operation.generator_bound { format!("{} *", p99_of(operation)) } else { p99_of(operation) };
-    [enough(P50_LEAST, p50_us), p99, enough(P999_LEAST, p999_us), time(max_us, due)]
+fn response_cell(operation: &OperationResult, percentile: Percentile) -> Cell {
+    let value = response_value(operation, percentile);
+    // It is found out at the 99th percentile, and of that.
+    let is_bound = percentile == Percentile::P99 && operation.generator_bound == Recorded::Known(true);
+    let mark = (is_bound && value.is_figure()).then_some(Mark::GeneratorBound);
+    Cell { value, mark }
 }
 
 /// The 99th percentiles of the baseline's windows that are as long as the phase.
-pub fn placed(placement: Placement) -> String {
-    let text = |time: Option<u64>| time.map_or_else(|| "no answer".to_owned(), milliseconds);
+pub fn placed(placement: Placement) -> Value {
+    let value = |time_us: Option<u64>| time_us.map_or(Value::NoAnswer, Value::Response);
     let Placement { windows, windows_below, .. } = placement;
-    let (least, most) = (text(placement.p99_least_us), text(placement.p99_most_us));
-    let range = if least == most { most } else { format!("{least} to {most}") };
-    format!("{range}; {windows_below} of {windows} lower")
+    let (least, most) = (value(placement.p99_least_us), value(placement.p99_most_us));
+    let among = if least == most { most } else { Value::Range(least.into(), most.into()) };
+    Value::Placed { among: among.into(), below: windows_below, of: windows }
 }
 
 /// What became of the operations that were not served, where there are any.
-fn failures(operation: &OperationResult) -> String {
+fn failures(operation: &OperationResult) -> Vec<(String, u64)> {
     let counts = operation.counts;
     let failures = operation.failures.iter().map(|(failure, times)| (failure.to_string(), *times));
     let others = [("timed out", counts.timed_out), ("dropped", counts.dropped), ("never served", counts.never_served)];
     let all = failures.chain(others.map(|(name, times)| (name.to_owned(), times)));
-    let parts = all.filter(|(_, times)| *times > 0).map(|(name, times)| format!("{name} {}", count(times as f64)));
-    parts.collect::<Vec<_>>().join(", ")
+    all.filter(|(_, times)| *times > 0).collect()
 }
 
 /// What a row begins with: the journal mode and the strategy.
-pub fn labels(trial: &TrialResult) -> Vec<String> {
-    let strategy = match trial.repetition {
-        1 => trial.strategy.to_string(),
-        again => format!("{} ({again})", trial.strategy),
-    };
-    vec![trial.journal_mode.to_string(), strategy]
+pub fn labels(trial: &TrialResult) -> Vec<Cell> {
+    vec![Value::text(trial.journal_mode.to_string()).into(), Value::text(strategy_label(trial)).into()]
 }
 
-/// Columns of text, then columns of numbers.
-pub fn columns(texts: &[&str], numbers: &[&str]) -> Vec<Column> {
-    let column = |numbers| move |title: &&str| Column { title: (*title).to_owned(), numbers };
-    texts.iter().map(column(false)).chain(numbers.iter().map(column(true))).collect()
+/// The strategy of a trial, and which repetition it is where it is not the first.
+pub fn strategy_label(trial: &TrialResult) -> String {
+    match trial.repetition {
+        1 => trial.strategy.to_string(),
+        again => format!("{} ({again})", trial.strategy),
+    }
+}
+
+/// The columns of [`labels`].
+pub fn label_columns() -> Vec<Column> {
+    ["mode", "strategy"].map(Column::words).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::context::groups,
+        results::{Results, samples},
+        snapshot::Strategy,
+        sqlite::JournalMode,
+    };
+
+    fn of(trial: TrialResult) -> Results {
+        samples::results(vec![trial])
+    }
+
+    #[test]
+    fn a_percentile_is_a_figure_or_says_why_not() {
+        let ms = |time_ms: u64| Value::Response(time_ms * 1_000);
+        for (served, dropped, percentile, value) in [
+            (0, 0, Percentile::P50, Value::NotApplicable),
+            (9, 0, Percentile::P50, Value::Few),
+            (10, 0, Percentile::P50, ms(5)),
+            (10, 11, Percentile::P50, Value::NoAnswer),
+            (99, 0, Percentile::P99, Value::Few),
+            (100, 0, Percentile::P99, ms(10)),
+            (98, 2, Percentile::P99, Value::NoAnswer),
+            (99, 1, Percentile::P99, ms(10)),
+            (9_999, 0, Percentile::P999, Value::Few),
+            (10_000, 0, Percentile::P999, ms(10)),
+            (1, 0, Percentile::Max, ms(1)),
+            (1, 1, Percentile::Max, Value::NoAnswer),
+        ] {
+            let operation = samples::operation(Kind::Announce, served, dropped);
+            let found = response_value(&operation, percentile);
+            match (&found, &value) {
+                // A histogram has three digits.
+                (Value::Response(found), Value::Response(value)) => assert!(found.abs_diff(*value) * 1_000 <= *value),
+                _ => assert_eq!(found, value, "{percentile:?} of {served} served and {dropped} dropped"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_figure_that_is_known_to_be_the_generators_is_marked() {
+        for (due, is_bound, percentile, mark) in [
+            (1_000, Recorded::Known(true), Percentile::P99, Some(Mark::GeneratorBound)),
+            (1_000, Recorded::Known(true), Percentile::P50, None),
+            (1_000, Recorded::Known(false), Percentile::P99, None),
+            (1_000, Recorded::Unknown, Percentile::P99, None),
+            (50, Recorded::Known(true), Percentile::P99, None),
+        ] {
+            let operation = OperationResult { generator_bound: is_bound, ..samples::operation(Kind::Scrape, due, 0) };
+            assert_eq!(response_cell(&operation, percentile).mark, mark, "{due} {is_bound:?} {percentile:?}");
+        }
+    }
+
+    #[test]
+    fn an_older_file_says_that_marks_are_unknown() {
+        let results = of(samples::trial(JournalMode::Wal, Strategy::Cp));
+        let says =
+            |results: &Results, words: &str| response_note(&groups(results)[0], Kind::Announce).first().contains(words);
+        assert!(says(&results, "*: the load generator itself was late"));
+        let old = samples::of_before(&results);
+        assert!(
+            says(&old, "does not say for which operations the load generator itself was late") && !says(&old, "*:")
+        );
+    }
+
+    #[test]
+    fn a_trial_without_a_baseline_has_a_row_with_its_status() {
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        trial.phases.clear();
+        trial.status = crate::results::Status::Skipped;
+        let results = of(trial);
+        let table = rates(&groups(&results)[0]);
+        assert_eq!(table.rows[0].len(), table.columns.len());
+        assert_eq!(table.rows[0][2].value, Value::text("skipped"));
+    }
+
+    #[test]
+    fn of_several_phases_of_a_name_the_worst_is_shown() {
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        trial.phases.push(samples::phase(PhaseName::Snapshot));
+        trial.phases[3].operations[0].response.p99_us = None;
+        trial.phases[3].longest_without_commit_s = 7.0;
+        let found: Vec<_> = reported(&trial, Kind::Announce).into_iter().map(|(when, _)| when).collect();
+        assert_eq!(found, ["baseline", "snapshot, worst of 2", "recovery"]);
+        let snapshot = worst(&trial, PhaseName::Snapshot, Kind::Announce).unwrap();
+        assert_eq!(snapshot.longest_without_commit_s.to_string(), "7");
+        assert_eq!(while_it_ran(&trial), Some(snapshot));
+    }
+
+    #[test]
+    fn what_was_not_served_is_broken_down() {
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        assert_eq!(errors(&groups(&of(trial.clone()))[0]).rows, Vec::<Vec<Cell>>::new());
+        trial.phases[1].operations[1] = samples::operation(Kind::Scrape, 10, 3);
+        let results = of(trial);
+        let table = errors(&groups(&results)[0]);
+        let values: Vec<_> = table.rows[0][2..].iter().map(|cell| cell.value.clone()).collect();
+        let dropped = Value::Breakdown(vec![("dropped".to_owned(), 3)]);
+        let expected = [Value::text("snapshot"), Value::text("scrape"), Value::Count(13), dropped, Value::Count(0)];
+        assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn a_placement_is_a_range_among_windows() {
+        let placement = Placement {
+            window_s: 1.0,
+            windows: 4,
+            p99_least_us: Some(1_000),
+            p99_median_us: Some(2_000),
+            p99_most_us: None,
+            windows_below: 2,
+        };
+        let among = Value::Range(Value::Response(1_000).into(), Value::NoAnswer.into());
+        assert_eq!(placed(placement), Value::Placed { among: among.into(), below: 2, of: 4 });
+        let all_alike = Placement { p99_least_us: None, ..placement };
+        assert_eq!(placed(all_alike), Value::Placed { among: Value::NoAnswer.into(), below: 2, of: 4 });
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Recorded;
 use crate::{
     child::Resources,
     digest::Digest,
@@ -12,24 +13,50 @@ use crate::{
     snapshot::{Strategy, protocol::PartResult},
 };
 
-/// What became of one snapshot.
+/// What became of one snapshot. In the JSON all of it lies side by side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotResult {
     /// How it was taken.
     pub strategy: Strategy,
+    /// When, and how its taking ended.
+    #[serde(flatten)]
+    pub run: CopyRun,
+    /// How it went on meanwhile, as the strategy told.
+    #[serde(flatten)]
+    pub progress: CopyCourse,
+    /// What it used, and whom it stopped.
+    #[serde(flatten)]
+    pub cost: CopyCost,
+    /// What it left.
+    #[serde(flatten)]
+    pub copy: CopyFiles,
+    /// What became of the WAL; `None` in the other journal modes.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub wal: Recorded<Option<WalResult>>,
+    /// What was done with it afterwards, in that order.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub after: Recorded<Vec<StepResult>>,
+    /// What the oracle says.
+    #[serde(flatten)]
+    pub ruling: Ruling,
+}
+
+/// When a snapshot was taken, and how that ended.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyRun {
     /// When it began, in seconds from the start of the load.
     pub started_s: f64,
     /// By how much that was later than the schedule says, because the one before it had not ended.
-    #[serde(default)]
-    pub late_s: f64,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub late_s: Recorded<f64>,
     /// From before its process was started, or its writer asked, to its end.
     pub duration_s: f64,
     /// How long it took to sync the files that it left and their folder, once it had ended well; `None` where it had not.
-    #[serde(default)]
-    pub sync_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub sync_s: Recorded<Option<f64>>,
     /// Why that could not be synced.
-    #[serde(default)]
-    pub sync_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub sync_error: Recorded<Option<String>>,
     /// When it would have been stopped, from its beginning: earlier than the scenario says where it began late, as the load ends
     /// when it ends.
     pub deadline_s: f64,
@@ -38,48 +65,69 @@ pub struct SnapshotResult {
     /// What went wrong, in words.
     pub error: Option<String>,
     /// The beginning of what its process wrote to standard error, which may be something even where it said that all is well.
-    #[serde(default)]
-    pub stderr: String,
-    /// Size of everything that it left, before anything opened it.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub stderr: Recorded<String>,
+    /// The last commit acknowledged before it began.
+    pub commit_at_start: u64,
+    /// The last commit issued when it had ended.
+    pub commit_at_end: u64,
+}
+
+/// How the taking of a snapshot went on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyCourse {
+    /// How long its parts took, where the strategy says.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub parts: Recorded<Vec<PartResult>>,
+    /// How often the backup API began again, where that is known.
+    pub restarts: Option<u64>,
+    /// Pages that it had copied before it began again, where that is known.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub pages_in_vain: Recorded<Option<u64>>,
+    /// How far it was, over time: at most some dozens of points.
+    #[serde(rename = "progress", default, skip_serializing_if = "Recorded::is_unknown")]
+    pub points: Recorded<Vec<ProgressPoint>>,
+}
+
+/// What the taking of a snapshot used, and whom it stopped.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyCost {
+    /// How long no write was let through, because the strategy stops the writers: from when they were asked to stop.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub downtime_s: Recorded<Option<f64>>,
+    /// What its process used; `None` where the writer itself copied.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub resources: Recorded<Option<Resources>>,
+    /// What it took of the processors on the thread of the writer, where that does the copying.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub writer_cpu_s: Recorded<Option<f64>>,
+}
+
+/// What a snapshot left, before anything opened it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyFiles {
+    /// Size of everything that it left.
     pub bytes: u64,
     /// The files that it left.
     pub files: Vec<FileLeft>,
     /// Journal mode that the header of its main file asks for; `None` where that is no database.
-    #[serde(default)]
-    pub copy_journal_mode: Option<CopyJournalMode>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub copy_journal_mode: Recorded<Option<CopyJournalMode>>,
     /// Whether its main file is all there is to it: no WAL or journal with content lies beside it. `None` where that has
     /// no content.
-    #[serde(default)]
-    pub stands_alone: Option<bool>,
-    /// How long its parts took, where the strategy says.
-    #[serde(default)]
-    pub parts: Vec<PartResult>,
-    /// How long no write was let through, because the strategy stops the writers: from when they were asked to stop.
-    #[serde(default)]
-    pub downtime_s: Option<f64>,
-    /// What its process used; `None` where the writer itself copied.
-    #[serde(default)]
-    pub resources: Option<Resources>,
-    /// What it took of the processors on the thread of the writer, where that does the copying.
-    #[serde(default)]
-    pub writer_cpu_s: Option<f64>,
-    /// How often the backup API began again, where that is known.
-    pub restarts: Option<u64>,
-    /// Pages that it had copied before it began again, where that is known.
-    #[serde(default)]
-    pub pages_in_vain: Option<u64>,
-    /// How far it was, over time: at most some dozens of points.
-    #[serde(default)]
-    pub progress: Vec<ProgressPoint>,
-    /// What was done with it afterwards, in that order.
-    #[serde(default)]
-    pub after: Vec<StepResult>,
-    /// What became of the WAL; `None` in the other journal modes.
-    #[serde(default)]
-    pub wal: Option<WalResult>,
-    /// What the oracle says.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub stands_alone: Recorded<Option<bool>>,
+}
+
+/// What the oracle says of a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// What it is; `None` where it could not be judged.
     pub verdict: Option<Verdict>,
-    /// Why.
+    /// Why it could not be judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge_error: Option<String>,
+    /// What the verdict rests on.
     pub evidence: Evidence,
     /// The strategy reported success, `integrity_check` says `ok`, and the verdict is not `exact`.
     pub silent_failure: bool,
@@ -93,10 +141,6 @@ pub struct SnapshotResult {
     pub quick_check_s: Option<f64>,
     /// k, where the content is S(k).
     pub commit: Option<u64>,
-    /// The last commit acknowledged before it began.
-    pub commit_at_start: u64,
-    /// The last commit issued when it had ended.
-    pub commit_at_end: u64,
 }
 
 /// What the header of a database file says of its journal mode, in bytes 18 and 19.
@@ -241,24 +285,24 @@ pub struct Evidence {
     /// From the instant its last commit was made to the end of the snapshot.
     pub age_s: Option<f64>,
     /// Of a stale snapshot: commits acknowledged before it began that it does not have.
-    #[serde(default)]
-    pub missing_commits: Option<u64>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub missing_commits: Recorded<Option<u64>>,
     /// Of a stale snapshot: from the instant its last commit was made to that of the last one acknowledged before it
     /// began.
-    #[serde(default)]
-    pub missing_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub missing_s: Recorded<Option<f64>>,
     /// Downloads counted by the end of the snapshot that it does not have: what a restore would lose.
-    #[serde(default)]
-    pub downloads_lost: Option<i64>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub downloads_lost: Recorded<Option<i64>>,
     /// Of a corrupt snapshot: the pages and rows concerned.
-    #[serde(default)]
-    pub damage: Findings,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub damage: Recorded<Findings>,
     /// Of a torn snapshot: how it differs from the nearest commit.
-    #[serde(default)]
-    pub difference: Option<Difference>,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub difference: Recorded<Option<Difference>>,
     /// How long the oracle took to read every page, in seconds.
-    #[serde(default)]
-    pub read_s: f64,
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub read_s: Recorded<f64>,
     /// Digest of the content.
     pub digest: Option<Digest>,
     /// Part of the copy that was done, from 0 to 1, as the strategy last said, where it says.
@@ -269,7 +313,13 @@ impl SnapshotResult {
     /// Whether it is all that it should be.
     #[must_use]
     pub fn is_exact(&self) -> bool {
-        self.verdict == Some(Verdict::Exact)
+        self.ruling.verdict.is_some_and(Verdict::is_exact)
+    }
+
+    /// Commits that were issued while it was taken.
+    #[must_use]
+    pub fn commits_meanwhile(&self) -> u64 {
+        self.run.commit_at_end.saturating_sub(self.run.commit_at_start)
     }
 }
 

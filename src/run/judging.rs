@@ -18,7 +18,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     oracle::{self, Difference, Inspection, Judgement, Verdict},
-    results::{CopyJournalMode, Evidence, FileLeft, SnapshotResult},
+    results::{CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, Ruling, SnapshotResult},
     scenario::Trial,
     snapshot::{CopyProgress, SNAPSHOT_FILE},
     work,
@@ -63,7 +63,7 @@ fn judge_one(
     };
     fs::remove_dir_all(&judged)?;
     let [(_, inspection)] = questions;
-    Ok(SnapshotResult { copy_journal_mode: mode, ..result(trial, snapshot, inspection, judgement, difference) })
+    Ok(result(trial, snapshot, mode, inspection, judgement, difference))
 }
 
 /// Reads the snapshot in its folder, which is empty afterwards unless it is kept.
@@ -106,48 +106,67 @@ fn judged_folder(folder: &Path) -> PathBuf {
 fn result(
     trial: &Trial,
     (taken, watched): &(Taken, Watched),
+    mode: Option<CopyJournalMode>,
     inspection: Inspection,
     judgement: Judgement,
     difference: Option<Difference>,
 ) -> SnapshotResult {
-    let (integrity, quick) = (inspection.integrity_check.as_ref(), inspection.quick_check.as_ref());
+    let files = &taken.files;
     SnapshotResult {
         strategy: trial.strategy,
-        started_s: taken.started_after.as_secs_f64(),
-        late_s: taken.late.as_secs_f64(),
-        duration_s: taken.outcome.duration.as_secs_f64(),
-        sync_s: taken.sync.as_ref().and_then(|sync| Some(sync.as_ref().ok()?.as_secs_f64())),
-        sync_error: taken.sync.as_ref().and_then(|sync| sync.as_ref().err().cloned()),
-        deadline_s: taken.deadline.as_secs_f64(),
-        exit_status: taken.outcome.exit_status,
-        error: taken.outcome.error.clone(),
-        stderr: taken.outcome.stderr.clone(),
-        bytes: taken.files.iter().map(|file| file.bytes).sum(),
-        files: taken.files.clone(),
-        copy_journal_mode: None,
-        stands_alone: stands_alone(&taken.files),
-        parts: taken.outcome.parts.clone(),
-        resources: taken.outcome.resources,
-        downtime_s: taken.outcome.downtime.map(|downtime| downtime.as_secs_f64()),
-        writer_cpu_s: taken.outcome.writer_cpu.map(|cpu| cpu.as_secs_f64()),
-        restarts: taken.progress.map(|progress| progress.restarts),
-        pages_in_vain: taken.progress.map(|progress| progress.pages_in_vain),
+        run: CopyRun {
+            started_s: taken.started_after.as_secs_f64(),
+            late_s: taken.late.as_secs_f64().into(),
+            duration_s: taken.outcome.duration.as_secs_f64(),
+            sync_s: taken.sync.as_ref().and_then(|sync| Some(sync.as_ref().ok()?.as_secs_f64())).into(),
+            sync_error: taken.sync.as_ref().and_then(|sync| sync.as_ref().err().cloned()).into(),
+            deadline_s: taken.deadline.as_secs_f64(),
+            exit_status: taken.outcome.exit_status,
+            error: taken.outcome.error.clone(),
+            stderr: taken.outcome.stderr.clone().into(),
+            commit_at_start: taken.claim.commit_at_start,
+            commit_at_end: taken.claim.commit_at_end,
+        },
+        progress: CopyCourse {
+            parts: taken.outcome.parts.clone().into(),
+            restarts: taken.progress.map(|progress| progress.restarts),
+            pages_in_vain: taken.progress.map(|progress| progress.pages_in_vain).into(),
+            points: watched.progress.clone().into(),
+        },
+        cost: CopyCost {
+            downtime_s: taken.outcome.downtime.map(|downtime| downtime.as_secs_f64()).into(),
+            resources: taken.outcome.resources.into(),
+            writer_cpu_s: taken.outcome.writer_cpu.map(|cpu| cpu.as_secs_f64()).into(),
+        },
+        copy: CopyFiles {
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            files: files.clone(),
+            copy_journal_mode: mode.into(),
+            stands_alone: stands_alone(files).into(),
+        },
+        wal: watched.wal.clone().into(),
+        after: taken.after.clone().into(),
+        ruling: ruling(taken, inspection, judgement, difference),
+    }
+}
+
+fn ruling(taken: &Taken, inspection: Inspection, judgement: Judgement, difference: Option<Difference>) -> Ruling {
+    let (integrity, quick) = (inspection.integrity_check.as_ref(), inspection.quick_check.as_ref());
+    Ruling {
         verdict: Some(judgement.verdict),
+        judge_error: None,
         silent_failure: judgement.is_silent_failure(&taken.claim, integrity),
-        progress: watched.progress.clone(),
-        after: taken.after.clone(),
-        wal: watched.wal.clone(),
         evidence: Evidence {
             reason: judgement.reason,
             left_behind: judgement.left_behind,
             age_commits: judgement.age_commits,
             age_s: judgement.age_s,
-            missing_commits: judgement.missing_commits,
-            missing_s: judgement.missing_s,
-            downloads_lost: judgement.downloads_lost,
-            damage: inspection.findings,
-            difference,
-            read_s: inspection.read_s,
+            missing_commits: judgement.missing_commits.into(),
+            missing_s: judgement.missing_s.into(),
+            downloads_lost: judgement.downloads_lost.into(),
+            damage: inspection.findings.into(),
+            difference: difference.into(),
+            read_s: inspection.read_s.into(),
             digest: judgement.digest,
             progress: taken.progress.and_then(CopyProgress::done),
         },
@@ -156,7 +175,5 @@ fn result(
         quick_check: quick.map(|check| check.answer.clone()),
         quick_check_s: quick.map(|check| check.duration_s),
         commit: judgement.commit,
-        commit_at_start: taken.claim.commit_at_start,
-        commit_at_end: taken.claim.commit_at_end,
     }
 }

@@ -23,6 +23,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    analysis,
     dataset::{
         Source,
         cache::{self, Cached},
@@ -30,10 +31,8 @@ use crate::{
     env::Environment,
     interrupt::Interrupt,
     results::{DatasetResult, PhaseName, Results, SCHEMA_VERSION, Status, TrialResult},
-    scenario::{DatasetCopy, Scenario},
+    scenario::Scenario,
     snapshot::{Programs, Strategy},
-    sqlite::JournalMode,
-    warning::Warning,
     work::{self, RunFolder},
 };
 
@@ -154,23 +153,19 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
             trials.push(result);
         }
     }
-    let mut warnings = environment.warnings();
-    if scenario.keys.dataset.copy == DatasetCopy::Reflink {
-        warnings.push(Warning::CopyOnWrite);
-    }
-    warnings.extend(warnings_of(&trials));
-    Ok(Results {
+    let results = Results {
         schema_version: SCHEMA_VERSION,
         journalbench_version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at,
         duration_s: begun.elapsed().as_secs_f64(),
         scenario: scenario.clone(),
         environment,
-        dataset: described,
-        warnings,
+        dataset: described.into(),
+        warnings: Vec::new(),
         decision: None,
         trials,
-    })
+    };
+    Ok(Results { warnings: analysis::warnings(&results), ..results })
 }
 
 /// The cached dataset, generated or adopted if need be; `None` where that was interrupted.
@@ -263,63 +258,20 @@ pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
     Duration::from_secs_f64(generating + trial * trials.len() as f64 + readings as f64 * bytes / 1e9 * 60.0)
 }
 
-fn warnings_of(trials: &[TrialResult]) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let (mut saturated, mut bound) = (Vec::new(), Vec::new());
-    for trial in trials {
-        if trial.status != Status::Completed {
-            let reason = trial.reason.clone().unwrap_or_else(|| trial.status.to_string());
-            warnings.push(Warning::Incomplete { trial: trial.id.clone(), reason });
-        }
-        if trial.is_saturated() {
-            saturated.push(trial.id.clone());
-            continue;
-        }
-        for phase in trial.phases.iter().filter(|phase| phase.name != PhaseName::Warmup) {
-            let kinds = phase.operations.iter().filter(|operation| operation.generator_bound);
-            bound.extend(kinds.map(|operation| format!("{} ({} {}s)", trial.id, phase.name, operation.kind)));
-        }
-    }
-    let short = short_deadlines(trials);
-    if !short.is_empty() {
-        warnings.push(Warning::ShortDeadline { trials: short });
-    }
-    if !saturated.is_empty() {
-        warnings.push(Warning::Saturated { trials: saturated });
-    }
-    if !bound.is_empty() {
-        warnings.push(Warning::GeneratorBound { phases: bound });
-    }
-    warnings
-}
-
-/// The trials with a snapshot whose deadline was less than ten times the longest `cp` under the same journal mode.
-fn short_deadlines(trials: &[TrialResult]) -> Vec<String> {
-    let cp_s = |mode: JournalMode| {
-        let cps = trials.iter().filter(|trial| trial.strategy == Strategy::Cp && trial.journal_mode == mode);
-        let done = cps.flat_map(|trial| &trial.snapshots).filter(|snapshot| snapshot.exit_status == Some(0));
-        done.map(|snapshot| snapshot.duration_s).fold(0.0, f64::max)
-    };
-    let is_short = |trial: &&TrialResult| {
-        let least_s = 10.0 * cp_s(trial.journal_mode);
-        trial.snapshots.iter().any(|snapshot| snapshot.deadline_s < least_s)
-    };
-    trials.iter().filter(is_short).map(|trial| trial.id.clone()).collect()
-}
-
 /// A line for the progress display.
 fn summary(result: &TrialResult) -> String {
     let outcome = match (result.status, result.snapshots.as_slice()) {
         (Status::Completed, [snapshot]) => {
-            let verdict = snapshot.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string());
-            let silent = if snapshot.silent_failure { ", a silent failure" } else { "" };
-            format!("{verdict}{silent}, {:.2} s", snapshot.duration_s)
+            let verdict =
+                snapshot.ruling.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string());
+            let silent = if snapshot.ruling.silent_failure { ", a silent failure" } else { "" };
+            format!("{verdict}{silent}, {:.2} s", snapshot.run.duration_s)
         }
         (Status::Completed, []) => "done".to_owned(),
         (Status::Completed, several) => {
             let exact = several.iter().filter(|snapshot| snapshot.is_exact()).count();
-            let silent = several.iter().filter(|snapshot| snapshot.silent_failure).count();
-            let longest_s = several.iter().map(|snapshot| snapshot.duration_s).fold(0.0, f64::max);
+            let silent = several.iter().filter(|snapshot| snapshot.ruling.silent_failure).count();
+            let longest_s = several.iter().map(|snapshot| snapshot.run.duration_s).fold(0.0, f64::max);
             format!("{exact} of {} exact, {silent} silent failures, {longest_s:.2} s at most", several.len())
         }
         (status, _) => match &result.reason {

@@ -33,7 +33,7 @@ use crate::{
     oracle,
     pace::Schedule,
     random::mix,
-    results::{Distribution, OperationResult, PhaseName, PhaseResult, SeriesPoint, Status, TrialResult},
+    results::{Distribution, OperationResult, PhaseName, PhaseResult, Recorded, SeriesPoint, Status, TrialResult},
     scenario::{DatasetCopy, JITTER_S, PageCache, Scenario, Trial},
     snapshot::{Procedure, Site},
     sqlite, work,
@@ -177,7 +177,7 @@ fn evaluate(
     if interrupt.is_set() {
         return Ok(Done::Completed);
     }
-    result.snapshots_not_taken = measured.snapshots_not_taken;
+    result.snapshots_not_taken = measured.snapshots_not_taken.into();
     result.snapshots = judging::judge(context, trial, &measured.snapshots, &ledger, tell)?;
     tell(Event::Checking);
     let matches = oracle::content_digest(&live, interrupt.flag()).is_ok_and(|digest| digest == commits.last.digest);
@@ -219,6 +219,7 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
         achieved_rate_ops: 0.0,
         status: Status::Failed,
         reason: None,
+        problems: Vec::new(),
         kept_in: None,
         page_cache: scenario.keys.sqlite.page_cache,
         settings: BTreeMap::new(),
@@ -226,7 +227,7 @@ fn blank(scenario: &Scenario, trial: &Trial) -> TrialResult {
         live_database_matches_ledger: None,
         phases: Vec::new(),
         snapshots: Vec::new(),
-        snapshots_not_taken: 0,
+        snapshots_not_taken: 0.into(),
         series: Vec::new(),
     }
 }
@@ -393,6 +394,7 @@ fn phase_result(phase: &Phase, commits_s: &[f64]) -> PhaseResult {
         achieved_commits_per_s: within.len() as f64 / duration_s,
         commits: within.len() as u64,
         longest_without_commit_s: edges.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max),
+        generator_bound: Recorded::Unknown,
         operations: tallies().map(|(kind, tally)| OperationResult::new(kind, tally, &phase.tally.lag)).collect(),
         lag: Distribution::new(&phase.tally.lag, phase.tally.lag.len()),
     }

@@ -1,7 +1,7 @@
 //! What a reader should know before believing a figure.
 //!
-//! A closed set: each is found by the code that can know, kept in the results, and shown in every report. None of them
-//! stops a run.
+//! A closed set, kept in the results and shown in every report. Which of them there are is found by
+//! [`crate::analysis`]; none of them stops a run.
 
 use std::fmt;
 
@@ -42,11 +42,11 @@ pub enum Warning {
     },
     /// The databases of the trials shared blocks with the dataset.
     CopyOnWrite,
-    /// The trial is not whole.
+    /// The trial is not whole, or something went wrong in it.
     Incomplete {
         /// Of this trial.
         trial: String,
-        /// Why.
+        /// Why: all of its problems.
         reason: String,
     },
 }
@@ -54,35 +54,35 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DebugBuild => f.write_str("built without optimisation: use `cargo run --release`"),
+            Self::DebugBuild => f.write_str("journalbench was built without optimisation: use `cargo run --release`"),
             Self::NoDurability { file_system } => {
                 write!(f, "the databases lie on {file_system}, where fsync does nothing: no durability was measured")
             }
-            Self::WalReset { program, version } => {
-                write!(
-                    f,
-                    "{program} has SQLite {version}, which has the WAL-reset bug (fixed in 3.51.3, unless backported)"
-                )
-            }
+            Self::WalReset { program, version } => write!(
+                f,
+                "{program} uses SQLite {version}, which has the WAL-reset bug (SQLite 3.51.3 fixed it, and a distribution may have \
+                taken over that fix)"
+            ),
             Self::GeneratorBound { phases } => write!(
                 f,
-                "the generator's own lag was over a tenth of the p99 response time, so that p99 (marked * in the tables) is partly its own, in {}",
+                "the load generator was late by more than a tenth of the p99 response time, so a part of that p99 is \
+                its own, in {}",
                 some(phases, "cases")
             ),
             Self::Saturated { trials } => write!(
                 f,
-                "more was offered than the database could do, so response times are lengths of a queue, in {}",
+                "the load was more than the database could do, so the response times only show how long the queue was, in {}",
                 some(trials, "trials")
             ),
             Self::ShortDeadline { trials } => write!(
                 f,
-                "a deadline was less than ten times what cp took under the same journal mode, so that who was stopped at it may \
-                only have been a little slower, in {}",
+                "a snapshot had less than ten times as long as cp took under the same journal mode, so a strategy that was stopped \
+                at its deadline may only have been a little slower, in {}",
                 some(trials, "trials")
             ),
             Self::CopyOnWrite => f.write_str(
-                "each trial's database began as a reflink of the dataset: the file system's copying on write is a part of what \
-                was measured",
+                "the database of each trial began as a reflink of the dataset, so what was measured includes the file system's \
+                copying on write",
             ),
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }
@@ -94,7 +94,21 @@ fn some(names: &[String], of_what: &str) -> String {
     const MOST: usize = 4;
     let shown = names[..names.len().min(MOST)].join(", ");
     match names.len() {
+        1 => shown,
         all @ ..=MOST => format!("{all} {of_what}: {shown}"),
         all => format!("{all} {of_what}: {shown} and {} more", all - MOST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_short() {
+        let names: Vec<String> = (1..=6).map(|number| format!("trial-{number}")).collect();
+        assert_eq!(some(&names[..1], "trials"), "trial-1");
+        assert_eq!(some(&names[..2], "trials"), "2 trials: trial-1, trial-2");
+        assert_eq!(some(&names, "trials"), "6 trials: trial-1, trial-2, trial-3, trial-4 and 2 more");
     }
 }

@@ -2,7 +2,10 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, presets::NOTHING};
 
-use super::{Block, Table};
+use super::{
+    figures::{Block, Table},
+    seconds, words,
+};
 
 /// Width of the text, and of a table where there is no terminal.
 const COLUMNS: u16 = 120;
@@ -20,6 +23,7 @@ pub fn render(blocks: &[Block]) -> String {
                 sentences.iter().map(|sentence| wrap(&format!("* {sentence}"), "  ")).collect::<Vec<_>>().join("\n")
             }
             Block::Table(table) => draw(table),
+            Block::Chart(chart) => draw(&seconds::as_table(chart)),
         });
     }
     parts.join("\n\n") + "\n"
@@ -49,10 +53,13 @@ fn draw(table: &Table) -> String {
     if !drawn.is_tty() {
         drawn.set_width(COLUMNS);
     }
-    drawn.set_header(table.columns.iter().map(|column| &column.title));
-    drawn.add_rows(&table.rows);
+    drawn.set_header(table.columns.iter().map(words::heading));
+    drawn.add_rows(table.rows.iter().map(|row| {
+        let cells = row.iter().zip(&table.columns);
+        cells.map(|(cell, column)| words::cell(cell, column.unit)).collect::<Vec<_>>()
+    }));
     for (column, drawn) in table.columns.iter().zip(drawn.column_iter_mut()) {
-        drawn.set_cell_alignment(if column.numbers { CellAlignment::Right } else { CellAlignment::Left });
+        drawn.set_cell_alignment(if column.unit.is_numeric() { CellAlignment::Right } else { CellAlignment::Left });
     }
     drawn.trim_fmt()
 }

@@ -1,0 +1,201 @@
+//! How it was measured: dataset, load, SQLite, programs and machine, and what the results file does not hold.
+
+use super::words::{count, number};
+use crate::{
+    results::{Evidence, OperationResult, Recorded, Results, SnapshotResult},
+    scenario::Scenario,
+};
+
+/// A sentence for each thing.
+pub fn sentences(results: &Results) -> Vec<String> {
+    let mut sentences =
+        vec![dataset(results), load(results), sqlite(results), programs(results), machine(results), program(results)];
+    sentences.extend(unknown(results));
+    sentences
+}
+
+fn dataset(results: &Results) -> String {
+    let keys = &results.scenario.keys;
+    let described = results.dataset.found();
+    let rows = described.map_or(keys.dataset.rows, |dataset| dataset.rows);
+    let page_size_bytes = described.map_or(keys.sqlite.page_size_bytes, |dataset| dataset.page_size_bytes);
+    let size = described
+        .map_or_else(|| "size unknown".to_owned(), |dataset| format!("{} MB", count(dataset.bytes as f64 / 1e6)));
+    let origin = match described.and_then(|dataset| dataset.sampled_rows) {
+        Some(sampled) => format!("adopted, with operations on {} of them", count(sampled as f64)),
+        None => format!("seed {}", keys.dataset.seed),
+    };
+    format!(
+        "Dataset: {} torrents, {size}, {origin}, pages of {page_size_bytes} bytes; page cache {}.",
+        count(rows as f64),
+        keys.sqlite.page_cache
+    )
+}
+
+fn load(results: &Results) -> String {
+    let keys = &results.scenario.keys;
+    format!(
+        "Load: {}, {}; {}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; a client gives up after {} s.",
+        keys.load.arrivals,
+        keys.load.write_profile,
+        connections(&results.scenario),
+        number(keys.load.announce_share * 100.0),
+        keys.load.zipf_exponent,
+        keys.load.scrape_hashes_max,
+        keys.client_timeout_s
+    )
+}
+
+fn connections(scenario: &Scenario) -> String {
+    let load = &scenario.keys.load;
+    if scenario.is_pooled() {
+        return format!("{} connections for both kinds", load.pool_connections);
+    }
+    format!("{} announce and {} scrape connections", load.announce_connections, load.scrape_connections)
+}
+
+fn sqlite(results: &Results) -> String {
+    let (keys, environment) = (&results.scenario.keys.sqlite, &results.environment);
+    let checkpoints = match keys.checkpoint_thread_ms {
+        0 => "no checkpoint thread".to_owned(),
+        every_ms => format!("a checkpoint thread every {every_ms} ms"),
+    };
+    format!(
+        "SQLite {} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, {checkpoints}, transactions {}, busy \
+        timeout {} ms.",
+        environment.sqlite_version,
+        environment.sqlite_sync_call,
+        keys.cache_size_kib,
+        keys.mmap_size_bytes,
+        keys.wal_autocheckpoint_pages,
+        keys.transaction_mode,
+        keys.busy_timeout_ms
+    )
+}
+
+fn programs(results: &Results) -> String {
+    let environment = &results.environment;
+    let sqlite3 = environment.sqlite3_program_version.as_deref().unwrap_or("not installed");
+    let cp = environment.cp_version.as_deref().unwrap_or("cp of unknown version");
+    format!("Programs: sqlite3 {sqlite3}, {cp}.{}", strategy_options(results))
+}
+
+/// What the strategies ran with that they have a choice of.
+fn strategy_options(results: &Results) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for trial in &results.trials {
+        let options = trial.strategy_options.as_object().into_iter().flatten();
+        let options: Vec<_> = options.map(|(name, value)| format!("{name} {value}")).collect();
+        let text = format!("{}: {}", trial.strategy, options.join(", "));
+        if !options.is_empty() && !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    if all.is_empty() { String::new() } else { format!(" Options: {}.", all.join("; ")) }
+}
+
+fn machine(results: &Results) -> String {
+    let environment = &results.environment;
+    let fsync = environment.fsync_us_p50.map_or_else(|| "unknown".to_owned(), |time| format!("{time} us"));
+    format!(
+        "Machine: {} x {}, {} GB of memory, {}, {} ({}), median fsync {fsync}.",
+        environment.processors,
+        environment.processor,
+        environment.memory_bytes / 1_000_000_000,
+        environment.kernel,
+        environment.file_system,
+        environment.mount_options
+    )
+}
+
+fn program(results: &Results) -> String {
+    format!(
+        "journalbench {}, begun {}, {} s in all; schema version {}.",
+        results.journalbench_version,
+        results.started_at,
+        number(results.duration_s),
+        results.schema_version
+    )
+}
+
+/// What the results file does not hold, because an older program wrote it.
+fn unknown(results: &Results) -> Option<String> {
+    let mut missing: Vec<&str> = Vec::new();
+    let mut note = |name: &'static str, is_unknown: bool| {
+        if is_unknown {
+            missing.push(name);
+        }
+    };
+    note("the size of the dataset", results.dataset.is_unknown());
+    let is_any = |is: fn(&SnapshotResult) -> bool| results.trials.iter().flat_map(|trial| &trial.snapshots).any(is);
+    let is_any_of = |is: fn(&Evidence) -> bool| {
+        results.trials.iter().flat_map(|trial| &trial.snapshots).any(|snapshot| is(&snapshot.ruling.evidence))
+    };
+    let mut operations = results.trials.iter().flat_map(|trial| &trial.phases).flat_map(|phase| &phase.operations);
+    note(
+        "for which operations the load generator itself was late (the mark *)",
+        operations.any(|operation: &OperationResult| operation.generator_bound.is_unknown()),
+    );
+    note(
+        "how many snapshots of the schedule were not taken",
+        results.trials.iter().any(|trial| trial.snapshots_not_taken == Recorded::Unknown),
+    );
+    note("how late snapshots began", is_any(|snapshot| snapshot.run.late_s.is_unknown()));
+    note(
+        "how long their sync took",
+        is_any(|snapshot| snapshot.run.sync_s.is_unknown() || snapshot.run.sync_error.is_unknown()),
+    );
+    note("what was written to standard error", is_any(|snapshot| snapshot.run.stderr.is_unknown()));
+    note("the parts of the copying", is_any(|snapshot| snapshot.progress.parts.is_unknown()));
+    note("pages that were copied in vain", is_any(|snapshot| snapshot.progress.pages_in_vain.is_unknown()));
+    note("how far a copy was over time", is_any(|snapshot| snapshot.progress.points.is_unknown()));
+    note(
+        "the processor time, memory and bytes that were used",
+        is_any(|snapshot| snapshot.cost.resources.is_unknown() || snapshot.cost.writer_cpu_s.is_unknown()),
+    );
+    note("how long writers were stopped", is_any(|snapshot| snapshot.cost.downtime_s.is_unknown()));
+    note("the journal mode of a copy", is_any(|snapshot| snapshot.copy.copy_journal_mode.is_unknown()));
+    note("whether a copy needs other files beside it", is_any(|snapshot| snapshot.copy.stands_alone.is_unknown()));
+    note("the WAL around a snapshot", is_any(|snapshot| snapshot.wal.is_unknown()));
+    note("the steps after a snapshot", is_any(|snapshot| snapshot.after.is_unknown()));
+    note(
+        "how much a stale copy lacks",
+        is_any_of(|evidence| {
+            evidence.missing_commits.is_unknown()
+                || evidence.missing_s.is_unknown()
+                || evidence.downloads_lost.is_unknown()
+        }),
+    );
+    note(
+        "which pages and rows of a bad copy are wrong",
+        is_any_of(|evidence| evidence.damage.is_unknown() || evidence.difference.is_unknown()),
+    );
+    note("how long the oracle read", is_any_of(|evidence| evidence.read_s.is_unknown()));
+    (!missing.is_empty()).then(|| {
+        format!(
+            "Unknown, because the version of journalbench that wrote this results file did not record it: {}.",
+            missing.join("; ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
+
+    #[test]
+    fn what_an_older_file_does_not_hold_is_named_once() {
+        let results = samples::results(vec![samples::trial(JournalMode::Wal, Strategy::Cp)]);
+        assert_eq!(unknown(&results), None);
+        let old = samples::of_before(&results);
+        let sentence = unknown(&old).unwrap();
+        for name in ["the size of the dataset", "the mark *", "were not taken", "the WAL around", "the parts of"] {
+            assert_eq!(sentence.matches(name).count(), 1, "{name} in {sentence}");
+        }
+        assert!(dataset(&old).contains("1,000 torrents, size unknown, seed"), "{}", dataset(&old));
+        let mut one = results;
+        one.trials[0].snapshots[0].wal = Recorded::Unknown;
+        assert!(unknown(&one).unwrap().ends_with("did not record it: the WAL around a snapshot."));
+    }
+}

@@ -1,0 +1,140 @@
+//! What a report needs of the scenario, and the groups of trials that it tells apart: all that it reads of a scenario is here
+//! and in [`super::conditions`].
+
+use super::words::{count, sentence};
+use crate::{
+    results::{Recorded, Results, TrialResult},
+    scenario::{Arrivals, Scenario},
+    sqlite::{JournalMode, Synchronous},
+    workload::WriteProfile,
+};
+
+/// What was planned.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    scenario: &'a Scenario,
+}
+
+impl<'a> Context<'a> {
+    /// Of the scenario of these results.
+    pub fn new(results: &'a Results) -> Self {
+        Self { scenario: &results.scenario }
+    }
+
+    /// The question that the scenario asks, and what its author expects.
+    pub fn question(self) -> String {
+        let keys = &self.scenario.keys;
+        format!("Question: {} Expected: {}", sentence(&keys.why), sentence(&keys.expect))
+    }
+
+    /// Trials that were planned.
+    pub fn trials(self) -> usize {
+        self.scenario.trials().len()
+    }
+
+    /// Whether SQLite's checks were asked for.
+    pub fn has_sqlite_checks(self) -> bool {
+        self.scenario.keys.snapshots.sqlite_checks
+    }
+
+    fn rates(self) -> Vec<Option<f64>> {
+        self.scenario.rates()
+    }
+
+    fn synchronous(self) -> &'a [Synchronous] {
+        &self.scenario.keys.sqlite.synchronous
+    }
+
+    fn journal_modes(self) -> &'a [JournalMode] {
+        &self.scenario.keys.sqlite.journal_mode
+    }
+
+    fn arrivals(self) -> Arrivals {
+        self.scenario.keys.load.arrivals
+    }
+
+    fn write_profile(self) -> WriteProfile {
+        self.scenario.keys.load.write_profile
+    }
+}
+
+/// Trials that may be compared: the same offered rate and the same `synchronous`.
+pub struct Group<'a> {
+    context: Context<'a>,
+    /// `None` where the rate is not one number.
+    rate_ops: Option<f64>,
+    /// When SQLite called fsync.
+    pub synchronous: Synchronous,
+    /// By journal mode, then in the order in which they ran.
+    pub trials: Vec<&'a TrialResult>,
+}
+
+impl<'a> Group<'a> {
+    /// Rate, profile and `synchronous`, in words.
+    pub fn title(&self) -> String {
+        format!("{}, {}, synchronous {}", self.rate(), self.context.write_profile(), self.synchronous)
+    }
+
+    /// The offered rate in words.
+    pub fn rate(&self) -> String {
+        match (self.rate_ops, self.context.arrivals()) {
+            (Some(1.0), _) => "1 operation a second".to_owned(),
+            (Some(rate_ops), _) => format!("{} operations a second", count(rate_ops)),
+            (None, Arrivals::Closed) => "as fast as the database answers".to_owned(),
+            (None, Arrivals::Trace) => "the rate of the trace".to_owned(),
+            (None, Arrivals::Constant | Arrivals::Poisson) => "a rate in steps".to_owned(),
+        }
+    }
+
+    /// The journal modes, in the order of the scenario.
+    pub fn modes(&self) -> impl Iterator<Item = JournalMode> + use<'a> {
+        self.context.journal_modes().iter().copied()
+    }
+
+    /// The trials of a journal mode.
+    pub fn of_mode(&self, mode: JournalMode) -> impl Iterator<Item = &'a TrialResult> {
+        self.trials.iter().copied().filter(move |trial| trial.journal_mode == mode)
+    }
+
+    /// Whether a client waits for its answer before it asks again.
+    pub fn is_closed_loop(&self) -> bool {
+        match self.context.arrivals() {
+            Arrivals::Closed => true,
+            Arrivals::Constant | Arrivals::Poisson | Arrivals::Trace => false,
+        }
+    }
+
+    /// Whether more was offered in one of its trials than the database could do.
+    pub fn is_saturated(&self) -> bool {
+        self.trials.iter().any(|trial| trial.is_saturated())
+    }
+
+    /// Whether the results file does not say where the generator was late.
+    pub fn has_unknown_marks(&self) -> bool {
+        let phases = self.trials.iter().flat_map(|trial| &trial.phases);
+        phases.flat_map(|phase| &phase.operations).any(|operation| operation.generator_bound == Recorded::Unknown)
+    }
+}
+
+/// The groups of these results that have trials.
+pub fn groups(results: &Results) -> Vec<Group<'_>> {
+    let context = Context::new(results);
+    let mut groups = Vec::new();
+    for rate_ops in context.rates() {
+        for &synchronous in context.synchronous() {
+            let is_of_it = |trial: &&TrialResult| {
+                trial.synchronous == synchronous
+                    && rate_ops.is_none_or(|rate_ops| trial.offered_rate_ops == Some(rate_ops))
+            };
+            let of_mode = |mode: &JournalMode| {
+                results.trials.iter().filter(is_of_it).filter(|trial| trial.journal_mode == *mode).collect()
+            };
+            let trials: Vec<_> =
+                context.journal_modes().iter().flat_map(|mode| -> Vec<&TrialResult> { of_mode(mode) }).collect();
+            if !trials.is_empty() {
+                groups.push(Group { context, rate_ops, synchronous, trials });
+            }
+        }
+    }
+    groups
+}

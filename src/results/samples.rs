@@ -1,0 +1,236 @@
+//! Results made by hand, for tests of what is read from them: small, whole and without a fault. A test changes what it is
+//! about.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, OperationResult, PhaseName,
+    PhaseResult, Recorded, Results, Ruling, SCHEMA_VERSION, SeriesPoint, SnapshotResult, Status, TrialResult,
+};
+use crate::{
+    env::Environment,
+    measure::{KindTally, histogram},
+    oracle::{Findings, Verdict},
+    scenario::{PageCache, Scenario},
+    snapshot::{SNAPSHOT_FILE, Strategy},
+    sqlite::{JournalMode, Synchronous},
+    workload::{Kind, WriteProfile},
+};
+
+/// A scenario of 1,000 operations a second under `delete` and `wal`, with these keys changed.
+pub(crate) fn scenario(overrides: &[&str]) -> Scenario {
+    const SCENARIO: &str = r#"
+        why = "Is cp a backup?"
+        expect = "not under load"
+        [dataset]
+        rows = 1000
+        [sqlite]
+        journal_mode = ["delete", "wal"]
+        [load]
+        rate_ops = 1000
+        [snapshots]
+        strategies = ["cp", "vacuum-into"]
+    "#;
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    Scenario::parse("sample", SCENARIO, Path::new("sample.toml"), &overrides).unwrap()
+}
+
+/// A machine of which there is nothing to warn.
+pub(crate) fn environment() -> Environment {
+    Environment {
+        processor: "a processor".to_owned(),
+        processors: 2,
+        memory_bytes: 16_000_000_000,
+        kernel: "Linux 6.0".to_owned(),
+        file_system: "ext4".to_owned(),
+        mount_options: "rw".to_owned(),
+        fsync_us_p50: Some(100),
+        sqlite_version: "3.54.1".to_owned(),
+        sqlite_sync_call: "fsync".to_owned(),
+        sqlite3_program_version: Some("3.54.1".to_owned()),
+        cp_version: Some("cp 9.1".to_owned()),
+        optimised_build: true,
+    }
+}
+
+/// Results of [`scenario`] with these trials, and no warnings.
+pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
+    Results {
+        schema_version: SCHEMA_VERSION,
+        journalbench_version: "0.1.0".to_owned(),
+        started_at: "2026-01-01T00:00:00Z".to_owned(),
+        duration_s: 60.0,
+        scenario: scenario(&[]),
+        environment: environment(),
+        dataset: Recorded::Known(None),
+        warnings: Vec::new(),
+        decision: None,
+        trials,
+    }
+}
+
+/// A whole trial at 1,000 operations a second: a baseline, one exact snapshot (none of the control), a recovery.
+pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResult {
+    let is_control = strategy == Strategy::None;
+    let names = [PhaseName::Baseline, PhaseName::Snapshot, PhaseName::Recovery];
+    let names = names.into_iter().filter(|name| !is_control || *name != PhaseName::Snapshot);
+    TrialResult {
+        id: format!("{journal_mode}-full-1000-{strategy}-1"),
+        journal_mode,
+        synchronous: Synchronous::Full,
+        strategy,
+        strategy_options: serde_json::json!({}),
+        write_profile: WriteProfile::CompletedOnly,
+        repetition: 1,
+        offered_rate_ops: Some(1_000.0),
+        achieved_rate_ops: 1_000.0,
+        status: Status::Completed,
+        reason: None,
+        problems: Vec::new(),
+        kept_in: None,
+        page_cache: PageCache::Warm,
+        settings: BTreeMap::new(),
+        wal_bytes_max: 4_000_000,
+        live_database_matches_ledger: Some(true),
+        phases: names.map(phase).collect(),
+        snapshots: if is_control { Vec::new() } else { vec![snapshot(strategy, Verdict::Exact)] },
+        snapshots_not_taken: Recorded::Known(0),
+        series: (0..3).map(second).collect(),
+    }
+}
+
+/// A second of 1,000 operations, each later by a millisecond than that before it.
+pub(crate) fn second(t_s: u64) -> SeriesPoint {
+    let p99_us = Some((t_s + 1) * 1_000);
+    SeriesPoint { t_s, due: 1_000, served: 1_000, p50_us: Some(100), p99_us, max_us: p99_us, ..SeriesPoint::default() }
+}
+
+/// Ten seconds in which all that was offered was achieved.
+pub(crate) fn phase(name: PhaseName) -> PhaseResult {
+    PhaseResult {
+        name,
+        started_s: 0.0,
+        duration_s: 10.0,
+        offered_rate_ops: 1_000.0,
+        achieved_rate_ops: 1_000.0,
+        offered_sql_per_s: 4_000.0,
+        achieved_sql_per_s: 4_000.0,
+        offered_commits_per_s: 50.0,
+        achieved_commits_per_s: 50.0,
+        commits: 500,
+        longest_without_commit_s: 0.025,
+        generator_bound: Recorded::Unknown,
+        operations: Kind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),
+        lag: Distribution::default(),
+    }
+}
+
+/// Operations that were served, in 1 to 10 ms, and as many as `dropped` that were not.
+pub(crate) fn operation(kind: Kind, served: u64, dropped: u64) -> OperationResult {
+    let mut tally = KindTally::default();
+    for number in 0..served {
+        tally.response.record(1_000 * (1 + number % 10)).unwrap();
+        tally.service.record(500).unwrap();
+    }
+    (tally.counts.served, tally.counts.dropped) = (served, dropped);
+    OperationResult::new(kind, &tally, &histogram())
+}
+
+/// A snapshot that took half a second of its five, during ten commits.
+pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
+    SnapshotResult {
+        strategy,
+        run: CopyRun {
+            started_s: 5.0,
+            late_s: Recorded::Known(0.0),
+            duration_s: 0.5,
+            sync_s: Recorded::Known(Some(0.1)),
+            sync_error: Recorded::Known(None),
+            deadline_s: 5.0,
+            exit_status: Some(0),
+            error: None,
+            stderr: Recorded::Known(String::new()),
+            commit_at_start: 100,
+            commit_at_end: 110,
+        },
+        progress: CopyCourse {
+            parts: Recorded::Known(Vec::new()),
+            restarts: None,
+            pages_in_vain: Recorded::Known(None),
+            points: Recorded::Known(Vec::new()),
+        },
+        cost: CopyCost {
+            downtime_s: Recorded::Known(None),
+            resources: Recorded::Known(None),
+            writer_cpu_s: Recorded::Known(None),
+        },
+        copy: CopyFiles {
+            bytes: 8_000_000,
+            files: vec![FileLeft { name: SNAPSHOT_FILE.to_owned(), bytes: 8_000_000 }],
+            copy_journal_mode: Recorded::Known(None),
+            stands_alone: Recorded::Known(Some(true)),
+        },
+        wal: Recorded::Known(None),
+        after: Recorded::Known(Vec::new()),
+        ruling: Ruling {
+            verdict: Some(verdict),
+            integrity_check: Some("ok".to_owned()),
+            silent_failure: !verdict.is_exact(),
+            evidence: Evidence {
+                missing_commits: Recorded::Known(None),
+                missing_s: Recorded::Known(None),
+                downloads_lost: Recorded::Known(None),
+                damage: Recorded::Known(Findings::default()),
+                difference: Recorded::Known(None),
+                read_s: Recorded::Known(0.1),
+                ..Evidence::default()
+            },
+            ..Ruling::default()
+        },
+    }
+}
+
+/// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
+pub(crate) fn of_before(results: &Results) -> Results {
+    const NEWER: [&str; 24] = [
+        "dataset",
+        "snapshots_not_taken",
+        "problems",
+        "generator_bound",
+        "late_s",
+        "sync_s",
+        "sync_error",
+        "stderr",
+        "parts",
+        "pages_in_vain",
+        "downtime_s",
+        "resources",
+        "writer_cpu_s",
+        "copy_journal_mode",
+        "stands_alone",
+        "wal",
+        "after",
+        "missing_commits",
+        "missing_s",
+        "downloads_lost",
+        "damage",
+        "difference",
+        "read_s",
+        "progress",
+    ];
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(entries) => {
+                entries.retain(|name, _| !NEWER.contains(&name.as_str()));
+                entries.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(entries) => entries.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut json = serde_json::to_value(results).unwrap();
+    let scenario = json["scenario"].take();
+    strip(&mut json);
+    json["scenario"] = scenario;
+    serde_json::from_value(json).unwrap()
+}

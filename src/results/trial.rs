@@ -1,0 +1,421 @@
+//! What a run found of its trials: phases, operations and seconds.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::{Distribution, Recorded, SnapshotResult};
+use crate::{
+    measure::{Counts, Failure, KindTally, Percentile},
+    scenario::PageCache,
+    snapshot::Strategy,
+    sqlite::{JournalMode, Synchronous},
+    workload::{Kind, WriteProfile},
+};
+
+/// Whether a trial is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It ran to its end.
+    Completed,
+    /// It cannot run here.
+    Skipped,
+    /// The harness or the database failed; what was measured is not to be relied on.
+    Failed,
+    /// It was stopped by the user.
+    Interrupted,
+}
+
+/// Where in a trial something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Its folder and its copy of the dataset.
+    Prepare,
+    /// The connections to the database.
+    Connect,
+    /// The load, and the snapshots that were taken meanwhile.
+    Load,
+    /// The figures of what was measured.
+    Evaluate,
+    /// The steps after a snapshot.
+    Steps,
+    /// The oracle's reading of a snapshot.
+    Judge,
+    /// The comparison of the live database with the ledger.
+    Check,
+    /// Its files, which were to be kept.
+    Keep,
+}
+
+/// Something that went wrong in a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Where.
+    pub stage: Stage,
+    /// What, in words.
+    pub message: String,
+}
+
+/// What one trial found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// Unique in the run.
+    pub id: String,
+    /// Journal mode of the database.
+    pub journal_mode: JournalMode,
+    /// When SQLite called fsync.
+    pub synchronous: Synchronous,
+    /// How the snapshot was taken.
+    pub strategy: Strategy,
+    /// The options that the strategy ran with.
+    pub strategy_options: serde_json::Value,
+    /// What reached the database of an announce.
+    pub write_profile: WriteProfile,
+    /// From 1.
+    pub repetition: u32,
+    /// Operations that arrived, a second: as the scenario says, or on average over the load where it changes; `None` in
+    /// the closed loop.
+    pub offered_rate_ops: Option<f64>,
+    /// Operations that were served, a second, over all phases but the warm-up.
+    pub achieved_rate_ops: f64,
+    /// Whether it is whole.
+    pub status: Status,
+    /// Why it was skipped, or the first of its problems.
+    pub reason: Option<String>,
+    /// Everything that went wrong in it, in the order in which it did.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// Folder with ledger, live database and snapshots, relative to this file.
+    pub kept_in: Option<PathBuf>,
+    /// State of the page cache when it began.
+    pub page_cache: PageCache,
+    /// The settings of the connections, by pragma, as SQLite reports them.
+    pub settings: BTreeMap<String, String>,
+    /// Largest size of the WAL that was seen.
+    pub wal_bytes_max: u64,
+    /// Whether the live database itself, read after the load had ended, was what the ledger says: the harness's check
+    /// of itself. `None` where the trial was interrupted before it.
+    pub live_database_matches_ledger: Option<bool>,
+    /// In time order; names may repeat.
+    pub phases: Vec<PhaseResult>,
+    /// In time order.
+    pub snapshots: Vec<SnapshotResult>,
+    /// Snapshots of the schedule whose turn did not come, because those before them took too long.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub snapshots_not_taken: Recorded<u64>,
+    /// One for each second of the load.
+    pub series: Vec<SeriesPoint>,
+}
+
+/// One second of a trial.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoint {
+    /// When it began, in seconds from the start of the load.
+    pub t_s: u64,
+    /// Operations that were due in it.
+    pub due: u64,
+    /// Operations that were served in it.
+    pub served: u64,
+    /// Operations due in it that were not served in time, or never.
+    pub errors: u64,
+    /// Write transactions that were committed in it.
+    pub commits: u64,
+    /// Median response time of the operations that were served in it.
+    pub p50_us: Option<u64>,
+    /// 99th percentile of those.
+    pub p99_us: Option<u64>,
+    /// Largest of those.
+    pub max_us: Option<u64>,
+    /// Operations that were due and not begun, at its end.
+    pub backlog: u64,
+    /// Size of the WAL at its end.
+    pub wal_bytes: u64,
+}
+
+/// The part of a trial that a phase is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// Load that is not reported.
+    Warmup,
+    /// No snapshot is running.
+    Baseline,
+    /// A snapshot is running.
+    Snapshot,
+    /// After a snapshot; for `none`, the time that others have for theirs as well.
+    Recovery,
+}
+
+impl Status {
+    /// Whether its figures are those of a whole trial.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        match self {
+            Self::Completed => true,
+            Self::Skipped | Self::Failed | Self::Interrupted => false,
+        }
+    }
+}
+
+impl PhaseName {
+    /// Whether its figures are reported.
+    #[must_use]
+    pub fn is_reported(self) -> bool {
+        match self {
+            Self::Warmup => false,
+            Self::Baseline | Self::Snapshot | Self::Recovery => true,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prepare => "while its database was prepared",
+            Self::Connect => "while the database was opened",
+            Self::Load => "under load",
+            Self::Evaluate => "while its figures were put together",
+            Self::Steps => "in the steps after a snapshot",
+            Self::Judge => "while a snapshot was judged",
+            Self::Check => "while the live database was checked",
+            Self::Keep => "while its files were kept",
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.stage, self.message)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed => "completed",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+impl fmt::Display for PhaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warmup => "warmup",
+            Self::Baseline => "baseline",
+            Self::Snapshot => "snapshot",
+            Self::Recovery => "recovery",
+        })
+    }
+}
+
+/// What was measured in one phase. An operation belongs to the phase in which it was due, a commit to the phase in
+/// which it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseResult {
+    /// Which part of the trial.
+    pub name: PhaseName,
+    /// When it began, in seconds from the start of the load.
+    pub started_s: f64,
+    /// How long it lasted.
+    pub duration_s: f64,
+    /// Operations that arrived, a second: those due, divided by the duration.
+    pub offered_rate_ops: f64,
+    /// Operations that were served in the phase, a second, whenever they were due.
+    pub achieved_rate_ops: f64,
+    /// SQL statements that the operations due in it ask for, a second, `BEGIN` and `COMMIT` not counted.
+    pub offered_sql_per_s: f64,
+    /// SQL statements that were executed for them, a second, retries included.
+    pub achieved_sql_per_s: f64,
+    /// Write transactions that the operations due in it ask for, a second.
+    pub offered_commits_per_s: f64,
+    /// Write transactions that were committed, a second.
+    pub achieved_commits_per_s: f64,
+    /// Write transactions that were committed.
+    pub commits: u64,
+    /// Longest stretch of the phase without a commit; of a snapshot, with what reaches beyond it.
+    pub longest_without_commit_s: f64,
+    /// In early files, of all kinds together: whether the generator's own lag is over a tenth of the response time of one of
+    /// them. Later ones say it of each kind.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub generator_bound: Recorded<bool>,
+    /// By kind.
+    pub operations: Vec<OperationResult>,
+    /// How late idle workers woke.
+    pub lag: Distribution,
+}
+
+/// What was measured of one kind of operation in one phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationResult {
+    /// Announce or scrape.
+    pub kind: Kind,
+    /// Operations that were due: the sum of the next five.
+    pub due: u64,
+    /// How they ended.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Writes that were given up although the client was answered as if all were well.
+    pub lost_writes: u64,
+    /// Whether the generator's own lateness is over a tenth of the response time, at the 99th percentile.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub generator_bound: Recorded<bool>,
+    /// Why operations failed.
+    pub failures: BTreeMap<Failure, u64>,
+    /// Where the 99th percentile of this phase lies among windows of the baseline that are as long as it; only for the
+    /// time of a snapshot.
+    pub placement: Option<Placement>,
+    /// Response times; percentiles rank over everything due.
+    pub response: Distribution,
+    /// Service times of the operations that were begun.
+    pub service: Distribution,
+}
+
+/// The 99th percentiles of the response time in windows of the baseline, to compare a phase of the same length with. Of a
+/// window, `None` is later than every time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Length of a window, and of the phase.
+    pub window_s: f64,
+    /// Windows that the baseline was cut into.
+    pub windows: u64,
+    /// The smallest of their 99th percentiles.
+    pub p99_least_us: Option<u64>,
+    /// Their median.
+    pub p99_median_us: Option<u64>,
+    /// The largest of them.
+    pub p99_most_us: Option<u64>,
+    /// Windows whose 99th percentile is below the phase's.
+    pub windows_below: u64,
+}
+
+impl OperationResult {
+    /// What a tally says of one kind; `lag` is that of all workers.
+    #[must_use]
+    pub fn new(kind: Kind, tally: &KindTally, lag: &Histogram<u64>) -> Self {
+        let counts = tally.counts;
+        let lag_us = Percentile::P99.of(lag, lag.len());
+        let response_us = Percentile::P99.of(&tally.response, counts.due());
+        Self {
+            kind,
+            due: counts.due(),
+            counts,
+            lost_writes: tally.lost_writes,
+            generator_bound: lag_us
+                .zip(response_us)
+                .is_some_and(|(lag_us, response_us)| lag_us * 10 > response_us)
+                .into(),
+            failures: tally.failures.clone(),
+            placement: None,
+            response: Distribution::new(&tally.response, counts.due()),
+            service: Distribution::new(&tally.service, tally.service.len()),
+        }
+    }
+}
+
+impl PhaseResult {
+    /// Counts of all kinds together.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.operations.iter().fold(Counts::default(), |sum, operation| sum.plus(&operation.counts))
+    }
+
+    /// The operations of one kind.
+    #[must_use]
+    pub fn operation(&self, kind: Kind) -> Option<&OperationResult> {
+        self.operations.iter().find(|operation| operation.kind == kind)
+    }
+}
+
+impl TrialResult {
+    /// Whether more was offered than the database could do: in the baseline, less than 95 % of what was due was served
+    /// in time.
+    #[must_use]
+    pub fn is_saturated(&self) -> bool {
+        let baseline = self.phase(PhaseName::Baseline).filter(|_| self.offered_rate_ops.is_some());
+        baseline.is_some_and(|phase| phase.achieved_rate_ops < 0.95 * phase.offered_rate_ops)
+    }
+
+    /// Everything that went wrong in it, in words: each problem with its stage, or what an older file says in its stead.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let all: Vec<_> = self.problems.iter().map(ToString::to_string).collect();
+        if all.is_empty() { self.reason.iter().cloned().collect() } else { all }
+    }
+
+    /// The first phase of a name.
+    #[must_use]
+    pub fn phase(&self, name: PhaseName) -> Option<&PhaseResult> {
+        self.phases.iter().find(|phase| phase.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        measure::{Tally, histogram},
+        results::samples,
+    };
+
+    #[test]
+    fn a_trial_is_saturated_below_95_percent_of_what_was_offered() {
+        for (offered_ops, achieved_ops, is_open, is_saturated) in [
+            (1_000.0, 1_000.0, true, false),
+            (1_000.0, 950.0, true, false),
+            (1_000.0, 949.9, true, true),
+            (1_000.0, 0.0, true, true),
+            (0.0, 0.0, true, false),
+            (1_000.0, 1.0, false, false),
+        ] {
+            let mut trial = samples::trial(JournalMode::Wal, Strategy::None);
+            trial.offered_rate_ops = is_open.then_some(offered_ops);
+            let baseline = &mut trial.phases[0];
+            (baseline.offered_rate_ops, baseline.achieved_rate_ops) = (offered_ops, achieved_ops);
+            assert_eq!(trial.is_saturated(), is_saturated, "{achieved_ops} of {offered_ops}");
+        }
+        let none = TrialResult { phases: Vec::new(), ..samples::trial(JournalMode::Wal, Strategy::None) };
+        assert!(!none.is_saturated(), "nothing was measured");
+    }
+
+    #[test]
+    fn the_generator_binds_where_its_lag_is_over_a_tenth() {
+        let of = |times: &[u64]| {
+            let mut histogram = histogram();
+            for time in times {
+                histogram.record(*time).unwrap();
+            }
+            histogram
+        };
+        for (lag, response, is_bound) in
+            [(&[100][..], &[1_000][..], false), (&[101], &[1_000], true), (&[], &[1_000], false), (&[100], &[], false)]
+        {
+            let mut tally = Tally::default();
+            let announces = &mut tally.kinds[Kind::Announce as usize];
+            announces.response = of(response);
+            announces.counts.served = response.len() as u64;
+            let result = OperationResult::new(Kind::Announce, announces, &of(lag));
+            assert_eq!(result.generator_bound, Recorded::Known(is_bound), "{lag:?} of {response:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_or_what_an_older_file_says() {
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::None);
+        assert!(trial.complaints().is_empty());
+        trial.reason = Some("it was".to_owned());
+        assert_eq!(trial.complaints(), ["it was"]);
+        trial.problems = vec![
+            Problem { stage: Stage::Load, message: "it was".to_owned() },
+            Problem { stage: Stage::Keep, message: "no room".to_owned() },
+        ];
+        assert_eq!(trial.complaints(), ["under load: it was", "while its files were kept: no room"]);
+        let json = serde_json::to_value(&trial.problems).unwrap();
+        assert_eq!(json[1], serde_json::json!({"stage": "keep", "message": "no room"}));
+    }
+}
