@@ -1,0 +1,139 @@
+//! The results that are committed in `results/`: each is read, loses nothing when it is written again, has percentiles that its
+//! histograms bear out, and is reported in the words that stand beside it.
+//!
+//! Where a report changes on purpose, `JOURNALBENCH_BLESS=1 cargo test --test reports` writes the committed ones again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use journalbench::{
+    measure::Percentile,
+    report::{self, Format},
+    results::{Distribution, Results},
+};
+use serde_json::Value;
+
+/// Set to write the committed reports again.
+const BLESS: &str = "JOURNALBENCH_BLESS";
+
+/// GitHub's limit for the text of an issue.
+const REPORT_MOST: usize = 65_536;
+
+/// The folders of committed results.
+fn folders() -> Vec<PathBuf> {
+    let all = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("results")).unwrap();
+    let mut folders: Vec<_> = all.map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("results.json").exists());
+    folders.sort();
+    assert!(folders.len() >= 13, "{folders:?}");
+    folders
+}
+
+/// What was read from each folder.
+fn committed() -> Vec<(PathBuf, Results)> {
+    let read = |folder: PathBuf| {
+        let results = Results::load(&folder.join("results.json")).unwrap();
+        (folder, results)
+    };
+    folders().into_iter().map(read).collect()
+}
+
+#[test]
+fn committed_reports_are_what_their_results_say() {
+    for (folder, results) in committed() {
+        let report = report::render(&results, Format::Markdown);
+        assert!(report.chars().count() < REPORT_MOST, "{}: {}", folder.display(), report.chars().count());
+        let path = folder.join("report.md");
+        if std::env::var_os(BLESS).is_some() {
+            fs::write(&path, &report).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap();
+        if let Some((now, then)) = report.lines().zip(committed.lines()).find(|(now, then)| now != then) {
+            panic!(
+                "{} says\n{then}\nand now it would be\n{now}\nIf that is meant, run with {BLESS}=1.",
+                path.display()
+            );
+        }
+        assert!(report == committed, "{}: another length", path.display());
+    }
+}
+
+#[test]
+fn a_terminal_has_room_for_every_report() {
+    for (folder, results) in committed() {
+        let report = report::render(&results, Format::Text);
+        let widest = report.lines().max_by_key(|line| line.chars().count()).unwrap();
+        assert!(widest.chars().count() <= 120, "{}: {widest}", folder.display());
+    }
+}
+
+#[test]
+fn committed_results_lose_nothing_when_they_are_saved() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (folder, results) in committed() {
+        let copy = scratch.path().join("results.json");
+        results.save(&copy).unwrap();
+        let json = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+        same(&json(&folder.join("results.json")), &json(&copy), &folder.display().to_string());
+        assert_eq!(Results::load(&copy).unwrap(), results);
+    }
+}
+
+/// Every name and value of `before` stands in `after`, which has nothing more but what has a default.
+fn same(before: &Value, after: &Value, at: &str) {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            for (name, value) in before {
+                let found = after.get(name).unwrap_or_else(|| panic!("{at}.{name} is gone"));
+                same(value, found, &format!("{at}.{name}"));
+            }
+            // Keys of a scenario have defaults, which are what was done before there was the key.
+            let is_new = |name: &str| name == "problems" || at.contains(".scenario");
+            let more: Vec<_> = after.keys().filter(|name| !before.contains_key(*name) && !is_new(name)).collect();
+            assert!(more.is_empty(), "{at} now says {more:?}");
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            assert_eq!(before.len(), after.len(), "{at}");
+            for (number, (before, after)) in before.iter().zip(after).enumerate() {
+                same(before, after, &format!("{at}[{number}]"));
+            }
+        }
+        _ => assert_eq!(before, after, "{at}"),
+    }
+}
+
+#[test]
+fn histograms_bear_out_the_percentiles_beside_them() {
+    let mut checked = 0;
+    for (folder, results) in committed() {
+        for trial in &results.trials {
+            for phase in &trial.phases {
+                let at = format!("{} {} {}", folder.display(), trial.id, phase.name);
+                check(&phase.lag, None, &format!("{at} lag"));
+                checked += 1;
+                for operation in &phase.operations {
+                    check(&operation.service, None, &format!("{at} {} service", operation.kind));
+                    check(&operation.response, Some(operation.due), &format!("{at} {} response", operation.kind));
+                    let served = operation.response.histogram().unwrap().len();
+                    assert_eq!(served, operation.counts.served, "{at} {}", operation.kind);
+                    checked += 2;
+                }
+            }
+        }
+    }
+    assert!(checked > 1_000, "{checked}");
+}
+
+/// The percentiles of a distribution are those of its histogram, ranked over `total` or else over its own length.
+fn check(distribution: &Distribution, total: Option<u64>, at: &str) {
+    let histogram = distribution.histogram().unwrap_or_else(|error| panic!("{at}: {error}"));
+    let total = total.unwrap_or(histogram.len());
+    assert_eq!(&Distribution::new(&histogram, total), distribution, "{at}: written again it is another");
+    for percentile in [Percentile::P50, Percentile::P90, Percentile::P99, Percentile::Max] {
+        assert_eq!(percentile.of(&histogram, total), distribution.get(percentile), "{at} {percentile:?}");
+    }
+    let p999_us = Percentile::P999.of(&histogram, total).filter(|_| total >= 10_000);
+    assert_eq!(p999_us, distribution.p999_us, "{at} p99.9");
+}
