@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    load::Backend,
+    load::Target,
     sqlite::{JournalMode, Synchronous},
-    torrents::Torrent,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 
@@ -48,18 +47,17 @@ fn commit(criterion: &mut Criterion) {
             if !matches!(journal_mode, JournalMode::Delete | JournalMode::Wal) {
                 continue;
             }
-            for size in [10_u64, 100] {
-                group.throughput(Throughput::Elements(size));
+            for size in [10_usize, 100] {
+                let mut batch = vec![Operation::default(); size];
+                group.throughput(Throughput::Elements(size as u64));
                 group.bench_function(format!("{journal_mode}/{synchronous}/batch-{size}"), |bencher| {
                     let database = opened.get_or_insert_with(|| site.database(&name, journal_mode, synchronous));
                     bencher.iter(|| {
-                        let mut batch: Vec<Torrent> = Vec::new();
-                        for _ in 0..size {
-                            workload.operation(Kind::Announce, index, &mut operation);
+                        for operation in &mut batch {
+                            workload.operation(Kind::Announce, index, operation);
                             index += 1;
-                            batch.extend(&operation.torrents);
                         }
-                        let executed = database.download_together(&batch, Instant::now() + PATIENCE);
+                        let executed = database.execute_batch(&batch, Instant::now() + PATIENCE);
                         assert_eq!(executed.failure, None, "nobody else is at the database");
                     });
                 });

@@ -17,12 +17,10 @@ use std::{
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
     dataset::{DOWNLOADS_TOTAL, Dataset, generate},
-    ledger::Ledger,
-    load::{
-        Load, Pace, Stream,
-        database::{Database, TransactionMode},
-    },
-    sqlite::{self, JournalMode, Settings, Synchronous},
+    history::ledger::Ledger,
+    load::{Load, Pace, Stream},
+    sqlite::{self, JournalMode, Settings, Synchronous, TransactionMode},
+    target::sqlite::SqliteTarget,
     torrents::Torrent,
     work,
     workload::{Kind, Mix, Workload, WriteProfile},
@@ -109,8 +107,8 @@ fn commit_with_engine(live: &Path, ledger: &Path, commits: u64) -> Duration {
     let ledger = Ledger::create(ledger).expect("the folder is writable");
     let mut connection = sqlite::open(live, &SETTINGS).expect("the settings are SQLite's own");
     let session = ledger.attach(&mut connection).expect("a hook can be set");
-    let database = Database::new(connection, session, DATASET.torrents(), TransactionMode::Immediate);
-    let stream = Stream { kind: Some(Kind::Announce), pace: Pace::Closed, batch: None, backends: vec![database] };
+    let target = SqliteTarget::new(connection, session, DATASET.torrents(), TransactionMode::Immediate);
+    let stream = Stream { kind: Some(Kind::Announce), pace: Pace::Closed, batch: None, targets: vec![target] };
     let workload = Workload::new(MIX, DATASET.torrents(), 1);
     let load = Load::start(vec![stream], Vec::new(), &workload, Duration::from_secs(15));
     let start = load.start_instant();

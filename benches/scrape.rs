@@ -15,8 +15,9 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    load::{Backend, database::Database},
+    load::Target,
     sqlite::Synchronous,
+    target::sqlite::SqliteTarget,
     torrents::Torrent,
     workload::{Action, Kind, Mix, Operation, Workload, WriteProfile},
 };
@@ -69,7 +70,7 @@ fn scrape_of(number: u64) -> Operation {
     Operation { kind: Kind::Scrape, action: Action::Read, torrents: of.collect(), ..Operation::default() }
 }
 
-fn write(database: &mut Database, stop: &AtomicBool) {
+fn write(database: &mut SqliteTarget, stop: &AtomicBool) {
     let workload = Workload::new(Mix::of(WriteProfile::EveryAnnounce), DATASET.torrents(), 310);
     let mut operation = Operation::default();
     for index in 0.. {

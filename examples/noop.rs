@@ -1,4 +1,4 @@
-//! What the load generator itself costs and how late it is: a backend that does nothing, at a given rate.
+//! What the load generator itself costs and how late it is: a target that does nothing, at a given rate.
 //!
 //! `cargo run --release --example noop -- 17000 60` runs announces and scrapes with Poisson arrivals at 17,000 operations
 //! a second for 60 s, with the five workers of `scenarios/quick.toml`, and prints the rate achieved, the processor time an
@@ -11,24 +11,24 @@ use std::{
 };
 
 use journalbench::{
-    load::{Backend, Executed, Load, Pace, Stream},
+    load::{Execution, Load, Pace, Stream, Target},
     measure::{SLICE_NS, Tally, percentile},
     pace::{Rate, Schedule, Spread},
-    torrents::{Torrent, Torrents},
+    torrents::Torrents,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 
 struct Noop;
 
-impl Backend for Noop {
-    fn execute(&self, operation: &Operation, _: Instant) -> Executed {
+impl Target for Noop {
+    fn execute(&self, operation: &Operation, _: Instant) -> Execution {
         std::hint::black_box(operation);
-        Executed::default()
+        Execution::default()
     }
 
-    fn download_together(&self, torrents: &[Torrent], _: Instant) -> Executed {
-        std::hint::black_box(torrents);
-        Executed::default()
+    fn execute_batch(&self, operations: &[Operation], _: Instant) -> Execution {
+        std::hint::black_box(operations);
+        Execution::default()
     }
 }
 
@@ -44,8 +44,8 @@ fn main() {
     let stream = |kind, share, workers| {
         let rate = Rate::constant(f64::from(rate_ops)).scaled(share);
         let schedule = Schedule::new(Spread::Poisson, rate, kind as u64, end_ns);
-        let backends = (0..workers).map(|_| Noop).collect();
-        Stream { kind: Some(kind), pace: Pace::Open(schedule), batch: None, backends }
+        let targets = (0..workers).map(|_| Noop).collect();
+        Stream { kind: Some(kind), pace: Pace::Open(schedule), batch: None, targets }
     };
     let streams = vec![stream(Kind::Announce, 0.9, 1), stream(Kind::Scrape, 0.1, 4)];
     let workload = Workload::new(MIX, Torrents::new(2_000_000, 310), 1);

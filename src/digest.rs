@@ -2,7 +2,7 @@
 //!
 //! The digest of a state is the sum, modulo 2^128, of a keyed 128-bit hash of every row of every table. A sum does not
 //! depend on the order of its terms, so a table can be added up in parallel, and one changed row moves the digest by a
-//! subtraction and an addition, which is how [`crate::ledger`] knows the digest after each commit.
+//! subtraction and an addition, which is how [`crate::history`] knows the digest after each commit.
 //!
 //! The hash covers the table, and of each value its *type* and its bytes: one bit in a record header turns TEXT into
 //! BLOB, which no query finds any more and `integrity_check` does not notice (`docs/sqlite.md`, 28).

@@ -1,25 +1,32 @@
 //! Measures what it costs to copy a live SQLite database, and proves for every copy whether the database was ever in that
 //! state.
 //!
-//! A run goes one way: a [`scenario`] expands into trials; each trial gets a copy of a [`dataset`]; [`load`]
-//! replays a tracker's announces and scrapes against it, at times that [`pace`] says, while a strategy of [`snapshot`]
-//! copies it from a child process; every commit goes through a [`ledger`]; afterwards the [`oracle`] compares each copy
-//! with every state that the ledger proves; [`results`] keep all of it, and a [`report`] says it in words.
+//! A run goes one way: a [`scenario`] expands into trials; each trial gets a copy of a [`dataset`]; [`load`] replays a
+//! tracker's announces and scrapes against a [`target`], at times that [`pace`] says, while a strategy of [`snapshot`]
+//! copies the database from a child process; every commit goes into a [`history`]; afterwards the [`oracle`] compares
+//! each copy with every state that the history proves; [`results`] keep all of it, and a [`report`] says it in words.
 //!
 //! ```text
-//! cli       the commands                         workload  (seed, index) -> operation
-//! run       a scenario, trial by trial           pace      index -> due time
-//! progress  draws the events of run              measure   counts and histograms
-//! report    results -> text, Markdown            torrents  (seed, id) <-> rank <-> info-hash
-//! analysis  results -> what follows from them    digest    hashes of rows and their sums
-//! results   the JSON                             sqlite    connections with explicit settings
-//! scenario  TOML -> trials                       env       machine, file system, versions
-//! load      workers: execute and record          work      the work folder
-//! snapshot  the strategies                       interrupt Ctrl-C as a value
-//! child     processes with a deadline            random    seeded numbers
-//! oracle    snapshot + ledger -> verdict         dataset   the database at the start
-//! ledger    which commits, in which order
+//! cli        the commands
+//! progress   draws the events of run              report    results -> text, Markdown
+//! run        a scenario, trial by trial           analysis  results -> what to know before believing them
+//! trial      one trial: prepare, connect,         results   the JSON
+//!            conduct, evaluate, judge
+//!
+//! scenario   TOML -> one plan for each trial      oracle    snapshot + history -> verdict
+//! load       workers: execute and record          history   which commits, in which order; the ledger
+//! target     what executes operations: SQLite     dataset   the database at the start
+//! snapshot   the strategies, a file each
+//!
+//! workload   (seed, index) -> operation           pages     SQLite's pages, read and written
+//! pace       index -> due time                    sqlite    connections with explicit settings
+//! torrents   (seed, id) <-> rank <-> info-hash    child     processes with a deadline
+//! measure    counts, histograms, percentiles      env       machine, file system, versions
+//! digest     hashes of rows and their sums        work      the work folder
+//! random     seeded numbers                       interrupt Ctrl-C as a value
 //! ```
+//!
+//! Imports point down this list, from a line to its own part or a lower one.
 //!
 //! A run in code, of two trials of a second and a half; with `--keep` in the program, or [`run::Options::keep_in`] here,
 //! the files stay:
@@ -73,8 +80,8 @@ pub mod cli;
 pub mod dataset;
 pub mod digest;
 pub mod env;
+pub mod history;
 pub mod interrupt;
-pub mod ledger;
 pub mod load;
 pub mod measure;
 pub mod oracle;
@@ -88,6 +95,8 @@ pub mod run;
 pub mod scenario;
 pub mod snapshot;
 pub mod sqlite;
+pub mod target;
 pub mod torrents;
+pub mod trial;
 pub mod work;
 pub mod workload;

@@ -13,7 +13,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::run::{Event, Tick};
+use crate::{
+    run::Event,
+    trial::{self, Tick},
+};
 
 /// How often a plain line is written while nothing changes.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -54,22 +57,29 @@ impl Display {
                 self.trial = format!("[{number}/{of}] {id}");
                 self.phase.clear();
             }
-            Event::Preparing => self.moving("preparing", &format!("{}: copying the dataset", self.trial)),
-            Event::Measuring(tick) => self.moving(&tick.phase.to_string(), &format!("{}: {}", self.trial, words(tick))),
-            Event::AfterSteps { number, of } => {
-                self.moving("after", &format!("{}: the steps after snapshot {number} of {of}", self.trial));
-            }
-            Event::Judging { number, of } => {
-                self.moving("judging", &format!("{}: the oracle reads snapshot {number} of {of}", self.trial));
-            }
-            Event::Checking => {
-                self.moving("checking", &format!("{}: the live database is compared with the ledger", self.trial));
-            }
+            Event::Trial(event) => self.show_trial(event),
             Event::TrialEnded { summary } => {
                 let number = self.trial.split(' ').next().unwrap_or_default();
                 self.lasting(&format!("{number} {summary}"));
             }
         }
+    }
+
+    fn show_trial(&mut self, event: &trial::Event) {
+        let (phase, text) = match event {
+            trial::Event::Preparing => ("preparing".to_owned(), "copying the dataset".to_owned()),
+            trial::Event::Measuring(tick) => (tick.phase.to_string(), words(tick)),
+            trial::Event::Steps { number, of } => {
+                ("after".to_owned(), format!("the steps after snapshot {number} of {of}"))
+            }
+            trial::Event::Judging { number, of } => {
+                ("judging".to_owned(), format!("the oracle reads snapshot {number} of {of}"))
+            }
+            trial::Event::Checking => {
+                ("checking".to_owned(), "the live database is compared with the ledger".to_owned())
+            }
+        };
+        self.moving(&phase, &format!("{}: {text}", self.trial));
     }
 
     /// Ends the moving line.

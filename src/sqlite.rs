@@ -39,6 +39,17 @@ pub enum JournalMode {
     Off,
 }
 
+impl JournalMode {
+    /// Whether commits go to a write-ahead log first.
+    #[must_use]
+    pub fn has_wal(self) -> bool {
+        match self {
+            Self::Wal => true,
+            Self::Delete | Self::Truncate | Self::Persist | Self::Memory | Self::Off => false,
+        }
+    }
+}
+
 /// `PRAGMA synchronous`: when SQLite calls fsync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +62,41 @@ pub enum Synchronous {
     Full,
     /// As full, and the folder after a rollback journal is deleted.
     Extra,
+}
+
+/// How a write transaction of several statements begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionMode {
+    /// With no lock: the first statement takes it.
+    Deferred,
+    /// With the lock of the one writer.
+    #[default]
+    Immediate,
+    /// In rollback modes without readers beside it; in WAL as immediate.
+    Exclusive,
+}
+
+impl fmt::Display for TransactionMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deferred => "deferred",
+            Self::Immediate => "immediate",
+            Self::Exclusive => "exclusive",
+        })
+    }
+}
+
+impl TransactionMode {
+    /// The statement that begins it.
+    #[must_use]
+    pub fn begin(self) -> &'static str {
+        match self {
+            Self::Deferred => "BEGIN DEFERRED",
+            Self::Immediate => "BEGIN IMMEDIATE",
+            Self::Exclusive => "BEGIN EXCLUSIVE",
+        }
+    }
 }
 
 /// The settings of a connection that change its speed.

@@ -2,7 +2,7 @@
 //!
 //! Whichever thread runs an operation, at whatever time, it is the same operation, so two runs of a scenario do the same
 //! work and the ledger can name a torrent by a number. No input or output, no clock, no SQL: a write profile's SQL is
-//! in [`crate::load`], what it does to the content in [`crate::ledger`].
+//! in [`crate::target`], what it does to the content in [`crate::history`].
 
 use rand::{RngExt, rngs::Xoshiro256PlusPlus};
 use rand_distr::{Distribution, Zipf};
@@ -71,35 +71,69 @@ pub enum WriteProfile {
     Batched,
 }
 
+/// What follows from a write profile.
+#[derive(Debug, Clone, Copy)]
+struct ProfileRules {
+    name: &'static str,
+    /// Whether announces and scrapes share one pool of connections, as in a tracker, rather than having their own.
+    pooled: bool,
+    /// Whether it adds downloads to the total in `torrent_aggregate_metrics`.
+    counts_in_total: bool,
+    writes: WritePath,
+}
+
+/// How a write comes to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WritePath {
+    /// Its operation writes it, in a transaction of its own.
+    Own,
+    /// Its operation shares a transaction with others.
+    Batched,
+    /// A listener writes it, off the response path.
+    Queued,
+}
+
 impl WriteProfile {
+    /// The one table of profiles.
+    fn rules(self) -> ProfileRules {
+        let rules = |name, pooled, counts_in_total, writes| ProfileRules { name, pooled, counts_in_total, writes };
+        match self {
+            Self::EveryAnnounce => rules("every-announce", false, true, WritePath::Own),
+            Self::CompletedOnly => rules("completed-only", false, true, WritePath::Own),
+            Self::Batched => rules("batched", false, true, WritePath::Batched),
+            Self::Tracker3 => rules("tracker-3", true, false, WritePath::Own),
+            Self::Tracker4 => rules("tracker-4", true, true, WritePath::Queued),
+        }
+    }
+
     /// Whether announces and scrapes share one pool of connections, as in a tracker, rather than having their own.
     #[must_use]
     pub fn is_pooled(self) -> bool {
-        match self {
-            Self::Tracker3 | Self::Tracker4 => true,
-            Self::EveryAnnounce | Self::CompletedOnly | Self::Batched => false,
-        }
+        self.rules().pooled
     }
 
     /// Whether it adds downloads to the total in `torrent_aggregate_metrics`, which trackers of version 3 do not have.
     #[must_use]
     pub fn counts_in_total(self) -> bool {
-        match self {
-            Self::EveryAnnounce | Self::CompletedOnly | Self::Batched | Self::Tracker4 => true,
-            Self::Tracker3 => false,
-        }
+        self.rules().counts_in_total
+    }
+
+    /// Whether the writes of several operations share a transaction.
+    #[must_use]
+    pub fn is_batched(self) -> bool {
+        self.rules().writes == WritePath::Batched
+    }
+
+    /// Whether a listener writes, off the response path, what operations put into its queue.
+    #[must_use]
+    pub fn has_listener(self) -> bool {
+        self.rules().writes == WritePath::Queued
     }
 }
 
 impl std::fmt::Display for WriteProfile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::EveryAnnounce => "every-announce",
-            Self::CompletedOnly => "completed-only",
-            Self::Tracker3 => "tracker-3",
-            Self::Tracker4 => "tracker-4",
-            Self::Batched => "batched",
-        })
+        f.write_str(self.rules().name)
     }
 }
 

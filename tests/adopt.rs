@@ -5,6 +5,7 @@ mod common;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 
@@ -12,7 +13,7 @@ use journalbench::{
     dataset::{Origin, Source, adopt, cache},
     interrupt::Interrupt,
     oracle::{self, Verdict},
-    results::{Results, Status},
+    results::{Results, Stage, Status},
     run::{self, Options},
     scenario::Scenario,
     snapshot::Programs,
@@ -217,12 +218,17 @@ fn a_reflink_is_made_on_request_only_and_a_file_system_that_cannot_is_named() {
     );
     let warnings: Vec<_> = results.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|warning| warning.contains("began as a reflink")), "{warnings:?}");
+    // What `cp` can do there, the trial can, too.
+    let (from, to) = (folder.path().join("work/from"), folder.path().join("work/to"));
+    fs::write(&from, [0; 4096]).unwrap();
+    let can_reflink = Command::new("cp").arg("--reflink=always").args([&from, &to]).output().unwrap().status.success();
     let trial = &results.trials[0];
-    match trial.status {
-        Status::Completed => {}
-        _ => assert!(
-            trial.reason.as_ref().unwrap().contains("dataset.copy = reflink: the file system cannot"),
-            "{trial:?}"
-        ),
+    if can_reflink {
+        assert_eq!((trial.status, trial.problems.as_slice()), (Status::Completed, &[][..]), "{trial:?}");
+    } else {
+        let [problem] = trial.problems.as_slice() else { panic!("{trial:?}") };
+        assert_eq!((trial.status, problem.stage), (Status::Failed, Stage::Prepare));
+        assert!(problem.message.contains("dataset.copy = reflink: the file system cannot"), "{problem:?}");
+        assert_eq!(trial.reason.as_ref(), Some(&problem.message));
     }
 }

@@ -105,6 +105,7 @@ fn steps_during_the_load_lie_in_the_phase_of_their_snapshot_and_none_is_done_aft
     let check = step(first, Step::IntegrityCheck);
     assert_eq!((check.status, check.during_load), (StepStatus::Failed, true), "{check:?}");
     assert_ne!(check.answer, "ok");
+    assert_eq!(second.after.entries().len(), 2, "{second:?}");
     assert!(second.after.entries().iter().all(|step| step.status == StepStatus::Skipped), "{second:?}");
     let phase = results.trials[0].phases.iter().find(|phase| phase.name.to_string() == "snapshot").unwrap();
     let steps_s: f64 = first.after.entries().iter().map(|step| step.duration_s).sum();

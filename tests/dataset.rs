@@ -8,10 +8,11 @@ use std::{
 
 use journalbench::{
     dataset::{
-        Dataset, GenerateError, Header, IndexFill, Manifest, Options, file_bytes, generate, generate_with, inserted,
-        rows_for,
+        Dataset, GenerateError, IndexFill, Manifest, Options, file_bytes, generate, generate_with, inserted, rows_for,
     },
-    oracle, sqlite,
+    oracle,
+    pages::header::Header,
+    sqlite,
 };
 use rusqlite::{Connection, types::Value};
 

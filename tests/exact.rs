@@ -2,6 +2,9 @@
 //!
 //! A few by default; `JOURNALBENCH_SNAPSHOTS=170 cargo test --release --test exact` takes 170 of each of the six kinds.
 
+#[path = "common/database.rs"]
+mod database;
+
 use std::{
     path::Path,
     sync::{
@@ -13,27 +16,26 @@ use std::{
 
 use journalbench::{
     dataset::{Dataset, generate},
-    ledger::{Change, Ledger},
-    oracle::{self, Claim, Verdict},
-    sqlite::{self, JournalMode, Settings, Synchronous},
+    history::{
+        Change,
+        ledger::{Ledger, LedgerFile},
+    },
+    oracle::{self, Claim, SqliteChecks, Verdict},
+    sqlite::{self, JournalMode, Settings},
     torrents::Torrent,
 };
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
+
+use database::{COUNT, try_download};
 
 const DATASET: Dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 1024 };
 
 fn settings(journal_mode: JournalMode) -> Settings {
-    Settings {
-        journal_mode,
-        synchronous: Synchronous::Off,
-        cache_size_kib: 2000,
-        mmap_size_bytes: 0,
-        wal_autocheckpoint_pages: 100,
-        busy_timeout_ms: 20_000,
-    }
+    Settings { wal_autocheckpoint_pages: 100, busy_timeout_ms: 20_000, ..database::settings(journal_mode) }
 }
 
-/// Downloads until told to stop; every third transaction is of two autocommitting statements, as a tracker's are.
+/// Downloads until told to stop; every seventh is taken back, and after every third follows an autocommitting statement, as a
+/// tracker's are.
 fn write(live: &Path, ledger: &Arc<Ledger>, journal_mode: JournalMode, worker: u64, stop: &AtomicBool) {
     let mut connection = sqlite::open(live, &settings(journal_mode)).unwrap();
     let session = ledger.attach(&mut connection).unwrap();
@@ -47,28 +49,11 @@ fn write(live: &Path, ledger: &Arc<Ledger>, journal_mode: JournalMode, worker: u
             Torrent::Known((number * 37 + worker * 11) % 2_000 + 1)
         };
         let info_hash = DATASET.torrents().info_hash(torrent);
-        let upsert = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
-            ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1";
-        let count = "UPDATE torrent_aggregate_metrics SET value = value + 1";
-        session.begin([Change::Download(torrent)]);
-        let attempt = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-            connection.execute(upsert, params![info_hash.as_str()])?;
-            connection.execute(count, [])?;
-            connection.execute_batch(if number % 7 == 0 { "ROLLBACK" } else { "COMMIT" })
-        });
-        match attempt {
-            Ok(()) => session.acknowledge(),
-            Err(error) => {
-                assert!(sqlite::is_busy(&error), "{error}");
-                if !connection.is_autocommit() {
-                    connection.execute_batch("ROLLBACK").unwrap();
-                }
-                session.fail().unwrap();
-            }
-        }
+        let end = if number % 7 == 0 { "ROLLBACK" } else { "COMMIT" };
+        try_download(&connection, &session, info_hash.as_str(), torrent, end);
         if number % 3 == 0 {
             session.begin([Change::CountTotal]);
-            match connection.execute(count, []) {
+            match connection.execute(COUNT, []) {
                 Ok(_) => session.acknowledge(),
                 Err(error) => {
                     assert!(sqlite::is_busy(&error), "{error}");
@@ -109,11 +94,11 @@ fn all_exact(journal_mode: JournalMode, connections: u64) {
         stop.store(true, Ordering::Relaxed);
         snapshots
     });
-    let questions: Vec<_> = snapshots
-        .into_iter()
-        .map(|(claim, copy)| (claim, oracle::inspect(&copy, &manifest, &Arc::default(), &AtomicU64::new(0)).unwrap()))
-        .collect();
-    let judgements = oracle::judge(ledger.path(), &manifest, &questions).unwrap();
+    let inspect =
+        |copy| oracle::inspect(copy, &manifest, SqliteChecks::Ask, &Arc::default(), &AtomicU64::new(0)).unwrap();
+    let inspections: Vec<_> = snapshots.iter().map(|(claim, copy)| (*claim, inspect(copy))).collect();
+    let questions: Vec<_> = inspections.iter().map(|(claim, inspection)| (*claim, inspection)).collect();
+    let judgements = oracle::judge(&LedgerFile::open(ledger.path()).unwrap(), &manifest, &questions).unwrap();
     for (judgement, (claim, _)) in judgements.into_iter().zip(&questions) {
         let judgement = judgement.unwrap();
         assert_eq!(judgement.verdict, Verdict::Exact, "{journal_mode}, {connections}: {judgement:?} {claim:?}");

@@ -7,6 +7,9 @@
 //! A few of each fault by default. The table in `docs/oracle.md` is of 200 of each, printed by
 //! `JOURNALBENCH_FAULTS=200 cargo test --release --test mutations -- --nocapture`.
 
+#[path = "common/database.rs"]
+mod database;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -18,13 +21,15 @@ use std::{
 
 use journalbench::{
     dataset::{Dataset, Manifest, generate},
-    ledger::{Change, Ledger, Session},
-    oracle::{self, Claim, Inspection, Judgement, Verdict},
+    history::ledger::{Ledger, LedgerFile},
+    oracle::{self, Claim, Inspection, Judgement, SqliteChecks, Verdict},
     pages::{PageKind, read::get_u32},
-    sqlite::{self, JournalMode, Settings, Synchronous},
+    sqlite::{self, JournalMode, Settings},
     torrents::Torrent,
 };
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
+
+use database::{download, settings};
 
 const PAGE: usize = 1024;
 const DATASET: Dataset = Dataset { rows: 4_000, seed: 310, page_size_bytes: 1024 };
@@ -101,29 +106,6 @@ fn is_ok(check: Option<&oracle::Check>) -> bool {
     check.is_some_and(|check| check.answer == "ok")
 }
 
-fn settings(journal_mode: JournalMode) -> Settings {
-    Settings {
-        journal_mode,
-        synchronous: Synchronous::Off,
-        cache_size_kib: 2000,
-        mmap_size_bytes: 0,
-        wal_autocheckpoint_pages: 0,
-        busy_timeout_ms: 5000,
-    }
-}
-
-fn download(connection: &Connection, session: &Session, torrent: Torrent) {
-    let info_hash = DATASET.torrents().info_hash(torrent);
-    session.begin([Change::Download(torrent)]);
-    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let upsert = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
-        ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1";
-    connection.execute(upsert, params![info_hash.as_str()]).unwrap();
-    connection.execute("UPDATE torrent_aggregate_metrics SET value = value + 1", []).unwrap();
-    connection.execute_batch("COMMIT").unwrap();
-    session.acknowledge();
-}
-
 /// Copies a database that is open here, in a child process, so that no lock is lost.
 fn cp(live: &Path, to: &Path) -> Files {
     for suffix in ["", "-wal", "-journal"] {
@@ -162,7 +144,7 @@ impl Base {
                 0 => Torrent::Unseen(commit),
                 _ => Torrent::Known(random.below(4_000) as u64 + 1),
             };
-            download(&connection, &session, torrent);
+            download(&connection, &session, &manifest, torrent);
             if commit == EARLY {
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
                 early = cp(&live, &aside).main;
@@ -223,10 +205,11 @@ impl Base {
     fn judge(&self, files: &Files) -> (Judgement, Inspection) {
         let path = self.folder.path().join("judged.db");
         files.write(&path);
-        let inspection = oracle::inspect(&path, &self.manifest, &Arc::default(), &AtomicU64::new(0)).unwrap();
-        let questions = [(self.claim(), inspection)];
-        let judgement = oracle::judge(&self.ledger, &self.manifest, &questions).unwrap().pop().unwrap().unwrap();
-        let [(_, inspection)] = questions;
+        let inspection =
+            oracle::inspect(&path, &self.manifest, SqliteChecks::Ask, &Arc::default(), &AtomicU64::new(0)).unwrap();
+        let history = LedgerFile::open(&self.ledger).unwrap();
+        let judged = oracle::judge(&history, &self.manifest, &[(self.claim(), &inspection)]);
+        let judgement = judged.unwrap().pop().unwrap().unwrap();
         (judgement, inspection)
     }
 
@@ -530,7 +513,10 @@ fn suite(journal_mode: JournalMode) {
         *tally.verdicts.entry(verdict).or_default() += 1;
         tally.integrity_ok += u64::from(is_ok(inspection.integrity_check.as_ref()));
         tally.quick_ok += u64::from(is_ok(inspection.quick_check.as_ref()));
-        tally.silent += u64::from(judgement.is_silent_failure(&base.claim(), inspection.integrity_check.as_ref()));
+        let is_silent = judgement.is_silent_failure(&base.claim(), inspection.integrity_check.as_ref());
+        let is_broken = judgement.verdict != Verdict::Exact;
+        assert_eq!(is_silent, is_broken && is_ok(inspection.integrity_check.as_ref()), "{journal_mode}, {name}");
+        tally.silent += u64::from(is_silent);
     };
     for (name, fault) in FAULTS {
         let mut tally = Tally::default();
@@ -559,7 +545,30 @@ fn suite(journal_mode: JournalMode) {
         let _ = writeln!(table, "| {name} | {} | {integrity_ok} | {quick_ok} | {silent} |", counts.join(" | "));
     }
     println!("{table}");
+    // SQLite's check looks for damage, not for wrong rows: no change of a row is noticed by it, every cut file is.
+    for (name, tally) in &tallies {
+        let broken: u64 = tally.verdicts.values().sum();
+        if ALWAYS_SILENT.contains(name) {
+            assert_eq!((tally.silent, broken > 0), (broken, true), "{journal_mode}, {name}: {:?}", tally.verdicts);
+        } else if NEVER_SILENT.contains(name) {
+            assert_eq!((tally.silent, broken > 0), (0, true), "{journal_mode}, {name}: {:?}", tally.verdicts);
+        }
+    }
 }
+
+/// Faults of which `integrity_check` says ok, every time.
+const ALWAYS_SILENT: [&str; 6] = [
+    "a count changed by one",
+    "two counts changed, their sum kept",
+    "a row deleted",
+    "the aggregate changed",
+    "a key removed",
+    "a copy from before the start",
+];
+
+/// Faults that `integrity_check` notices, every time.
+const NEVER_SILENT: [&str; 3] =
+    ["file cut short at a page", "file cut short inside a page", "an earlier page in the index"];
 
 #[test]
 fn no_broken_snapshot_of_a_rollback_mode_is_called_exact() {

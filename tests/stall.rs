@@ -1,4 +1,4 @@
-//! A stall of the backend must show in the response times of everything that was due meanwhile, and in the service time
+//! A stall of the target must show in the response times of everything that was due meanwhile, and in the service time
 //! once. The distribution is compared with arithmetic.
 
 use std::{
@@ -8,10 +8,10 @@ use std::{
 };
 
 use journalbench::{
-    load::{Backend, Executed, Load, Pace, Stream},
+    load::{Execution, Load, Pace, Stream, Target},
     measure::{Counts, SLICE_NS, Tally, percentile},
     pace::{Rate, Schedule, Spread},
-    torrents::{Torrent, Torrents},
+    torrents::Torrents,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 
@@ -24,29 +24,29 @@ struct Freezing {
     freeze: Duration,
 }
 
-impl Backend for Freezing {
-    fn execute(&self, _: &Operation, _: Instant) -> Executed {
+impl Target for Freezing {
+    fn execute(&self, _: &Operation, _: Instant) -> Execution {
         if self.executed.get() == self.freeze_at {
             thread::sleep(self.freeze);
         }
         self.executed.set(self.executed.get() + 1);
-        Executed::default()
+        Execution::default()
     }
 
-    fn download_together(&self, _: &[Torrent], _: Instant) -> Executed {
-        Executed::default()
+    fn execute_batch(&self, _: &[Operation], _: Instant) -> Execution {
+        Execution::default()
     }
 }
 
-fn stream(rate_ops: f64, end_ns: u64, backends: Vec<Freezing>) -> Stream<Freezing> {
+fn stream(rate_ops: f64, end_ns: u64, targets: Vec<Freezing>) -> Stream<Freezing> {
     let schedule = Schedule::new(Spread::Constant, Rate::constant(rate_ops), 1, end_ns);
-    Stream { kind: Some(Kind::Announce), pace: Pace::Open(schedule), batch: None, backends }
+    Stream { kind: Some(Kind::Announce), pace: Pace::Open(schedule), batch: None, targets }
 }
 
-fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, backend: Freezing) -> Tally {
+fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, target: Freezing) -> Tally {
     let end_ns = length_s * 1_000_000_000;
     let workload = Workload::new(MIX, Torrents::new(1_000, 1), 1);
-    let load = Load::start(vec![stream(rate_ops, end_ns, vec![backend])], Vec::new(), &workload, client_timeout);
+    let load = Load::start(vec![stream(rate_ops, end_ns, vec![target])], Vec::new(), &workload, client_timeout);
     let mut tally = Tally::default();
     while load.elapsed_ns() < end_ns {
         load.drain(|slice| tally.add(slice));
@@ -57,15 +57,15 @@ fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, backend: Freezing
     tally
 }
 
-/// Freezes the backend for a second, a second into three, and compares the whole distribution with arithmetic.
+/// Freezes the target for a second, a second into three, and compares the whole distribution with arithmetic.
 ///
 /// A third of the operations is due while it is frozen. They wait for its end, so their response times are spread evenly
 /// over the second: of all, a share `q` above two thirds waited `3 q - 2` seconds at most.
 fn stall_is_seen_at(rate_ops: u32) {
     let freeze_at = u64::from(rate_ops);
     let due = freeze_at * 3;
-    let backend = Freezing { executed: Cell::new(0), freeze_at, freeze: Duration::from_secs(1) };
-    let tally = run(f64::from(rate_ops), 3, Duration::from_secs(15), backend);
+    let target = Freezing { executed: Cell::new(0), freeze_at, freeze: Duration::from_secs(1) };
+    let tally = run(f64::from(rate_ops), 3, Duration::from_secs(15), target);
     let announces = &tally.kinds[Kind::Announce as usize];
     assert_eq!(announces.counts, Counts { served: due, ..Counts::default() });
     for hundredth in 68..=100 {
@@ -103,8 +103,8 @@ fn response_time_shows_a_stall_at_17000_operations_a_second() {
 fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
     // A freeze of 1 s with a client timeout of 0.4 s: the operation in flight ends too late, the 600 due in the first
     // 0.6 s of the freeze are dropped, give or take what falls on the edges.
-    let backend = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
-    let tally = run(1_000.0, 2, Duration::from_millis(400), backend);
+    let target = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
+    let tally = run(1_000.0, 2, Duration::from_millis(400), target);
     let announces = &tally.kinds[Kind::Announce as usize];
     let Counts { served, failed, timed_out, dropped, never_served } = announces.counts;
     assert_eq!((announces.counts.due(), failed, never_served), (2_000, 0, 0));
@@ -119,8 +119,8 @@ fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
 fn what_had_not_begun_when_the_load_stopped_is_counted() {
     // A freeze of 0.6 s that begins 0.2 s before the end: everything due in those 0.2 s is never served, but for the
     // operation that was frozen.
-    let backend = Freezing { executed: Cell::new(0), freeze_at: 800, freeze: Duration::from_millis(600) };
-    let tally = run(1_000.0, 1, Duration::from_secs(15), backend);
+    let target = Freezing { executed: Cell::new(0), freeze_at: 800, freeze: Duration::from_millis(600) };
+    let tally = run(1_000.0, 1, Duration::from_secs(15), target);
     let Counts { served, never_served, .. } = tally.counts();
     assert_eq!(served + never_served, 1_000);
     assert!(never_served.abs_diff(199) <= 10, "{never_served} never served");
@@ -129,9 +129,9 @@ fn what_had_not_begun_when_the_load_stopped_is_counted() {
 #[test]
 fn an_early_stop_counts_what_was_due_until_then() {
     let workload = Workload::new(MIX, Torrents::new(1_000, 1), 1);
-    let backends =
+    let targets =
         (0..3).map(|_| Freezing { executed: Cell::new(0), freeze_at: u64::MAX, freeze: Duration::ZERO }).collect();
-    let streams = vec![stream(100.0, 60_000_000_000, backends)];
+    let streams = vec![stream(100.0, 60_000_000_000, targets)];
     let load = Load::start(streams, Vec::new(), &workload, Duration::from_secs(15));
     let mut tally = Tally::default();
     while load.elapsed_ns() < 300_000_000 {

@@ -7,8 +7,11 @@ mod strategies;
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use journalbench::{
@@ -244,9 +247,54 @@ fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
     }
 }
 
+/// In another process, since SQLite's locks are between processes: the database is locked until the file `release` is there.
+fn lock_until(live: &Path, release: &Path) -> std::process::Child {
+    let wait = format!(".shell echo locked; while [ ! -e '{}' ]; do sleep 0.01; done", release.display());
+    let mut child = Command::new("sqlite3")
+        .arg(live)
+        .args(["BEGIN EXCLUSIVE;", &wait, "ROLLBACK;"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut output).unwrap();
+    assert_eq!(output, "locked\n");
+    child
+}
+
 #[test]
-fn the_defaults_are_those_of_the_programs() {
-    let options = StrategyOptions::default();
-    assert_eq!((options.backup.pages_per_step, options.backup.pause_ms, options.backup.busy_timeout_ms), (100, 0, 0));
-    assert_eq!(options.cli_backup_timeout.busy_timeout_ms, 5_000);
+fn backup_gives_up_on_a_lock_at_once_and_with_a_timeout_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, connection) = database(folder.path(), "delete");
+    drop(connection);
+    for (strategy, waits) in
+        [(Strategy::Backup, false), (Strategy::CliBackup, false), (Strategy::CliBackupTimeout, true)]
+    {
+        let copies = folder.path().join(strategy.to_string());
+        fs::create_dir(&copies).unwrap();
+        let release = copies.join("release");
+        let mut locker = lock_until(&live, &release);
+        let unlock = || fs::write(&release, "").unwrap();
+        let run = || {
+            let as_it_is = |command: Command| command;
+            strategies::run(strategy, &StrategyOptions::default(), &live, &copies, &as_it_is).unwrap()
+        };
+        if waits {
+            let ran = thread::scope(|scope| {
+                let running = scope.spawn(run);
+                // It waits as long as nobody unlocks: up to five seconds by default.
+                thread::sleep(Duration::from_millis(500));
+                assert!(!running.is_finished(), "{strategy}");
+                unlock();
+                running.join().unwrap()
+            });
+            assert!(ran.succeeded, "{strategy}: {ran:?}");
+        } else {
+            // Had it waited, it would have waited for ever: nobody unlocks before it has ended.
+            let ran = run();
+            unlock();
+            assert!(!ran.succeeded && ran.said.contains("locked"), "{strategy}: {ran:?}");
+        }
+        assert!(locker.wait().unwrap().success());
+    }
 }

@@ -1,6 +1,8 @@
 //! The oracle against snapshots that are known to be good, and against the same files broken on purpose.
 
 mod common;
+#[path = "common/database.rs"]
+mod database;
 
 use std::{
     fs,
@@ -10,14 +12,16 @@ use std::{
 };
 
 use journalbench::{
-    dataset::{Dataset, Manifest, Origin, generate},
-    ledger::{Change, Ledger, Session},
-    oracle::{self, Claim, Judgement, Verdict},
+    dataset::{Manifest, Origin, generate},
+    history::ledger::{Ledger, LedgerFile},
+    oracle::{self, Claim, Judgement, SqliteChecks, Verdict},
     results::Status,
-    sqlite::{self, JournalMode, Settings, Synchronous},
+    sqlite::{self, JournalMode},
     torrents::Torrent,
 };
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
+
+use database::{dataset, download, settings};
 
 /// What a restore of `snapshot` is judged as; the file itself stays as it is.
 fn judge(ledger: &Path, manifest: &Manifest, claim: Claim, snapshot: &Path) -> Judgement {
@@ -30,8 +34,9 @@ fn judge(ledger: &Path, manifest: &Manifest, claim: Claim, snapshot: &Path) -> J
             fs::copy(beside, sqlite::side_file(&copy, suffix)).unwrap();
         }
     }
-    let inspection = oracle::inspect(&copy, manifest, &Arc::default(), &AtomicU64::new(0)).unwrap();
-    oracle::judge(ledger, manifest, &[(claim, inspection)]).unwrap().pop().unwrap().unwrap()
+    let inspection = oracle::inspect(&copy, manifest, SqliteChecks::Ask, &Arc::default(), &AtomicU64::new(0)).unwrap();
+    let history = LedgerFile::open(ledger).unwrap();
+    oracle::judge(&history, manifest, &[(claim, &inspection)]).unwrap().pop().unwrap().unwrap()
 }
 
 #[test]
@@ -120,33 +125,6 @@ fn an_index_that_does_not_hold_what_its_table_holds_is_corrupt() {
     assert_eq!(judge(ledger.path(), &manifest, claim, &broken).verdict, Verdict::Corrupt);
 }
 
-const SETTINGS: Settings = Settings {
-    journal_mode: JournalMode::Wal,
-    synchronous: Synchronous::Off,
-    cache_size_kib: 2000,
-    mmap_size_bytes: 0,
-    wal_autocheckpoint_pages: 0,
-    busy_timeout_ms: 5000,
-};
-
-fn dataset(folder: &Path) -> (Manifest, PathBuf) {
-    let path = folder.join("live.db");
-    let dataset = Dataset { rows: 500, seed: 310, page_size_bytes: 1024 };
-    (generate(&dataset, &path, &Arc::default(), &mut |_| ()).unwrap(), path)
-}
-
-fn download(connection: &Connection, session: &Session, manifest: &Manifest, id: u64) {
-    let info_hash = manifest.torrents().info_hash(Torrent::Known(id));
-    session.begin([Change::Download(Torrent::Known(id))]);
-    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let upsert = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
-        ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1";
-    connection.execute(upsert, params![info_hash.as_str()]).unwrap();
-    connection.execute("UPDATE torrent_aggregate_metrics SET value = value + 1", []).unwrap();
-    connection.execute_batch("COMMIT").unwrap();
-    session.acknowledge();
-}
-
 /// Copies the main file and the WAL of a database that is open here: in a child process, so that no lock is lost.
 fn cp_with_wal(live: &Path, to: &Path) {
     for suffix in ["", "-wal"] {
@@ -161,10 +139,10 @@ fn a_wal_beside_the_snapshot_is_part_of_it_and_a_cut_one_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let (manifest, live) = dataset(folder.path());
     let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
-    let mut connection = sqlite::open(&live, &SETTINGS).unwrap();
+    let mut connection = sqlite::open(&live, &settings(JournalMode::Wal)).unwrap();
     let session = ledger.attach(&mut connection).unwrap();
     for id in 1..=40 {
-        download(&connection, &session, &manifest, id);
+        download(&connection, &session, &manifest, Torrent::Known(id));
     }
     let copy = folder.path().join("copy.db");
     cp_with_wal(&live, &copy);
@@ -203,12 +181,15 @@ fn a_snapshot_from_the_future_is_an_error_of_the_harness() {
     let folder = tempfile::tempdir().unwrap();
     let (manifest, live) = dataset(folder.path());
     let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
-    let mut connection = sqlite::open(&live, &SETTINGS).unwrap();
+    let mut connection = sqlite::open(&live, &settings(JournalMode::Wal)).unwrap();
     let session = ledger.attach(&mut connection).unwrap();
-    download(&connection, &session, &manifest, 1);
+    download(&connection, &session, &manifest, Torrent::Known(1));
     drop((connection, session));
-    let inspection = oracle::inspect(&live, &manifest, &Arc::default(), &AtomicU64::new(0)).unwrap();
+    let inspection = oracle::inspect(&live, &manifest, SqliteChecks::Ask, &Arc::default(), &AtomicU64::new(0)).unwrap();
     let claim = Claim { finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
-    let judged = oracle::judge(ledger.path(), &manifest, &[(claim, inspection)]).unwrap().pop().unwrap();
+    let judged = oracle::judge(&LedgerFile::open(ledger.path()).unwrap(), &manifest, &[(claim, &inspection)])
+        .unwrap()
+        .pop()
+        .unwrap();
     assert!(judged.unwrap_err().to_string().contains("commit 1, but only 0 had been issued"));
 }

@@ -13,10 +13,10 @@ use journalbench::{
     analysis,
     dataset::{Dataset, generate},
     env::Environment,
-    ledger::Ledger,
-    load::database::{Database, TransactionMode},
+    history::ledger::Ledger,
     snapshot::Programs,
-    sqlite::{self, JournalMode, Settings, Synchronous},
+    sqlite::{self, JournalMode, Settings, Synchronous, TransactionMode},
+    target::sqlite::SqliteTarget,
     work,
 };
 use tempfile::TempDir;
@@ -66,17 +66,23 @@ impl Site {
     }
 
     /// A database of its own and a connection to it as a trial has them, ledger included.
-    pub fn database(&self, name: &str, journal_mode: JournalMode, synchronous: Synchronous) -> Database {
+    pub fn database(&self, name: &str, journal_mode: JournalMode, synchronous: Synchronous) -> SqliteTarget {
         self.connect(&self.copy(&format!("{name}.db")), name, journal_mode, synchronous)
     }
 
     /// A connection to a database that is there, as a trial has it. `name` is its ledger's.
-    pub fn connect(&self, live: &Path, name: &str, journal_mode: JournalMode, synchronous: Synchronous) -> Database {
+    pub fn connect(
+        &self,
+        live: &Path,
+        name: &str,
+        journal_mode: JournalMode,
+        synchronous: Synchronous,
+    ) -> SqliteTarget {
         let mut connection =
             sqlite::open(live, &settings(journal_mode, synchronous)).expect("SQLite takes the settings");
         let ledger = Ledger::create(&self.path().join(format!("{name}.ledger"))).expect("the folder is writable");
         let session = ledger.attach(&mut connection).expect("a hook can be set");
-        Database::new(connection, session, DATASET.torrents(), TransactionMode::Immediate)
+        SqliteTarget::new(connection, session, DATASET.torrents(), TransactionMode::Immediate)
     }
 }
 

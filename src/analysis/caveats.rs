@@ -17,7 +17,7 @@ const DEADLINE_IN_CPS: f64 = 10.0;
 #[must_use]
 pub fn warnings(results: &Results) -> Vec<Warning> {
     let mut warnings = of_environment(&results.environment);
-    match results.scenario.keys.dataset.copy {
+    match results.scenario.dataset.copy {
         DatasetCopy::Plain => {}
         DatasetCopy::Reflink => warnings.push(Warning::CopyOnWrite),
     }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn of_a_dataset_that_shares_its_blocks() {
-        assert_eq!(after(|results| results.scenario.keys.dataset.copy = DatasetCopy::Reflink), [Warning::CopyOnWrite]);
+        assert_eq!(after(|results| results.scenario.dataset.copy = DatasetCopy::Reflink), [Warning::CopyOnWrite]);
     }
 
     #[test]

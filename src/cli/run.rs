@@ -16,7 +16,7 @@ use crate::{
     report::{self, Format},
     results::{Status, write_atomically},
     run::{self, Options},
-    scenario::Scenario,
+    scenario::{Scenario, TrialPlan},
     snapshot::Programs,
     work,
 };
@@ -48,8 +48,8 @@ pub(super) struct Arguments {
 pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
     let usage = |error: anyhow::Error| Failure::Usage(error);
     let scenario = Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| usage(error.into()))?;
-    if let Source::Adopted(path) = scenario.source() {
-        fs::metadata(&path).with_context(|| format!("dataset.path = {}", path.display()))?;
+    if let Source::Adopted(path) = &scenario.dataset.source {
+        fs::metadata(path).with_context(|| format!("dataset.path = {}", path.display()))?;
     }
     let work_dir = absolute(&arguments.work_dir)?;
     let check_room = || {
@@ -101,7 +101,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
 
 fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
     let trials = scenario.trials();
-    let mut lines: Vec<_> = trials.iter().map(crate::scenario::Trial::id).collect();
+    let mut lines: Vec<_> = trials.iter().map(TrialPlan::id).collect();
     let bound = run::duration_bound(scenario, work_dir).as_secs_f64();
     let needed = run::bytes_needed(scenario, work_dir, keep) / 1_000_000;
     let free =
@@ -109,7 +109,7 @@ fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
     lines.push(format!(
         "{} trials, {:.0} s of load each, at most {:.0} minutes in all",
         trials.len(),
-        scenario.load_s(),
+        scenario.load_s_max(),
         (bound / 60.0).ceil()
     ));
     lines.push(format!("about {needed} MB needed in {} ({free} free)", work_dir.display()));

@@ -21,8 +21,9 @@ use rustix::{
 use super::{Ended, Failure, absolute, print};
 use crate::{
     child::{self, Limits, Room},
-    dataset::{Header, Size},
+    dataset::Size,
     interrupt::Interrupt,
+    pages::header::{FileVersion, Header},
     progress,
     snapshot::{
         LiveCopy, Procedure, Programs, SNAPSHOT_FILE, Site, Strategy, StrategyOptions, Task,
@@ -115,8 +116,8 @@ fn order(arguments: &Arguments) -> Result<Order, Failure> {
     let live = live.canonicalize().with_context(|| format!("cannot find the database {}", live.display()))?;
     let out = absolute(out)?;
     refuse_existing(&out).map_err(Failure::Usage)?;
-    let header = Header::read(&live).ok().filter(|Header(bytes)| bytes.starts_with(b"SQLite format 3\0"));
-    let Some(Header(header)) = header else {
+    let header = Header::read(&live).ok().filter(Header::is_database);
+    let Some(header) = header else {
         return Err(anyhow!("{} is no SQLite database", live.display()).into());
     };
     let bytes = work::file_bytes(&live) + work::file_bytes(&sqlite::side_file(&live, "-wal"));
@@ -129,7 +130,7 @@ fn order(arguments: &Arguments) -> Result<Order, Failure> {
             free / 1_000_000
         )));
     }
-    Ok(Order { live, out, bytes, in_wal: header[18] == 2 })
+    Ok(Order { live, out, bytes, in_wal: header.file_version() == FileVersion::Wal })
 }
 
 /// A file of SQLite's that stands beside the copy would become part of it (`docs/sqlite.md`, 23).

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicU64,
 };
@@ -14,12 +13,12 @@ use serde::Serialize;
 use super::{Ended, Failure, print};
 use crate::{
     dataset::Manifest,
+    history::{HistoryError, ledger::LedgerFile, replay},
     interrupt::Interrupt,
-    ledger,
-    oracle::{self, Claim, Difference, Findings, Judgement, Verdict},
-    progress,
-    run::{CLAIM_FILE, LEDGER_FILE, MANIFEST_FILE, SNAPSHOTS_FOLDER},
-    sqlite, work,
+    oracle::{self, Claim, Difference, Evidence, Examination, Findings, Judgement, Question, SqliteChecks},
+    progress, sqlite,
+    trial::folder::TrialFolder,
+    work,
 };
 
 /// What the command is given.
@@ -33,7 +32,7 @@ pub(super) struct Arguments {
     snapshot: PathBuf,
     /// Which of the trial's snapshots it is, or is to be compared with; may be left out where the trial has one
     #[arg(long = "snapshot", value_name = "N")]
-    number: Option<u64>,
+    number: Option<usize>,
     /// Leave out SQLite's `integrity_check` and `quick_check`, which take many times as long
     #[arg(long)]
     oracle_only: bool,
@@ -76,25 +75,22 @@ pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<End
             } else {
                 print(&words(&answer))?;
             }
-            Ok(if answer.judgement.verdict == Verdict::Exact { Ended::Done } else { Ended::Found })
+            Ok(if answer.judgement.verdict.is_exact() { Ended::Done } else { Ended::Found })
         }
     }
 }
 
 fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Failure> {
     let Arguments { trial, snapshot, .. } = arguments;
-    let manifest_path = trial.join(MANIFEST_FILE);
-    let manifest = fs::read(&manifest_path).with_context(|| {
-        format!("cannot read {}: TRIAL_DIR is a folder that `run --keep` has kept", manifest_path.display())
-    })?;
-    let manifest: Manifest = serde_json::from_slice(&manifest)
-        .with_context(|| format!("{} is not a dataset's description", manifest_path.display()))?;
-    let ledger_path = trial.join(LEDGER_FILE);
-    let last = ledger::replay(&ledger_path, &manifest, |_| ()).map_err(anyhow::Error::from)?;
-    let claim = claim(arguments)?;
+    let trial = TrialFolder::new(trial);
+    let manifest = trial.read_manifest()?;
+    let history = LedgerFile::open(&trial.ledger()).map_err(anyhow::Error::from)?;
+    let claim = claim(arguments, &trial)?;
     let staleness_known = claim.is_some();
-    let claim =
-        claim.unwrap_or(Claim { finished: true, commit_at_start: 0, commit_at_end: last.commit, ended_us: last.at_us });
+    let claim = match claim {
+        Some(claim) => claim,
+        None => any_time(&history, &manifest).map_err(anyhow::Error::from)?,
+    };
     if !snapshot.is_file() {
         return Err(anyhow!("{}: no such file", snapshot.display()).into());
     }
@@ -105,22 +101,19 @@ fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Failur
     let folder = folder.context("cannot make a temporary folder; name another with --work-dir")?;
     let copy = copy(snapshot, folder.path(), interrupt)?;
     let pages_done = AtomicU64::new(0);
-    let inspection =
-        progress::while_reading(&pages_done, work::file_bytes(&copy), manifest.header.page_size_bytes(), || {
-            let inspect = if arguments.oracle_only { oracle::inspect_alone } else { oracle::inspect };
-            inspect(&copy, &manifest, interrupt.flag(), &pages_done)
-        });
-    let inspection = inspection.map_err(anyhow::Error::from)?;
-    let judgement =
-        oracle::judge(&ledger_path, &manifest, &[(claim, inspection.clone())]).map_err(anyhow::Error::from)?;
-    let judgement = judgement.into_iter().next().context("the oracle gave no answer")?.map_err(anyhow::Error::from)?;
-    let is_torn = [Some(judgement.verdict), judgement.left_behind].contains(&Some(Verdict::Torn));
-    let difference = if is_torn {
-        oracle::difference(&copy, &ledger_path, &manifest, claim.commit_at_end, interrupt.flag())
-            .map_err(anyhow::Error::from)?
-    } else {
-        None
+    let evidence = Evidence {
+        start: &manifest,
+        history: &history,
+        sqlite_checks: if arguments.oracle_only { SqliteChecks::LeaveOut } else { SqliteChecks::Ask },
+        interrupted: interrupt.flag(),
+        pages_done: &pages_done,
     };
+    let examined =
+        progress::while_reading(&pages_done, work::file_bytes(&copy), manifest.header.page_size_bytes(), || {
+            oracle::examine(&evidence, &[Question { file: &copy, claim }], |_| ())
+        });
+    let examined = examined.into_iter().next().context("the oracle gave no answer")?;
+    let Examination { inspection, judgement, difference } = examined.map_err(anyhow::Error::from)?;
     let (integrity, quick) = (inspection.integrity_check, inspection.quick_check);
     Ok(Answer {
         judgement,
@@ -136,36 +129,32 @@ fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Failur
     })
 }
 
-/// What the trial noted of the snapshot; nothing where it noted of none.
-fn claim(arguments: &Arguments) -> Result<Option<Claim>, Failure> {
-    let folder = arguments.trial.join(SNAPSHOTS_FOLDER);
-    let number = match arguments.number {
-        Some(number) => number,
-        None => match count_folders(&folder) {
-            0 => return Ok(None),
-            1 => 0,
-            count => {
-                let last = count - 1;
-                let trial = arguments.trial.display();
-                return Err(Failure::Usage(anyhow!(
-                    "{trial} has {count} snapshots: say which with --snapshot 0 to {last}"
-                )));
-            }
-        },
-    };
-    let path = folder.join(number.to_string()).join(CLAIM_FILE);
-    match fs::read(&path) {
-        Err(error) if arguments.number.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(anyhow!(error).context(format!("cannot read {}", path.display())).into()),
-        Ok(json) => {
-            let claim = serde_json::from_slice(&json);
-            Ok(Some(claim.with_context(|| format!("{} is not what a run writes of a snapshot", path.display()))?))
-        }
-    }
+/// The claim of a file of which the trial noted nothing: any state of it may be right.
+fn any_time(history: &LedgerFile, start: &Manifest) -> Result<Claim, HistoryError> {
+    let last = replay::replay(history, start, |_| ())?;
+    Ok(Claim { finished: true, commit_at_start: 0, commit_at_end: last.commit, ended_us: last.at_us })
 }
 
-fn count_folders(folder: &Path) -> usize {
-    fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|entry| entry.path().is_dir()).count())
+/// What the trial noted of the snapshot; nothing where it noted of none.
+fn claim(arguments: &Arguments, trial: &TrialFolder) -> Result<Option<Claim>, Failure> {
+    let number = match (arguments.number, trial.count_snapshots()) {
+        (Some(number), _) => number,
+        (None, 0) => return Ok(None),
+        (None, 1) => 0,
+        (None, count) => {
+            let last = count - 1;
+            let trial = trial.path().display();
+            return Err(Failure::Usage(anyhow!(
+                "{trial} has {count} snapshots: say which with --snapshot 0 to {last}"
+            )));
+        }
+    };
+    match trial.read_claim(number)? {
+        None if arguments.number.is_some() => {
+            Err(anyhow!("{} has no snapshot {number}", trial.path().display()).into())
+        }
+        claim => Ok(claim),
+    }
 }
 
 /// Copies the snapshot and what lies beside it: judging changes the files.

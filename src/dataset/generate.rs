@@ -20,11 +20,14 @@ use std::{
 };
 
 use super::{
-    Dataset, GenerateError, Header, Manifest,
+    Dataset, GenerateError, Manifest,
     content::{self, Sum, root},
     layout::{IndexFill, Job, Jobs, Layout, Page, Settings},
 };
-use crate::pages::{DatabaseHeader, HEADER_BYTES, LOCK_BYTE};
+use crate::pages::{
+    LOCK_BYTE,
+    header::{HEADER_BYTES, Header, NewHeader},
+};
 
 /// Written bytes after which a sync begins. Another may wait, so about twice as many are in memory only.
 const SYNC_EVERY_BYTES: u64 = 32 << 20;
@@ -110,8 +113,7 @@ fn header(layout: &Layout) -> io::Result<Header> {
     let mut bytes = [0; HEADER_BYTES];
     let Settings { page_size_bytes, .. } = layout.settings;
     let sqlite_version = u32::try_from(rusqlite::version_number()).map_err(io::Error::other)?;
-    DatabaseHeader { page_size_bytes, pages: layout.pages, schema_cookie: SCHEMA_COOKIE, sqlite_version }
-        .write(&mut bytes);
+    NewHeader { page_size_bytes, pages: layout.pages, schema_cookie: SCHEMA_COOKIE, sqlite_version }.write(&mut bytes);
     Ok(Header(bytes))
 }
 

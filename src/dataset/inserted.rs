@@ -13,9 +13,10 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{DOWNLOADS_TOTAL, Dataset, GenerateError, Header, KEYS, Manifest, SCHEMA, SchemaRow};
+use super::{DOWNLOADS_TOTAL, Dataset, GenerateError, KEYS, Manifest, SCHEMA, SchemaRow};
 use crate::{
     digest::{self, Digest, Part},
+    pages::header::Header,
     sqlite,
 };
 

@@ -21,7 +21,8 @@ use super::{
     content::{self, Content, Sum, root},
 };
 use crate::pages::{
-    CELL_POINTER_BYTES, CHILD_BYTES, HEADER_BYTES, PageFull, PageKind, PageWriter, lock_page, push_varint, varint_bytes,
+    CELL_POINTER_BYTES, CHILD_BYTES, PageFull, PageKind, PageWriter, header::HEADER_BYTES, lock_page, push_varint,
+    varint_bytes,
 };
 
 /// The most pages that a database of SQLite's can have.

@@ -1,20 +1,14 @@
 //! What is known of a dataset without reading its file.
 
-use std::{
-    fmt,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use rusqlite::Connection;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 
 use super::{Dataset, FORMAT};
 use crate::{
     digest::Digest,
-    pages::HEADER_BYTES,
+    pages::header::Header,
     random::mix,
     torrents::{Sample, Torrents},
 };
@@ -136,10 +130,6 @@ pub struct SchemaRow {
     pub sql: Option<String>,
 }
 
-/// The database header: the first 100 bytes of a file that no connection has open. In JSON 200 hexadecimal characters.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Header(pub [u8; HEADER_BYTES]);
-
 impl SchemaRow {
     /// Those of a database, in the order of their rowids.
     ///
@@ -151,75 +141,5 @@ impl SchemaRow {
             Ok(Self { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
         })?;
         rows.collect()
-    }
-}
-
-impl Header {
-    /// Bytes of a page.
-    #[must_use]
-    pub fn page_size_bytes(&self) -> u32 {
-        match u32::from(u16::from_be_bytes([self.0[16], self.0[17]])) {
-            // 65,536 does not fit.
-            1 => 65_536,
-            bytes => bytes,
-        }
-    }
-
-    /// That of a file, which this process must not have open through SQLite (`docs/sqlite.md`, 1).
-    ///
-    /// # Errors
-    /// As the operating system says; [`io::ErrorKind::UnexpectedEof`] where the file is shorter.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let mut bytes = [0; HEADER_BYTES];
-        File::open(path)?.read_exact_at(&mut bytes, 0)?;
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl Serialize for Header {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-        let digits = digits.filter(|digits| digits.len() == 2 * HEADER_BYTES);
-        let digits = digits.ok_or_else(|| D::Error::custom("a database header is 200 hexadecimal characters"))?;
-        let mut bytes = [0; HEADER_BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = u8::try_from(pair[0] << 4 | pair[1]).map_err(D::Error::custom)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_header_survives_json() {
-        let header = Header(std::array::from_fn(|n| u8::try_from(n * 5 % 256).unwrap()));
-        let json = serde_json::to_string(&header).unwrap();
-        assert_eq!(json.len(), 202);
-        assert_eq!(serde_json::from_str::<Header>(&json).unwrap(), header);
-        for wrong in ["\"\"", &json.replace('0', "g"), &json.replacen('0', "", 1)] {
-            assert!(serde_json::from_str::<Header>(wrong).is_err(), "{wrong}");
-        }
     }
 }

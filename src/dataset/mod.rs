@@ -5,7 +5,7 @@
 //! when it is done; [`inserted`] makes one of the same rows through SQLite; [`adopt`] takes a copy of somebody's own. [`cache`]
 //! keeps what was generated or adopted.
 //!
-//! Not here: what happens to the rows later ([`crate::workload`], [`crate::ledger`]).
+//! Not here: what happens to the rows later ([`crate::workload`], [`crate::history`]).
 
 pub mod adopt;
 pub mod cache;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     generate::{Options, Progress, file_bytes, generate, generate_with, rows_for},
     layout::IndexFill,
-    manifest::{Adopted, Aggregate, Header, Manifest, Origin, SchemaRow, Stamp},
+    manifest::{Adopted, Aggregate, Manifest, Origin, SchemaRow, Stamp},
     size::{Size, SizeError},
 };
 use rusqlite::types::ValueRef;

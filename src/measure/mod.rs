@@ -21,6 +21,20 @@ use crate::workload::{Kind, Work};
 /// Length of a slice of time, in nanoseconds. Phases begin and end between slices.
 pub const SLICE_NS: u64 = 10_000_000;
 
+/// Slices in so many seconds, to the nearest.
+#[must_use]
+pub fn slices(seconds: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: not negative and small")]
+    let slices = (seconds * 1e9 / SLICE_NS as f64).round() as u64;
+    slices
+}
+
+/// How long so many slices are, in seconds.
+#[must_use]
+pub fn seconds(slices: u64) -> f64 {
+    (slices * SLICE_NS) as f64 / 1e9
+}
+
 /// How an operation that a worker began came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -29,13 +43,13 @@ pub enum Outcome {
     /// It ended later than that.
     TimedOut,
     /// An error was shown.
-    Failed(Failure),
+    Failed(OperationFailure),
 }
 
 /// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Failure {
+pub enum OperationFailure {
     /// The database was locked until the client had given up.
     Busy,
     /// The disk is full.
@@ -48,7 +62,7 @@ pub enum Failure {
     Other,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for OperationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Busy => "busy",
@@ -120,8 +134,8 @@ pub struct KindTally {
     pub counts: Counts,
     /// Writes that were given up although the client was answered as if all were well.
     pub lost_writes: u64,
-    /// Failures by kind, in the order of [`Failure`].
-    pub failures: BTreeMap<Failure, u64>,
+    /// Failures by kind, in the order of [`OperationFailure`].
+    pub failures: BTreeMap<OperationFailure, u64>,
     /// Response times of the operations that were served, in microseconds.
     pub response: Histogram<u64>,
     /// Service times of the operations that were begun, in microseconds.
@@ -267,8 +281,8 @@ mod tests {
             samples: vec![
                 sample(100, Outcome::Served),
                 sample(200, Outcome::TimedOut),
-                sample(300, Outcome::Failed(Failure::Busy)),
-                sample(400, Outcome::Failed(Failure::Busy)),
+                sample(300, Outcome::Failed(OperationFailure::Busy)),
+                sample(400, Outcome::Failed(OperationFailure::Busy)),
             ],
             dropped: [5, 0],
             never_served: [0, 7],
@@ -281,7 +295,7 @@ mod tests {
         assert_eq!(counts.due(), 16);
         assert_eq!(tally.kinds[0].response.len(), 1);
         assert_eq!(tally.kinds[0].service.len(), 4);
-        assert_eq!(tally.kinds[0].failures[&Failure::Busy], 2);
+        assert_eq!(tally.kinds[0].failures[&OperationFailure::Busy], 2);
         assert_eq!(tally.kinds[0].lost_writes, 2);
         assert_eq!(tally.kinds[1].counts, Counts { never_served: 7, ..Counts::default() });
     }

@@ -5,25 +5,45 @@
 //! chooses. Whatever is left over in a sum is a row without its entry, or an entry without its row; a second pass, which a
 //! sound file does not need, finds out which.
 
-use std::{collections::HashMap, path::Path, sync::atomic::AtomicU64};
+use std::{collections::HashMap, fmt, path::Path, sync::atomic::AtomicU64};
 
 use rusqlite::types::ValueRef;
 
 use super::{
-    Damage,
     file::DatabaseFile,
     scan::{self, Layout, Visitor, Watch},
     walk::{Findings, PageMap, Tree},
 };
 use crate::{
-    dataset::{Header, SchemaRow},
+    dataset::SchemaRow,
     digest::{self, Digest, Part},
-    pages::read::{Page, PageFault, Record, Space},
+    pages::{
+        header::{FileVersion, Header},
+        read::{Page, PageFault, Record, Space},
+    },
 };
+
+/// Why a file's content cannot be a state of the database, whatever the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// SQLite cannot open or read it, or there is nothing of a tracker's in it.
+    Unreadable(String),
+    /// SQLite reports damage, or index and table disagree.
+    Corrupt(String),
+    /// It reads well, but its schema is not the dataset's.
+    OtherSchema(String),
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unreadable(why) | Self::Corrupt(why) | Self::OtherSchema(why)) = self;
+        f.write_str(why)
+    }
+}
 
 /// A database file, its trees walked.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct FileContent {
     file: DatabaseFile,
     map: PageMap,
     /// What each tree holds.
@@ -59,7 +79,7 @@ const BUCKETS: usize = 256;
 /// Rows that the second pass keeps in memory at most, about.
 const UNPAIRED_ROWS_MAX: u64 = 1_000_000;
 
-impl Content {
+impl FileContent {
     /// Opens a file and walks its trees. Its findings are those of the header, the schema and the interior pages.
     ///
     /// # Errors
@@ -97,11 +117,13 @@ impl Content {
 
     /// What is wrong with the header, given the one that the database began with.
     pub fn check_header(&self, start: &Header, findings: &mut Findings) {
-        let (found, start) = (&self.file.header, &start.0);
-        // Journal mode: both are 1, or (WAL) both are 2.
-        if !matches!(found[18..20], [1, 1] | [2, 2]) {
-            findings.add(1, None, format!("write and read version are {} and {}", found[18], found[19]));
+        match self.file.header.file_version() {
+            FileVersion::Rollback | FileVersion::Wal => {}
+            FileVersion::Invalid { write, read } => {
+                findings.add(1, None, format!("write and read version are {write} and {read}"));
+            }
         }
+        let (found, start) = (&self.file.header.0, &start.0);
         // Page size, reserved bytes, fractions; then schema format, sizes, encoding, versions and the reserved region.
         let fixed = (16..18).chain(20..24).chain(44..92);
         for at in fixed.filter(|at| found[*at] != start[*at]) {

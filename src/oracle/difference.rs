@@ -1,7 +1,7 @@
 //! Which commit a torn snapshot is nearest to, which rows differ from it, and which commits explain what was found.
 //!
 //! A torn snapshot has some rows as they were after one commit and some as they were after another. The file is read once
-//! more for the rows that the run wrote; all others must be as in the dataset. Then the ledger is replayed, and after each
+//! more for the rows that the run wrote; all others must be as in the dataset. Then the history is replayed, and after each
 //! commit it is known how many rows differ: the commit with the fewest is the nearest one.
 
 use std::{
@@ -18,13 +18,16 @@ use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::{Content as File, Meaning},
+    content::{FileContent, Meaning},
     scan::{Visitor, Watch},
 };
 use crate::{
     dataset::{Manifest, Origin},
     digest::{self, Digest, Part},
-    ledger::{self, Content, ReplayError},
+    history::{
+        History, HistoryError,
+        replay::{self, Rows},
+    },
     torrents::{Torrent, Torrents},
 };
 
@@ -56,29 +59,29 @@ pub struct RowDifference {
 
 /// Differing rows that are described.
 const SAMPLE: usize = 10;
-/// Ledgers with more records are not compared row by row: it would take more memory than is allowed for.
-const RECORDS_MAX: u64 = 1_000_000;
+/// Histories with more changes are not compared row by row: it would take more memory than is allowed for.
+const CHANGES_MAX: u64 = 1_000_000;
 
 /// Compares a file that was inspected with every commit up to `last_commit`. `None` where the run wrote too many rows for
 /// that, or where the file could not be read.
 ///
 /// # Errors
-/// When the ledger cannot be replayed.
-pub fn difference(
+/// When the history cannot tell its commits.
+pub(super) fn difference(
     path: &Path,
-    ledger: &Path,
+    history: &dyn History,
     start: &Manifest,
     last_commit: u64,
     interrupted: &Arc<AtomicBool>,
-) -> Result<Option<Difference>, ReplayError> {
-    if ledger::records(ledger).map_or(true, |records| records > RECORDS_MAX) {
+) -> Result<Option<Difference>, HistoryError> {
+    if history.changes_max()? > CHANGES_MAX {
         return Ok(None);
     }
-    let Ok(file) = File::open(path) else { return Ok(None) };
+    let Ok(file) = FileContent::open(path) else { return Ok(None) };
     let mut ids = HashMap::new();
-    ledger::replay_content(ledger, start, |content, transaction| {
-        for torrent in transaction.torrents() {
-            if let Some((id, _)) = content.row(torrent) {
+    replay::replay_rows(history, start, |rows, commit| {
+        for torrent in commit.torrents() {
+            if let Some((id, _)) = rows.row(torrent) {
                 ids.insert(id, torrent);
             }
         }
@@ -93,7 +96,7 @@ pub fn difference(
     }
     let found = collectors.into_iter().fold(Found::default(), |sum, collector| sum.plus(collector.found));
     let fixed = fixed_differences(start, &found, &ids, known_rows);
-    nearest(ledger, start, last_commit, &ids, &found, fixed).map(Some)
+    nearest(history, start, last_commit, &ids, &found, fixed).map(Some)
 }
 
 /// What was found of the rows that a run writes, and of the others that differ.
@@ -228,14 +231,14 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    fn differs(&self, content: &Content, id: i64, torrent: Torrent) -> bool {
-        let expected = content.row(torrent).map(|(_, completed)| (true, completed));
+    fn differs(&self, rows: &Rows, id: i64, torrent: Torrent) -> bool {
+        let expected = rows.row(torrent).map(|(_, completed)| (true, completed));
         expected != self.found.written.get(&id).copied()
     }
 
     /// Differences of the two rows that nearly every commit changes.
-    fn counters(&self, content: &Content) -> [(&'static str, i64, Option<i64>, Option<i64>); 2] {
-        let aggregate = content.aggregate();
+    fn counters(&self, rows: &Rows) -> [(&'static str, i64, Option<i64>, Option<i64>); 2] {
+        let aggregate = rows.aggregate();
         let aggregate_id = aggregate.map_or(0, |aggregate| aggregate.id);
         [
             (
@@ -244,85 +247,129 @@ impl Compared<'_> {
                 aggregate.map(|aggregate| aggregate.value),
                 self.found.aggregate,
             ),
-            ("sqlite_sequence", 0, Some(content.sequence()), self.found.sequence),
+            ("sqlite_sequence", 0, Some(rows.sequence()), self.found.sequence),
         ]
+    }
+
+    /// How many of the two counters differ.
+    fn differing_counters(&self, rows: &Rows) -> u64 {
+        self.counters(rows).iter().filter(|row| row.2 != row.3).count() as u64
+    }
+
+    /// The commit from which the fewest rows differ, and how many do.
+    fn nearest_commit(
+        &self,
+        history: &dyn History,
+        start: &Manifest,
+        last_commit: u64,
+    ) -> Result<(u64, u64), HistoryError> {
+        let at_start = Rows::at_start(start);
+        let mut differing: HashMap<i64, bool> =
+            self.ids.iter().map(|(id, torrent)| (*id, self.differs(&at_start, *id, *torrent))).collect();
+        let mut count = differing.values().filter(|differs| **differs).count() as u64;
+        let mut best = (count + self.differing_counters(&at_start), 0);
+        replay::replay_rows(history, start, |rows, commit| {
+            for torrent in commit.torrents() {
+                let Some((id, _)) = rows.row(torrent) else { continue };
+                let now = self.differs(rows, id, torrent);
+                if let Some(before) = differing.insert(id, now) {
+                    count = count + u64::from(now) - u64::from(before);
+                }
+            }
+            let all = count + self.differing_counters(rows);
+            if commit.number <= last_commit && all <= best.0 {
+                best = (all, commit.number);
+            }
+        })?;
+        Ok(best)
+    }
+
+    /// The first rows that differ from a commit.
+    fn pick(&self, history: &dyn History, start: &Manifest, commit_number: u64) -> Result<Vec<Picked>, HistoryError> {
+        let mut picked = Vec::new();
+        let mut pick = |rows: &Rows| {
+            let mut all: Vec<_> = self.ids.iter().filter(|(id, torrent)| self.differs(rows, **id, **torrent)).collect();
+            all.sort_unstable_by_key(|(id, _)| **id);
+            for (id, torrent) in all.into_iter().take(SAMPLE) {
+                let expected = rows.row(*torrent).map(|(_, completed)| completed);
+                let found = self.found.written.get(id).copied();
+                picked.push(Picked { torrent: Some(*torrent), of: "torrents", id: *id, expected, found });
+            }
+            for (of, id, expected, found) in self.counters(rows).into_iter().filter(|row| row.2 != row.3) {
+                picked.push(Picked { torrent: None, of, id, expected, found: found.map(|value| (true, value)) });
+            }
+        };
+        if commit_number == 0 {
+            pick(&Rows::at_start(start));
+        }
+        replay::replay_rows(history, start, |rows, commit| {
+            if commit.number == commit_number {
+                pick(rows);
+            }
+        })?;
+        Ok(picked)
+    }
+
+    /// Of each picked row, the first and the last commit after which it was what was found.
+    fn spans(
+        &self,
+        history: &dyn History,
+        start: &Manifest,
+        picked: &[Picked],
+    ) -> Result<Vec<Option<(u64, u64)>>, HistoryError> {
+        let mut spans = vec![None; picked.len()];
+        let mut note = |rows: &Rows, commit: u64| {
+            for (span, Picked { torrent, of, id, found, .. }) in spans.iter_mut().zip(picked) {
+                let counter =
+                    || self.counters(rows).iter().any(|row| row.0 == *of && row.2 == found.map(|found| found.1));
+                let as_found = torrent.map_or_else(counter, |torrent| !self.differs(rows, *id, torrent));
+                if as_found {
+                    *span = Some((span.map_or(commit, |(first, _)| first), commit));
+                }
+            }
+        };
+        note(&Rows::at_start(start), 0);
+        replay::replay_rows(history, start, |rows, commit| note(rows, commit.number))?;
+        Ok(spans)
     }
 }
 
+/// A row that differs from the nearest commit, before it is put into words.
+struct Picked {
+    /// `None` for one of the two counters.
+    torrent: Option<Torrent>,
+    of: &'static str,
+    id: i64,
+    expected: Option<i64>,
+    /// Whether its info-hash is the right one, and its count.
+    found: Option<(bool, i64)>,
+}
+
 fn nearest(
-    ledger: &Path,
+    history: &dyn History,
     start: &Manifest,
     last_commit: u64,
     ids: &HashMap<i64, Torrent>,
     found: &Found,
     (fixed, mut sample): (u64, Vec<RowDifference>),
-) -> Result<Difference, ReplayError> {
+) -> Result<Difference, HistoryError> {
     let compared = Compared { found, ids };
-    let at_start = Content::at_start(start);
-    let counters = |content: &Content| compared.counters(content).iter().filter(|row| row.2 != row.3).count() as u64;
-    let mut differing: HashMap<i64, bool> = HashMap::new();
-    for (id, torrent) in compared.ids {
-        differing.insert(*id, compared.differs(&at_start, *id, *torrent));
-    }
-    let mut count = differing.values().filter(|differs| **differs).count() as u64;
-    let mut best = (count + counters(&at_start), 0);
-    ledger::replay_content(ledger, start, |content, transaction| {
-        for torrent in transaction.torrents() {
-            let Some((id, _)) = content.row(torrent) else { continue };
-            let now = compared.differs(content, id, torrent);
-            if let Some(before) = differing.insert(id, now) {
-                count = count + u64::from(now) - u64::from(before);
-            }
-        }
-        let rows = count + counters(content);
-        if transaction.token <= last_commit && rows <= best.0 {
-            best = (rows, transaction.token);
-        }
-    })?;
-    let (rows, nearest_commit) = best;
-    let mut picked = Vec::new();
-    let mut pick = |content: &Content| {
-        let mut all: Vec<_> = ids.iter().filter(|(id, torrent)| compared.differs(content, **id, **torrent)).collect();
-        all.sort_unstable_by_key(|(id, _)| **id);
-        for (id, torrent) in all.into_iter().take(SAMPLE) {
-            let expected = content.row(*torrent).map(|(_, completed)| completed);
-            picked.push((Some(*torrent), "torrents", *id, expected, found.written.get(id).copied()));
-        }
-        for (of, id, expected, found) in compared.counters(content).into_iter().filter(|row| row.2 != row.3) {
-            picked.push((None, of, id, expected, found.map(|value| (true, value))));
-        }
-    };
-    if nearest_commit == 0 {
-        pick(&at_start);
-    }
-    ledger::replay_content(ledger, start, |content, transaction| {
-        if transaction.token == nearest_commit {
-            pick(content);
-        }
-    })?;
-    let mut spans: Vec<Option<(u64, u64)>> = vec![None; picked.len()];
-    let mut note = |content: &Content, token: u64| {
-        for (span, (torrent, of, id, _, found)) in spans.iter_mut().zip(&picked) {
-            let as_found = match torrent {
-                Some(torrent) => !compared.differs(content, *id, *torrent),
-                None => {
-                    compared.counters(content).iter().any(|row| row.0 == *of && row.2 == found.map(|found| found.1))
-                }
-            };
-            if as_found {
-                *span = Some((span.map_or(token, |(first, _)| first), token));
-            }
-        }
-    };
-    note(&at_start, 0);
-    ledger::replay_content(ledger, start, |content, transaction| note(content, transaction.token))?;
+    let (rows, nearest_commit) = compared.nearest_commit(history, start, last_commit)?;
+    let picked = compared.pick(history, start, nearest_commit)?;
+    let spans = compared.spans(history, start, &picked)?;
     let words = |value: Option<i64>| value.map_or_else(|| "no row".to_owned(), |value| value.to_string());
-    for ((_, of, row, expected, found), found_after_commits) in picked.into_iter().zip(spans) {
+    for (Picked { of, id, expected, found, .. }, found_after_commits) in picked.into_iter().zip(spans) {
         let found = match found {
             Some((false, value)) => format!("another info-hash, {value}"),
             found => words(found.map(|(_, value)| value)),
         };
-        sample.push(RowDifference { of: of.to_owned(), row, expected: words(expected), found, found_after_commits });
+        sample.push(RowDifference {
+            of: of.to_owned(),
+            row: id,
+            expected: words(expected),
+            found,
+            found_after_commits,
+        });
     }
     sample.truncate(SAMPLE);
     Ok(Difference { nearest_commit, rows: rows + fixed, sample })

@@ -12,14 +12,14 @@ use std::{
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::pages::{HEADER_BYTES, read::get_u32};
+use crate::pages::header::{HEADER_BYTES, Header};
 
 /// A database file with a page size.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     file: File,
     /// The database header.
-    pub header: [u8; HEADER_BYTES],
+    pub header: Header,
     /// Bytes of a page.
     pub page_bytes: usize,
     /// Pages of the database: as its header says, or else as the file's size does, but no more than that.
@@ -35,23 +35,17 @@ impl DatabaseFile {
     /// As the operating system says.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
-        let mut header = [0; HEADER_BYTES];
-        match file.read_exact_at(&mut header, 0) {
+        let mut header = Header([0; HEADER_BYTES]);
+        match file.read_exact_at(&mut header.0, 0) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             read => read?,
         }
-        let page_bytes = match usize::from(u16::from_be_bytes([header[16], header[17]])) {
-            1 => 65_536,
-            bytes => bytes,
-        };
-        if !header.starts_with(b"SQLite format 3\0") || !page_bytes.is_power_of_two() || page_bytes < 512 {
+        let page_bytes = header.page_size_bytes() as usize;
+        if !header.is_database() || !page_bytes.is_power_of_two() || page_bytes < 512 {
             return Ok(None);
         }
-        let said = get_u32(&header, 28);
-        // The number of pages in the header counts where the two change counters agree, as for SQLite.
-        let is_valid = said > 0 && header[24..28] == header[92..96];
         let held = file.metadata()?.len().div_ceil(page_bytes as u64);
-        let pages_said = if is_valid { u64::from(said) } else { held };
+        let pages_said = header.pages().map_or(held, u64::from);
         let pages = u32::try_from(pages_said.min(held)).unwrap_or(u32::MAX);
         // A hint: what it changes is speed.
         let _ = fadvise(&file, 0, None, Advice::Sequential);

@@ -4,8 +4,8 @@
 //!
 //! 1. SQLite opens the file as a restore would: a hot journal or a WAL beside it is recovered and folded into it.
 //! 2. The file is read without SQLite ([`super::content`]): every page accounted for, every row in the digest.
-//! 3. `integrity_check` and `quick_check` are asked, as what people rely on today.
-//! 4. SQLite writes to the file once, and takes it back.
+//! 3. SQLite writes to the file once, and takes it back.
+//! 4. `integrity_check` and `quick_check` are asked, where that is wanted, as what people rely on today.
 
 use std::{
     path::Path,
@@ -19,7 +19,12 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Damage, JudgeError, content::Content, scan::Watch, walk::Findings};
+use super::{
+    content::{Damage, FileContent},
+    error::JudgeError,
+    scan::Watch,
+    walk::Findings,
+};
 use crate::{dataset::Manifest, digest::Digest, sqlite};
 
 /// What the files are by themselves.
@@ -48,6 +53,16 @@ pub struct Check {
     pub duration_s: f64,
 }
 
+/// Whether SQLite's own checks are asked. They take many times as long as the oracle's reading, and tell which failures a
+/// backup script could have noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqliteChecks {
+    /// `integrity_check` and `quick_check` are asked.
+    Ask,
+    /// Neither is asked.
+    LeaveOut,
+}
+
 /// Reads a snapshot's main file and what lies beside it as a restore would. Nothing in this process may have it open
 /// through SQLite. `pages_done` counts the pages that have been read.
 ///
@@ -56,30 +71,20 @@ pub struct Check {
 pub fn inspect(
     path: &Path,
     start: &Manifest,
+    sqlite_checks: SqliteChecks,
     interrupted: &Arc<AtomicBool>,
     pages_done: &AtomicU64,
 ) -> Result<Inspection, JudgeError> {
-    let mut inspection = inspect_alone(path, start, interrupted, pages_done)?;
-    let (integrity, quick) = thread::scope(|scope| {
-        let integrity = scope.spawn(|| run_check(path, interrupted, "integrity_check"));
-        let quick = run_check(path, interrupted, "quick_check");
-        let panicked = |_| Check { answer: "error: the check panicked".into(), duration_s: 0.0 };
-        (integrity.join().unwrap_or_else(panicked), quick)
-    });
-    stop_if(interrupted)?;
-    let readable = !matches!(inspection.content, Err(Damage::Unreadable(_) | Damage::Corrupt(_)));
-    if readable && integrity.answer != "ok" {
-        inspection.content = Err(Damage::Corrupt(format!("integrity_check: {}", integrity.answer)));
+    let mut inspection = read(path, start, interrupted, pages_done)?;
+    match sqlite_checks {
+        SqliteChecks::Ask => ask_sqlite(path, interrupted, &mut inspection)?,
+        SqliteChecks::LeaveOut => {}
     }
-    (inspection.integrity_check, inspection.quick_check) = (Some(integrity), Some(quick));
     Ok(inspection)
 }
 
-/// As [`inspect`], without asking SQLite's own checks, which take many times as long as the oracle.
-///
-/// # Errors
-/// As [`inspect`].
-pub fn inspect_alone(
+/// The oracle's own reading.
+fn read(
     path: &Path,
     start: &Manifest,
     interrupted: &Arc<AtomicBool>,
@@ -91,12 +96,36 @@ pub fn inspect_alone(
         read_content(path, Some(start), Watch { interrupted, pages_done }, recovered);
     let read_s = begun.elapsed().as_secs_f64();
     stop_if(interrupted)?;
-    let readable = !matches!(content, Err(Damage::Unreadable(_) | Damage::Corrupt(_)));
-    if readable && let Err(error) = write_once(path, interrupted) {
+    if is_readable(&content)
+        && let Err(error) = write_once(path, interrupted)
+    {
         stop_if(interrupted)?;
         content = Err(Damage::Corrupt(format!("SQLite cannot write to it: {error}")));
     }
     Ok(Inspection { content, findings, pages, read_s, integrity_check: None, quick_check: None })
+}
+
+/// Asks both of SQLite's checks at once, and adds what they say.
+fn ask_sqlite(path: &Path, interrupted: &Arc<AtomicBool>, inspection: &mut Inspection) -> Result<(), JudgeError> {
+    let (integrity, quick) = thread::scope(|scope| {
+        let integrity = scope.spawn(|| run_check(path, interrupted, "integrity_check"));
+        let quick = run_check(path, interrupted, "quick_check");
+        let panicked = |_| Check { answer: "error: the check panicked".into(), duration_s: 0.0 };
+        (integrity.join().unwrap_or_else(panicked), quick)
+    });
+    stop_if(interrupted)?;
+    if is_readable(&inspection.content) && integrity.answer != "ok" {
+        inspection.content = Err(Damage::Corrupt(format!("integrity_check: {}", integrity.answer)));
+    }
+    (inspection.integrity_check, inspection.quick_check) = (Some(integrity), Some(quick));
+    Ok(())
+}
+
+fn is_readable(content: &Result<Digest, Damage>) -> bool {
+    match content {
+        Ok(_) | Err(Damage::OtherSchema(_)) => true,
+        Err(Damage::Unreadable(_) | Damage::Corrupt(_)) => false,
+    }
 }
 
 /// The digest of all rows of all tables of a database that nobody has open, whatever its schema says beside the tracker's
@@ -124,7 +153,7 @@ fn read_content(path: &Path, start: Option<&Manifest>, watch: Watch<'_>, recover
     {
         return nothing(Damage::Unreadable(error.to_string()));
     }
-    let content = match Content::open(path) {
+    let content = match FileContent::open(path) {
         Ok(content) => content,
         Err(damage) => return nothing(damage),
     };
@@ -147,7 +176,7 @@ fn read_content(path: &Path, start: Option<&Manifest>, watch: Watch<'_>, recover
 }
 
 /// The rows of the schema, in any order: VACUUM may change it.
-fn same_schema(content: &Content, start: &Manifest) -> bool {
+fn same_schema(content: &FileContent, start: &Manifest) -> bool {
     let (mut found, mut expected) = (content.schema.clone(), start.schema.clone());
     found.sort_unstable();
     expected.sort_unstable();

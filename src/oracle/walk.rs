@@ -246,7 +246,7 @@ impl PageMap {
     }
 
     fn walk_freelist(&mut self, file: &DatabaseFile) {
-        let (mut trunk, said) = (get_u32(&file.header, 32), get_u32(&file.header, 36));
+        let (mut trunk, said) = file.header.freelist();
         let (mut from, mut count, mut buffer) = (1, 0_u64, Vec::new());
         while trunk != 0 {
             if !self.claim(from, None, trunk, Owner::Freelist) {

@@ -5,12 +5,10 @@
 //! every cell fits on its page (no overflow pages). Nothing here knows what the rows mean, which page goes where or what
 //! a file is; that is [`crate::dataset`]'s business.
 
+pub mod header;
 pub mod read;
 
 use rusqlite::types::ValueRef;
-
-/// Bytes of the database header, at the beginning of page 1.
-pub const HEADER_BYTES: usize = 100;
 
 /// The byte that SQLite locks: the page that holds it, the *lock page*, is never used.
 pub const LOCK_BYTE: u64 = 1 << 30;
@@ -161,7 +159,7 @@ pub struct PageFull {
 }
 
 impl<'p> PageWriter<'p> {
-    /// A page without cells in `page`, which is one page of zeros. `header_bytes` is [`HEADER_BYTES`] on page 1 and 0
+    /// A page without cells in `page`, which is one page of zeros. `header_bytes` is the size of the database's header on page 1 and 0
     /// elsewhere: those bytes are left alone.
     #[must_use]
     pub fn new(page: &'p mut [u8], kind: PageKind, header_bytes: usize) -> Self {
@@ -214,45 +212,6 @@ fn put_u16(page: &mut [u8], at: usize, value: usize) {
 
 fn put_u32(page: &mut [u8], at: usize, value: u32) {
     page[at..at + 4].copy_from_slice(&value.to_be_bytes());
-}
-
-/// The database header's fields that differ from file to file; the others have SQLite's defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatabaseHeader {
-    /// A power of two from 512 to 65536.
-    pub page_size_bytes: u32,
-    /// Pages of the file.
-    pub pages: u32,
-    /// Times that the schema has changed.
-    pub schema_cookie: u32,
-    /// `SQLITE_VERSION_NUMBER` of the library that wrote the file last.
-    pub sqlite_version: u32,
-}
-
-impl DatabaseHeader {
-    /// Writes the header to the first [`HEADER_BYTES`] of page 1.
-    pub fn write(&self, page: &mut [u8]) {
-        /// Transactions that have changed the file: one, which made it.
-        const CHANGE_COUNTER: u32 = 1;
-
-        page[..16].copy_from_slice(b"SQLite format 3\0");
-        // 65,536 does not fit and is stored as 1.
-        put_u16(page, 16, if self.page_size_bytes == 65_536 { 1 } else { self.page_size_bytes as usize });
-        // Write and read version 1 (a rollback journal); no bytes reserved at the end of a page; three fixed fractions.
-        page[18..24].copy_from_slice(&[1, 1, 0, 64, 32, 32]);
-        put_u32(page, 24, CHANGE_COUNTER);
-        put_u32(page, 28, self.pages);
-        // From 32: no freelist, neither first page nor count.
-        put_u32(page, 40, self.schema_cookie);
-        // Schema format 4: values 0 and 1 without a body, descending indexes.
-        put_u32(page, 44, 4);
-        // From 48: no suggested cache size, no auto-vacuum. Text encoding 1 is UTF-8.
-        put_u32(page, 56, 1);
-        // From 60: user version, incremental vacuum, application id, reserved: zero. The number of pages is valid for the
-        // change counter that stands beside it.
-        put_u32(page, 92, CHANGE_COUNTER);
-        put_u32(page, 96, self.sqlite_version);
-    }
 }
 
 #[cfg(test)]

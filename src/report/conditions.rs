@@ -2,8 +2,9 @@
 
 use super::words::{count, number};
 use crate::{
-    results::{Evidence, OperationResult, Recorded, Results, SnapshotResult},
-    scenario::Scenario,
+    dataset::Source,
+    results::{Evidence, OperationResult, Results, SnapshotResult},
+    scenario::StreamPlan,
 };
 
 /// A sentence for each thing.
@@ -15,50 +16,60 @@ pub fn sentences(results: &Results) -> Vec<String> {
 }
 
 fn dataset(results: &Results) -> String {
-    let keys = &results.scenario.keys;
     let described = results.dataset.found();
-    let rows = described.map_or(keys.dataset.rows, |dataset| dataset.rows);
-    let page_size_bytes = described.map_or(keys.sqlite.page_size_bytes, |dataset| dataset.page_size_bytes);
+    let (planned, origin) = match &results.scenario.dataset.source {
+        Source::Generated(dataset) => (Some(*dataset), format!("seed {}", dataset.seed)),
+        Source::Adopted(_) => (None, "adopted".to_owned()),
+    };
+    let known = |found: Option<u64>, planned: Option<u64>| {
+        found.or(planned).map_or_else(|| "unknown".to_owned(), |number| count(number as f64))
+    };
+    let rows = known(described.map(|dataset| dataset.rows), planned.map(|dataset| dataset.rows));
+    let page_size_bytes = described.map(|dataset| dataset.page_size_bytes);
+    let page_size_bytes = page_size_bytes.or(planned.map(|dataset| dataset.page_size_bytes));
+    let page_size_bytes = page_size_bytes.map_or_else(|| "unknown".to_owned(), |bytes| bytes.to_string());
     let size = described
         .map_or_else(|| "size unknown".to_owned(), |dataset| format!("{} MB", count(dataset.bytes as f64 / 1e6)));
     let origin = match described.and_then(|dataset| dataset.sampled_rows) {
-        Some(sampled) => format!("adopted, with operations on {} of them", count(sampled as f64)),
-        None => format!("seed {}", keys.dataset.seed),
+        Some(sampled) => format!("{origin}, with operations on {} of them", count(sampled as f64)),
+        None => origin,
     };
     format!(
-        "Dataset: {} torrents, {size}, {origin}, pages of {page_size_bytes} bytes; page cache {}.",
-        count(rows as f64),
-        keys.sqlite.page_cache
+        "Dataset: {rows} torrents, {size}, {origin}, pages of {page_size_bytes} bytes; page cache {}.",
+        results.scenario.sqlite.page_cache
     )
 }
 
 fn load(results: &Results) -> String {
-    let keys = &results.scenario.keys;
+    let (load, mix) = (&results.scenario.load, &results.scenario.load.mix);
     format!(
         "Load: {}, {}; {}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; a client gives up after {} s.",
-        keys.load.arrivals,
-        keys.load.write_profile,
-        connections(&results.scenario),
-        number(keys.load.announce_share * 100.0),
-        keys.load.zipf_exponent,
-        keys.load.scrape_hashes_max,
-        keys.client_timeout_s
+        load.arrivals,
+        mix.write_profile,
+        connections(&load.streams),
+        number(mix.announce_share * 100.0),
+        mix.zipf_exponent,
+        mix.scrape_hashes_max,
+        results.scenario.client_timeout.as_secs_f64()
     )
 }
 
-fn connections(scenario: &Scenario) -> String {
-    let load = &scenario.keys.load;
-    if scenario.is_pooled() {
-        return format!("{} connections for both kinds", load.pool_connections);
+fn connections(streams: &[StreamPlan]) -> String {
+    let words = |stream: &StreamPlan| match stream.kind {
+        None => format!("{} connections for both kinds", stream.connections),
+        Some(kind) => format!("{} {kind}", stream.connections),
+    };
+    match streams {
+        [pool] => words(pool),
+        several => format!("{} connections", several.iter().map(words).collect::<Vec<_>>().join(" and ")),
     }
-    format!("{} announce and {} scrape connections", load.announce_connections, load.scrape_connections)
 }
 
 fn sqlite(results: &Results) -> String {
-    let (keys, environment) = (&results.scenario.keys.sqlite, &results.environment);
-    let checkpoints = match keys.checkpoint_thread_ms {
-        0 => "no checkpoint thread".to_owned(),
-        every_ms => format!("a checkpoint thread every {every_ms} ms"),
+    let (keys, environment) = (&results.scenario.sqlite, &results.environment);
+    let checkpoints = match keys.checkpoint_interval {
+        None => "no checkpoint thread".to_owned(),
+        Some(interval) => format!("a checkpoint thread every {} ms", interval.as_millis()),
     };
     format!(
         "SQLite {} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, {checkpoints}, transactions {}, busy \
@@ -138,7 +149,7 @@ fn unknown(results: &Results) -> Option<String> {
     );
     note(
         "how many snapshots of the schedule were not taken",
-        results.trials.iter().any(|trial| trial.snapshots_not_taken == Recorded::Unknown),
+        results.trials.iter().any(|trial| trial.snapshots_not_taken.is_unknown()),
     );
     note("how late snapshots began", is_any(|snapshot| snapshot.run.late_s.is_unknown()));
     note(
@@ -182,7 +193,11 @@ fn unknown(results: &Results) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
+    use crate::{
+        results::{Recorded, samples},
+        snapshot::Strategy,
+        sqlite::JournalMode,
+    };
 
     #[test]
     fn what_an_older_file_does_not_hold_is_named_once() {

@@ -3,8 +3,8 @@
 
 use super::words::{count, sentence};
 use crate::{
-    results::{Recorded, Results, TrialResult},
-    scenario::{Arrivals, Scenario},
+    results::{Results, TrialResult},
+    scenario::{Arrivals, OfferedRate, Scenario},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
 };
@@ -23,8 +23,7 @@ impl<'a> Context<'a> {
 
     /// The question that the scenario asks, and what its author expects.
     pub fn question(self) -> String {
-        let keys = &self.scenario.keys;
-        format!("Question: {} Expected: {}", sentence(&keys.why), sentence(&keys.expect))
+        format!("Question: {} Expected: {}", sentence(&self.scenario.why), sentence(&self.scenario.expect))
     }
 
     /// Trials that were planned.
@@ -34,27 +33,27 @@ impl<'a> Context<'a> {
 
     /// Whether SQLite's checks were asked for.
     pub fn has_sqlite_checks(self) -> bool {
-        self.scenario.keys.snapshots.sqlite_checks
+        self.scenario.snapshots.sqlite_checks
     }
 
     fn rates(self) -> Vec<Option<f64>> {
-        self.scenario.rates()
+        self.scenario.rates_ops()
     }
 
     fn synchronous(self) -> &'a [Synchronous] {
-        &self.scenario.keys.sqlite.synchronous
+        &self.scenario.sqlite.synchronous
     }
 
     fn journal_modes(self) -> &'a [JournalMode] {
-        &self.scenario.keys.sqlite.journal_mode
+        &self.scenario.sqlite.journal_modes
     }
 
-    fn arrivals(self) -> Arrivals {
-        self.scenario.keys.load.arrivals
+    fn arrivals(self) -> &'a Arrivals {
+        &self.scenario.load.arrivals
     }
 
     fn write_profile(self) -> WriteProfile {
-        self.scenario.keys.load.write_profile
+        self.scenario.load.mix.write_profile
     }
 }
 
@@ -81,8 +80,8 @@ impl<'a> Group<'a> {
             (Some(1.0), _) => "1 operation a second".to_owned(),
             (Some(rate_ops), _) => format!("{} operations a second", count(rate_ops)),
             (None, Arrivals::Closed) => "as fast as the database answers".to_owned(),
-            (None, Arrivals::Trace) => "the rate of the trace".to_owned(),
-            (None, Arrivals::Constant | Arrivals::Poisson) => "a rate in steps".to_owned(),
+            (None, Arrivals::Open { rate: OfferedRate::Trace(_), .. }) => "the rate of the trace".to_owned(),
+            (None, Arrivals::Open { .. }) => "a rate in steps".to_owned(),
         }
     }
 
@@ -98,10 +97,7 @@ impl<'a> Group<'a> {
 
     /// Whether a client waits for its answer before it asks again.
     pub fn is_closed_loop(&self) -> bool {
-        match self.context.arrivals() {
-            Arrivals::Closed => true,
-            Arrivals::Constant | Arrivals::Poisson | Arrivals::Trace => false,
-        }
+        self.context.arrivals().is_closed()
     }
 
     /// Whether more was offered in one of its trials than the database could do.
@@ -112,7 +108,7 @@ impl<'a> Group<'a> {
     /// Whether the results file does not say where the generator was late.
     pub fn has_unknown_marks(&self) -> bool {
         let phases = self.trials.iter().flat_map(|trial| &trial.phases);
-        phases.flat_map(|phase| &phase.operations).any(|operation| operation.generator_bound == Recorded::Unknown)
+        phases.flat_map(|phase| &phase.operations).any(|operation| operation.generator_bound.is_unknown())
     }
 }
 

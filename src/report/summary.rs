@@ -151,9 +151,12 @@ fn not_judged(results: &Results) -> Option<String> {
     let all = results.trials.iter().flat_map(|trial| &trial.snapshots);
     let not_judged = all.filter(|snapshot| snapshot.ruling.verdict.is_none()).count();
     (not_judged > 0).then(|| {
-        format!(
-            "Not judged: {not_judged} snapshots, which are counted neither as exact nor otherwise; their rows say why."
-        )
+        let snapshots = if not_judged == 1 {
+            "1 snapshot, which is".to_owned()
+        } else {
+            format!("{not_judged} snapshots, which are")
+        };
+        format!("Not judged: {snapshots} counted neither as exact nor otherwise; the tables say why.")
     })
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Distribution, Recorded, SnapshotResult};
 use crate::{
-    measure::{Counts, Failure, KindTally, Percentile},
+    measure::{Counts, KindTally, OperationFailure, Percentile},
     scenario::PageCache,
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
@@ -266,7 +266,7 @@ pub struct OperationResult {
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub generator_bound: Recorded<bool>,
     /// Why operations failed.
-    pub failures: BTreeMap<Failure, u64>,
+    pub failures: BTreeMap<OperationFailure, u64>,
     /// Where the 99th percentile of this phase lies among windows of the baseline that are as long as it; only for the
     /// time of a snapshot.
     pub placement: Option<Placement>,

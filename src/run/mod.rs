@@ -1,26 +1,17 @@
 //! A run from scenario to results: the dataset, then one trial after the other.
 //!
-//! A trial is prepared and judged in `trial`, and measured in `measured`. Whatever goes wrong in a trial is a row
-//! of the results. What happens meanwhile is told as [`Event`]s; drawing them is the business of `progress`.
+//! What happens meanwhile is told as [`Event`]s; drawing them is the business of `progress`.
 
-mod after;
-mod display;
-mod elsewhere;
-mod executing;
-mod judging;
-mod measured;
-mod recorder;
-mod series;
-mod taking;
-mod trial;
-mod watch;
+mod budget;
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Result, bail};
+
+pub use budget::{bytes_needed, check_room, duration_bound};
 
 use crate::{
     analysis,
@@ -30,20 +21,12 @@ use crate::{
     },
     env::Environment,
     interrupt::Interrupt,
-    results::{DatasetResult, PhaseName, Results, SCHEMA_VERSION, Status, TrialResult},
+    results::{DatasetResult, Results, SCHEMA_VERSION, Status, TrialResult},
     scenario::Scenario,
-    snapshot::{Programs, Strategy},
-    work::{self, RunFolder},
+    snapshot::Programs,
+    trial,
+    work::RunFolder,
 };
-
-/// The name of the file in a trial's folder that says what its database began as.
-pub const MANIFEST_FILE: &str = "dataset.json";
-/// The name of the ledger in a trial's folder.
-pub const LEDGER_FILE: &str = "ledger";
-/// The folder in a trial's folder that has a folder for each snapshot, by number from 0.
-pub const SNAPSHOTS_FOLDER: &str = "snapshots";
-/// The name of the file in a snapshot's folder that says what to judge it by.
-pub const CLAIM_FILE: &str = "claim.json";
 
 /// What a run needs beside its scenario.
 #[derive(Debug, Clone)]
@@ -81,50 +64,13 @@ pub enum Event {
         /// The trial's name.
         id: String,
     },
-    /// The trial's database is being copied and brought into the page cache, or out of it.
-    Preparing,
-    /// The load runs; told once a second and when a phase begins.
-    Measuring(Tick),
-    /// The steps after a snapshot are done.
-    AfterSteps {
-        /// From 1.
-        number: usize,
-        /// Snapshots of the trial.
-        of: usize,
-    },
-    /// The oracle reads a snapshot.
-    Judging {
-        /// From 1.
-        number: usize,
-        /// Snapshots of the trial.
-        of: usize,
-    },
-    /// The live database is compared with the ledger.
-    Checking,
+    /// Something happened in the trial.
+    Trial(trial::Event),
     /// A trial has ended, with these words.
     TrialEnded {
         /// What came of it, in a line.
         summary: String,
     },
-}
-
-/// How a trial is doing.
-#[derive(Debug, Clone, Copy)]
-pub struct Tick {
-    /// The phase that it is in.
-    pub phase: PhaseName,
-    /// Seconds since the load began.
-    pub elapsed_s: f64,
-    /// Seconds that it will last.
-    pub of_s: f64,
-    /// Operations served in the last second.
-    pub achieved_rate_ops: f64,
-    /// 99th percentile of the response times of the last second.
-    pub p99_us: Option<u64>,
-    /// Size of the WAL.
-    pub wal_bytes: u64,
-    /// How much of the snapshot is done, from 0 to 1.
-    pub snapshot: Option<f64>,
 }
 
 /// Runs every trial of a scenario. An interrupt ends the run early with what was measured so far.
@@ -141,17 +87,7 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
     let mut described = None;
     if let Some(dataset) = prepare_dataset(scenario, options, folder.path(), tell)? {
         described = Some(DatasetResult::new(&dataset.manifest));
-        let all = scenario.trials();
-        for (number, trial) in (1..).zip(&all) {
-            if options.interrupt.is_set() {
-                break;
-            }
-            tell(Event::TrialBegun { number, of: all.len(), id: trial.id() });
-            let context = trial::Context { scenario, options, dataset: &dataset, folder: folder.path() };
-            let result = trial::run(&context, trial, tell);
-            tell(Event::TrialEnded { summary: summary(&result) });
-            trials.push(result);
-        }
+        trials = run_trials(scenario, options, &dataset, folder.path(), tell);
     }
     let results = Results {
         schema_version: SCHEMA_VERSION,
@@ -168,6 +104,35 @@ pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) 
     Ok(Results { warnings: analysis::warnings(&results), ..results })
 }
 
+fn run_trials(
+    scenario: &Scenario,
+    options: &Options,
+    dataset: &Cached,
+    folder: &Path,
+    tell: &mut dyn FnMut(Event),
+) -> Vec<TrialResult> {
+    let context = trial::Context {
+        dataset,
+        folder,
+        keep_in: options.keep_in.as_deref(),
+        out_dir: &options.out_dir,
+        programs: &options.programs,
+        interrupt: &options.interrupt,
+    };
+    let plans = scenario.trials();
+    let mut results = Vec::new();
+    for (number, plan) in (1..).zip(&plans) {
+        if options.interrupt.is_set() {
+            break;
+        }
+        tell(Event::TrialBegun { number, of: plans.len(), id: plan.id() });
+        let result = trial::run(&context, plan, &mut |event| tell(Event::Trial(event)));
+        tell(Event::TrialEnded { summary: summary(&result) });
+        results.push(result);
+    }
+    results
+}
+
 /// The cached dataset, generated or adopted if need be; `None` where that was interrupted.
 fn prepare_dataset(
     scenario: &Scenario,
@@ -175,20 +140,23 @@ fn prepare_dataset(
     scratch: &Path,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Cached>> {
-    let source = scenario.source();
-    let of = scenario.keys.dataset.rows;
+    let source = &scenario.dataset.source;
+    let of = match source {
+        Source::Generated(dataset) => dataset.rows,
+        Source::Adopted(_) => 0,
+    };
     let mut progress = |progress| {
         tell(match progress {
             cache::Progress::Rows(rows) => Event::Generating { rows, of },
             cache::Progress::Adopting => Event::Adopting,
         });
     };
-    let cached = match cache::ensure(&options.work_dir, scratch, &source, options.interrupt.flag(), &mut progress) {
+    let cached = match cache::ensure(&options.work_dir, scratch, source, options.interrupt.flag(), &mut progress) {
         Ok(cached) => cached,
         Err(_) if options.interrupt.is_set() => return Ok(None),
         Err(error) => return Err(error.context("cannot prepare the dataset")),
     };
-    let profile = scenario.keys.load.write_profile;
+    let profile = scenario.load.mix.write_profile;
     if cached.manifest.aggregate.is_none() && profile.counts_in_total() {
         bail!(
             "load.write_profile = {profile}: it counts downloads in torrent_aggregate_metrics, which the database at \
@@ -196,66 +164,6 @@ fn prepare_dataset(
         );
     }
     Ok(Some(cached))
-}
-
-/// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
-/// snapshots, the backups that steps make of them, and half as much again for WAL, journal and ledger; all of that for every
-/// trial where it is kept, and then a snapshot more, for the oracle.
-#[must_use]
-pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
-    // A database that is not there is an error of the run.
-    let (bytes, cached) = cache::bytes(work_dir, &scenario.source()).unwrap_or_default();
-    let after = &scenario.keys.snapshots.after;
-    let backups = |snapshots: u64| match (after.steps.as_slice(), after.keep_last) {
-        ([], _) => 0,
-        // The newest, what it is restored to, and those that are kept.
-        (_, keep_last) => 2 + keep_last.map_or(snapshots, |most| snapshots.min(most.into())),
-    };
-    let trial = |snapshots: u64| bytes * (1 + snapshots + backups(snapshots)) + bytes / 2;
-    let trials = scenario.trials();
-    let each = trials.iter().map(|planned| trial(snapshots_of(scenario, planned.strategy) as u64));
-    cached + if keep { each.sum::<u64>() + bytes } else { each.max().unwrap_or(0) }
-}
-
-/// How many snapshots a trial of a strategy takes.
-fn snapshots_of(scenario: &Scenario, strategy: Strategy) -> usize {
-    if strategy.definition().takes_snapshots { scenario.snapshot_times_s().len() } else { 0 }
-}
-
-/// Refuses a run for which there is no room.
-///
-/// # Errors
-/// The bytes needed and those free, in words.
-pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
-    let needed = bytes_needed(scenario, work_dir, keep);
-    let Some(free) = work::free_bytes(work_dir).filter(|free| *free < needed) else { return Ok(()) };
-    let dataset = match scenario.source() {
-        Source::Generated(dataset) => format!("dataset.rows = {}", dataset.rows),
-        Source::Adopted(path) => format!("dataset.path = {}", path.display()),
-    };
-    Err(format!(
-        "{dataset}: the run needs about {} MB in {}, and {} MB are free; use a smaller dataset or another --work-dir",
-        needed / 1_000_000,
-        work_dir.display(),
-        free / 1_000_000
-    ))
-}
-
-/// An upper bound of how long a run takes, without the time that a slow disk adds.
-///
-/// Assumed: generating, adopting and copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
-/// a load that ends with everything stuck until the client timeout.
-#[must_use]
-pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
-    let (bytes, to_make) = cache::bytes(work_dir, &scenario.source()).unwrap_or_default();
-    let bytes = bytes as f64;
-    let generating = to_make as f64 / 50e6 + 1.0;
-    let drain = scenario.keys.client_timeout_s + scenario.keys.sqlite.busy_timeout_ms as f64 / 1e3;
-    // The live database is read as well.
-    let trials = scenario.trials();
-    let readings: usize = trials.iter().map(|trial| 1 + snapshots_of(scenario, trial.strategy)).sum();
-    let trial = bytes / 50e6 + scenario.load_s() + drain + 1.0;
-    Duration::from_secs_f64(generating + trial * trials.len() as f64 + readings as f64 * bytes / 1e9 * 60.0)
 }
 
 /// A line for the progress display.

@@ -1,13 +1,21 @@
-//! What the types of a scenario's keys do not say: ranges, lists without repetition, a rate that is said in one way, and
-//! the lines of a trace.
+//! From the keys of a file to a scenario: what their types do not say is checked (ranges, lists without repetition, a rate
+//! that is said in one way), and what passes is put into types that cannot say anything else.
 
-use std::{fmt, path::Path, sync::atomic::AtomicBool};
+use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 
-use super::{AfterKeys, Arrivals, Keys, LoadKeys, ScenarioError, SnapshotKeys, Step, TracePoint, keys::default};
+use super::{
+    DatasetPlan, Scenario, SnapshotPlan, SqlitePlan,
+    file::{AfterKeys, ArrivalsKey, DatasetKeys, Keys, LoadKeys, Record, SnapshotKeys, TracePoint, default},
+    load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
+    steps::{Retention, Step, StepsPlan},
+    timeline::Phases,
+};
 use crate::{
-    dataset::{self, IndexFill},
+    dataset::{self, Dataset, IndexFill, Source},
+    load::Batch,
+    pace::{self, Rate, Spread},
     snapshot::{OptionProblem, Strategy, WriterRole},
-    workload::WriteProfile,
+    workload::{Kind, Mix},
 };
 
 /// The key, what was found and what is allowed.
@@ -109,9 +117,9 @@ fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
     ];
     let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key).collect();
     let allowed: &[&str] = match load.arrivals {
-        Arrivals::Constant | Arrivals::Poisson => &["load.rate_ops", "load.steps"],
-        Arrivals::Trace => &["load.trace"],
-        Arrivals::Closed => &[],
+        ArrivalsKey::Constant | ArrivalsKey::Poisson => &["load.rate_ops", "load.steps"],
+        ArrivalsKey::Trace => &["load.trace"],
+        ArrivalsKey::Closed => &[],
     };
     match given.as_slice() {
         [] if allowed.is_empty() => {}
@@ -122,7 +130,7 @@ fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
                 [] => "expected no rate with it".to_owned(),
                 some => format!("expected exactly one of {} with it", some.join(", ")),
             };
-            return Err(("load.arrivals", format!("{} with {found}", load.arrivals), allowed));
+            return Err(("load.arrivals", format!("{} with {found}", words(load.arrivals)), allowed));
         }
     }
     for rate_ops in &load.rate_ops {
@@ -195,53 +203,161 @@ fn validate_after(after: &AfterKeys) -> Result<(), Refusal> {
     }
 }
 
-/// The options of strategies, and what they ask of the load.
+/// The options of strategies.
 fn validate_options(keys: &Keys) -> Result<(), Refusal> {
-    let Keys { load, snapshots: SnapshotKeys { strategies, options, .. }, .. } = keys;
+    let SnapshotKeys { strategies, options, .. } = &keys.snapshots;
     for strategy in Strategy::all() {
         let problem = strategy.check(options, strategies.contains(strategy));
         problem.map_err(|OptionProblem { key, found, allowed }| (key, found, allowed))?;
     }
-    let writers = match (load.write_profile.is_pooled() || load.arrivals == Arrivals::Closed, load.write_profile) {
-        // Its listener writes, and nobody else.
-        (_, WriteProfile::Tracker4) => 2,
-        (true, _) => load.pool_connections,
-        (false, _) => load.announce_connections,
+    Ok(())
+}
+
+/// What the key is called in messages.
+fn words(arrivals: ArrivalsKey) -> &'static str {
+    match arrivals {
+        ArrivalsKey::Constant => "open loop, constant arrivals",
+        ArrivalsKey::Poisson => "open loop, Poisson arrivals",
+        ArrivalsKey::Trace => "open loop, Poisson arrivals at the rate of a trace",
+        ArrivalsKey::Closed => "closed loop",
+    }
+}
+
+/// The scenario that checked keys ask for.
+pub fn plan(record: Record) -> Result<Scenario, Refusal> {
+    let Record { name, keys, trace_points } = &record;
+    let Keys { why, expect, repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases } = keys;
+    let scenario = Scenario {
+        name: name.clone(),
+        why: why.clone(),
+        expect: expect.clone(),
+        repetitions: *repetitions,
+        client_timeout: Duration::from_secs_f64(*client_timeout_s),
+        dataset: DatasetPlan { source: source(dataset, sqlite.page_size_bytes), copy: dataset.copy },
+        sqlite: SqlitePlan {
+            journal_modes: sqlite.journal_mode.clone(),
+            synchronous: sqlite.synchronous.clone(),
+            cache_size_kib: sqlite.cache_size_kib,
+            mmap_size_bytes: sqlite.mmap_size_bytes,
+            wal_autocheckpoint_pages: sqlite.wal_autocheckpoint_pages,
+            busy_timeout_ms: sqlite.busy_timeout_ms,
+            transaction_mode: sqlite.transaction_mode,
+            checkpoint_interval: (sqlite.checkpoint_thread_ms > 0)
+                .then(|| Duration::from_millis(sqlite.checkpoint_thread_ms)),
+            page_cache: sqlite.page_cache,
+        },
+        load: load_plan(load, trace_points),
+        snapshots: snapshot_plan(snapshots),
+        phases: Phases { warmup_s: phases.warmup_s, baseline_s: phases.baseline_s, recovery_s: phases.recovery_s },
+        record,
     };
+    check_writers(&scenario)?;
+    Ok(scenario)
+}
+
+fn source(dataset: &DatasetKeys, page_size_bytes: u32) -> Source {
+    match &dataset.path {
+        Some(path) => Source::Adopted(path.clone()),
+        None => Source::Generated(Dataset { rows: dataset.rows, seed: dataset.seed, page_size_bytes }),
+    }
+}
+
+fn load_plan(load: &LoadKeys, trace_points: &[TracePoint]) -> LoadPlan {
+    let mix = Mix {
+        write_profile: load.write_profile,
+        started_share: load.started_share,
+        stopped_share: load.stopped_share,
+        completed_share: load.completed_share,
+        announce_share: load.announce_share,
+        new_torrent_share: load.new_torrent_share,
+        zipf_exponent: load.zipf_exponent,
+        scrape_hashes_max: load.scrape_hashes_max,
+    };
+    let arrivals = arrivals(load, trace_points);
+    let batch = load
+        .write_profile
+        .is_batched()
+        .then(|| Batch { operations: load.batch_operations as usize, wait: Duration::from_millis(load.batch_wait_ms) });
+    let streams = if load.write_profile.is_pooled() || arrivals.is_closed() {
+        vec![StreamPlan { kind: None, share: 1.0, connections: load.pool_connections, batch }]
+    } else {
+        let (announces, scrapes) = (load.announce_share, 1.0 - load.announce_share);
+        vec![
+            StreamPlan { kind: Some(Kind::Announce), share: announces, connections: load.announce_connections, batch },
+            StreamPlan { kind: Some(Kind::Scrape), share: scrapes, connections: load.scrape_connections, batch: None },
+        ]
+    };
+    LoadPlan { arrivals, streams, mix, seed: load.seed }
+}
+
+fn arrivals(load: &LoadKeys, trace_points: &[TracePoint]) -> Arrivals {
+    let rate = || {
+        if !load.rate_ops.is_empty() {
+            return OfferedRate::Constant(load.rate_ops.clone());
+        }
+        let steps = load.steps.iter().map(|step| pace::Step {
+            duration_s: step.duration_s,
+            from_ops: step.rate_ops,
+            to_ops: step.rate_end_ops.unwrap_or(step.rate_ops),
+        });
+        OfferedRate::Steps(Rate::steps(&steps.collect::<Vec<_>>()))
+    };
+    match load.arrivals {
+        ArrivalsKey::Constant => Arrivals::Open { spread: Spread::Constant, rate: rate() },
+        ArrivalsKey::Poisson => Arrivals::Open { spread: Spread::Poisson, rate: rate() },
+        ArrivalsKey::Trace => {
+            let rate = OfferedRate::Trace(trace_rate(trace_points, load.trace_scale));
+            Arrivals::Open { spread: Spread::Poisson, rate }
+        }
+        ArrivalsKey::Closed => Arrivals::Closed,
+    }
+}
+
+fn trace_rate(points: &[TracePoint], scale: f64) -> Rate {
+    let ends = points.iter().skip(1).map(|point| point.t_s).chain(std::iter::once(f64::INFINITY));
+    let steps = points.iter().zip(ends).map(|(point, end_s)| {
+        let rate_ops = point.ops_per_s * scale;
+        // The last one goes on, whatever its length.
+        let duration_s = (end_s - point.t_s).min(1e9);
+        pace::Step { duration_s, from_ops: rate_ops, to_ops: rate_ops }
+    });
+    Rate::steps(&steps.collect::<Vec<_>>())
+}
+
+fn snapshot_plan(snapshots: &SnapshotKeys) -> SnapshotPlan {
+    let times_s = match snapshots.every_s {
+        Some(every_s) => (0..snapshots.count.unwrap_or(1)).map(|n| f64::from(n) * every_s).collect(),
+        None if snapshots.at_s.is_empty() => vec![0.0],
+        None => snapshots.at_s.clone(),
+    };
+    let AfterKeys { steps, during_load, keep_last, keep_days } = &snapshots.after;
+    let retention = keep_last.map(Retention::Last).or(keep_days.map(Retention::Days));
+    SnapshotPlan {
+        strategies: snapshots.strategies.clone(),
+        times_s,
+        deadline_s: snapshots.deadline_s,
+        free_bytes_min: snapshots.least_free_bytes,
+        sqlite_checks: snapshots.sqlite_checks,
+        steps: StepsPlan { steps: steps.clone(), during_load: *during_load, retention },
+        options: snapshots.options.clone(),
+    }
+}
+
+/// A strategy that has the writer itself copy needs to be the only one that writes.
+fn check_writers(scenario: &Scenario) -> Result<(), Refusal> {
+    let load = &scenario.load;
+    let is_only_writer = load.writing_connections() == 1 && !load.mix.write_profile.has_listener();
     let copies_in_writer = |strategy: &&Strategy| match strategy.definition().writers {
         WriterRole::Copies => true,
         WriterRole::None | WriterRole::Stopped => false,
     };
-    if let Some(strategy) = strategies.iter().find(copies_in_writer).filter(|_| writers != 1) {
+    let strategy = scenario.snapshots.strategies.iter().find(copies_in_writer);
+    if let Some(strategy) = strategy.filter(|_| !is_only_writer) {
         let allowed = "expected without it, or one connection that writes (load.announce_connections = 1 in a profile \
             other than tracker-*): it would begin again at every commit of another";
         return Err(("snapshots.strategies", strategy.to_string(), allowed.to_owned()));
     }
     Ok(())
-}
-
-/// Reads a trace; every rate is checked, so that a schedule can be made of it.
-pub fn read_trace(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {
-    let refuse = |problem: String| ScenarioError::Trace { path: path.to_owned(), problem };
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
-    let mut points: Vec<TracePoint> = Vec::new();
-    for line in reader.deserialize() {
-        let point: TracePoint = line.map_err(|error| refuse(error.to_string()))?;
-        let last_s = points.last().map(|last| last.t_s);
-        if last_s.is_some_and(|last_s| point.t_s <= last_s) || (last_s.is_none() && point.t_s != 0.0) {
-            return Err(refuse(format!("line {}: t_s = {}", points.len() + 2, point.t_s)));
-        }
-        if !(0.0..=1e6).contains(&point.ops_per_s) {
-            return Err(refuse(format!(
-                "line {}: ops_per_s = {}, from 0 to 1000000",
-                points.len() + 2,
-                point.ops_per_s
-            )));
-        }
-        points.push(point);
-    }
-    if points.is_empty() { Err(refuse("it has no lines".to_owned())) } else { Ok(points) }
 }
 
 fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {

@@ -1,20 +1,25 @@
 //! The backup API on the connection that writes: it carries that connection's own writes over instead of beginning again, but
 //! begins again at any other connection's commit (`docs/sqlite.md`, 16).
 //!
-//! The only copy that is no process of its own. It is asked for by sending an [`Errand`] to the thread that owns the
-//! connection, which goes on with its own work between two steps.
+//! The only copy that is no process of its own. It is asked for by sending a [`CopyRequest`] to the thread that owns the
+//! connection; that thread goes on with its own work and lends the copy the time between two operations.
 
 use std::{
+    cell::Cell,
+    future::poll_fn,
     ops::ControlFlow,
     path::PathBuf,
+    pin::Pin,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context as TaskContext, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, backup::Backup};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,23 +28,23 @@ use super::{backup_api::CopyProgress, options::StepOptions};
 
 /// A copy that a writer is asked to make.
 #[derive(Debug)]
-pub struct Errand {
-    /// Where to.
+pub struct CopyRequest {
+    /// The file to make.
     pub out: PathBuf,
-    /// How.
+    /// How it is made.
     pub options: StepOptions,
     /// Who is told of it.
-    pub listener: UnboundedSender<Heard>,
+    pub listener: UnboundedSender<WriterMessage>,
     /// Set to give it up.
     pub cancelled: Arc<AtomicBool>,
 }
 
-/// What the writer tells.
+/// What the writer tells of a copy.
 #[derive(Debug)]
-pub enum Heard {
+pub enum WriterMessage {
     /// How far it is.
     Progress(CopyProgress),
-    /// It is done, or why it is not.
+    /// It has ended.
     Ended {
         /// What went wrong, in words.
         result: Result<(), String>,
@@ -48,78 +53,100 @@ pub enum Heard {
     },
 }
 
-/// The other work of a connection: it is given what may be called to use up the time until an instant, and returns whether
-/// there will be more of it.
-pub type Between<'a> = dyn FnMut(&mut dyn FnMut(Instant)) -> ControlFlow<()> + 'a;
-
 /// Progress is told no more often than this: the listener would be woken for every step.
-const BETWEEN_TELLINGS: Duration = Duration::from_millis(20);
+const TELL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Does the errand on a connection that is in no transaction; after every step, or several, it is the turn of `between`.
-pub fn run(connection: &Connection, errand: &Errand, between: &mut Between<'_>) -> ControlFlow<()> {
-    let mut over = ControlFlow::Continue(());
-    let mut cpu = Duration::ZERO;
-    let result = copy(connection, errand, &mut cpu, &mut |step| {
-        over = between(step);
-        over
-    });
-    let result = result.map_err(|error| format!("{error:#}"));
-    // Nobody listens where the snapshot was given up.
-    let _ = errand.listener.send(Heard::Ended { result, cpu });
-    over
+/// A copy under way, on a connection that goes on writing.
+///
+/// SQLite's backup object borrows both connections, so that it cannot be kept in a struct beside them. A future can keep all
+/// three: it is polled by hand, and gives the thread back after each stretch of steps.
+pub struct WriterCopy<'a> {
+    steps: Pin<Box<dyn Future<Output = Result<()>> + 'a>>,
+    clock: Rc<Clock>,
+    listener: UnboundedSender<WriterMessage>,
+    has_ended: bool,
 }
 
-fn copy(connection: &Connection, errand: &Errand, cpu: &mut Duration, between: &mut Between<'_>) -> Result<()> {
-    let out = &errand.out;
-    let mut target = Connection::open(out).with_context(|| format!("cannot open {}", out.display()))?;
-    let backup = Backup::new(connection, &mut target)?;
-    let mut steps = Steps { errand, progress: CopyProgress::default(), told: None };
-    let mut outcome = None;
-    loop {
-        let over = between(&mut |until| {
-            // One step in any case, or a writer that is never idle would never be done.
-            while outcome.is_none() {
-                let begun = thread_cpu();
-                outcome = steps.step(&backup);
-                *cpu += thread_cpu().saturating_sub(begun);
-                if Instant::now() >= until {
-                    break;
-                }
+/// What the steps and their caller share.
+struct Clock {
+    /// When the thread is wanted back.
+    until: Cell<Instant>,
+    /// What the steps have taken of the thread.
+    cpu: Cell<Duration>,
+}
+
+impl<'a> WriterCopy<'a> {
+    /// A copy of the database of a connection that is in no transaction. Nothing is done yet.
+    #[must_use]
+    pub fn begin(connection: &'a Connection, request: CopyRequest) -> Self {
+        let clock = Rc::new(Clock { until: Cell::new(Instant::now()), cpu: Cell::default() });
+        let listener = request.listener.clone();
+        let steps = Box::pin(copy(connection, request, Rc::clone(&clock)));
+        Self { steps, clock, listener, has_ended: false }
+    }
+
+    /// Makes steps until an instant, one in any case, or a writer that is never idle would never be done. Breaks when the copy
+    /// has ended. The connection must be in no transaction.
+    pub fn step_until(&mut self, until: Instant) -> ControlFlow<()> {
+        self.clock.until.set(until);
+        match self.steps.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Pending => ControlFlow::Continue(()),
+            Poll::Ready(result) => {
+                self.end(result.map_err(|error| format!("{error:#}")));
+                ControlFlow::Break(())
             }
-        });
-        if let Some(outcome) = outcome {
-            return outcome;
         }
-        if over.is_break() {
-            bail!("the writer stopped before the copy was done");
+    }
+
+    fn end(&mut self, result: Result<(), String>) {
+        self.has_ended = true;
+        // Nobody listens where the snapshot was given up.
+        let _ = self.listener.send(WriterMessage::Ended { result, cpu: self.clock.cpu.get() });
+    }
+}
+
+impl Drop for WriterCopy<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // The copy is closed before anybody hears that it has ended.
+            self.steps = Box::pin(async { Ok(()) });
+            self.end(Err("the writer stopped before the copy was done".to_owned()));
         }
     }
 }
 
-/// The steps of a copy.
-struct Steps<'a> {
-    errand: &'a Errand,
-    progress: CopyProgress,
-    told: Option<Instant>,
+async fn copy(connection: &Connection, request: CopyRequest, clock: Rc<Clock>) -> Result<()> {
+    let CopyRequest { out, options, listener, cancelled } = request;
+    let mut target = Connection::open(&out).with_context(|| format!("cannot open {}", out.display()))?;
+    let backup = Backup::new(connection, &mut target)?;
+    let mut progress = CopyProgress::default();
+    let mut told: Option<Instant> = None;
+    loop {
+        if cancelled.load(Ordering::Relaxed) {
+            bail!("it was given up");
+        }
+        let begun = thread_cpu();
+        let step = progress.step(&backup, options.pages_per_step);
+        clock.cpu.set(clock.cpu.get() + thread_cpu().saturating_sub(begun));
+        let is_last = !matches!(step, Ok(false));
+        if is_last || told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+            told = Some(Instant::now());
+            // Nobody listens where the snapshot was given up.
+            let _ = listener.send(WriterMessage::Progress(progress));
+        }
+        if step? {
+            return Ok(());
+        }
+        if Instant::now() >= clock.until.get() {
+            give_back().await;
+        }
+    }
 }
 
-impl Steps<'_> {
-    /// Does one: the outcome of the copy, if that was the last.
-    fn step(&mut self, backup: &Backup<'_, '_>) -> Option<Result<()>> {
-        if self.errand.cancelled.load(Ordering::Relaxed) {
-            return Some(Err(anyhow!("it was given up")));
-        }
-        let outcome = match self.progress.step(backup, self.errand.options.pages_per_step) {
-            Ok(false) => None,
-            Ok(true) => Some(Ok(())),
-            Err(error) => Some(Err(error)),
-        };
-        if outcome.is_some() || self.told.is_none_or(|told| told.elapsed() >= BETWEEN_TELLINGS) {
-            self.told = Some(Instant::now());
-            let _ = self.errand.listener.send(Heard::Progress(self.progress));
-        }
-        outcome
-    }
+/// Lets the caller have the thread once.
+async fn give_back() {
+    let mut given = false;
+    poll_fn(|_| if std::mem::replace(&mut given, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// What this thread has used of the processors.

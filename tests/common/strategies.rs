@@ -1,7 +1,6 @@
 //! Strategies run one by one, outside a trial.
 
 use std::{
-    ops::ControlFlow,
     path::Path,
     process::Output,
     sync::Arc,
@@ -10,7 +9,7 @@ use std::{
 
 use journalbench::snapshot::{
     Procedure, Programs, Site, Strategy, StrategyOptions, Task,
-    in_writer::{self, Errand, Heard},
+    in_writer::{CopyRequest, WriterCopy, WriterMessage},
 };
 use rusqlite::Connection;
 use tokio::sync::mpsc::unbounded_channel;
@@ -61,16 +60,13 @@ pub fn run(
         Procedure::Run(Task::InWriter { out, options }) => {
             let writer = Connection::open(live).unwrap();
             writer.busy_timeout(Duration::from_millis(50)).unwrap();
-            let (listener, mut heard) = unbounded_channel();
-            let errand = Errand { out, options, listener, cancelled: Arc::default() };
-            let over = in_writer::run(&writer, &errand, &mut |step| {
-                step(Instant::now());
-                ControlFlow::Continue(())
-            });
-            assert!(over.is_continue());
-            drop(errand);
+            let (listener, mut messages) = unbounded_channel();
+            let request = CopyRequest { out, options, listener, cancelled: Arc::default() };
+            let mut copy = WriterCopy::begin(&writer, request);
+            while copy.step_until(Instant::now()).is_continue() {}
+            drop(copy);
             loop {
-                if let Heard::Ended { result, .. } = heard.blocking_recv().unwrap() {
+                if let WriterMessage::Ended { result, .. } = messages.blocking_recv().unwrap() {
                     let said = result.as_ref().err().cloned().unwrap_or_default();
                     return Some(Ran { succeeded: result.is_ok(), said });
                 }

@@ -18,8 +18,8 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Adopted, FORMAT, Header, Manifest, Origin, SchemaRow, Stamp};
-use crate::{sqlite, work};
+use super::{Adopted, FORMAT, Manifest, Origin, SchemaRow, Stamp};
+use crate::{pages::header::Header, sqlite, work};
 
 /// Why a database was not adopted.
 #[derive(Debug, thiserror::Error)]

@@ -5,10 +5,7 @@
 use rusqlite::{Connection, params};
 
 use super::{Failure, refuse};
-use crate::{
-    dataset::{Header, SchemaRow},
-    digest::Part,
-};
+use crate::{dataset::SchemaRow, digest::Part, pages::header::Header};
 
 /// A table of the tracker.
 #[derive(Debug, Clone, Copy)]
@@ -68,15 +65,13 @@ const MIGRATIONS: &str = "_sqlx_migrations";
 
 /// Refuses what the header shows.
 pub fn check_header(header: &Header) -> Result<(), String> {
-    let Header(bytes) = header;
-    let number = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-    let reason = if !bytes.starts_with(b"SQLite format 3\0") {
+    let reason = if !header.is_database() {
         "it is no SQLite database"
-    } else if number(52) != 0 {
+    } else if header.has_auto_vacuum() {
         "it has auto_vacuum, and its pointer maps are not understood; VACUUM a copy with auto_vacuum = none"
-    } else if number(56) > 1 {
+    } else if !header.is_utf8() {
         "its texts are not UTF-8"
-    } else if bytes[20] != 0 {
+    } else if header.reserved_bytes() != 0 {
         "a part of each of its pages is reserved for an extension"
     } else {
         return Ok(());

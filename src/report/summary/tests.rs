@@ -130,7 +130,9 @@ fn exact_snapshots_are_counted_by_strategy_and_mode() {
         with_verdicts(JournalMode::Delete, Strategy::Cp, &[Verdict::Exact, Verdict::Torn, Verdict::Stale]);
     results.trials[0].snapshots[2].ruling.verdict = None;
     assert_eq!(exact_strategies(&groups(&results)), ["Exact snapshots: cp under delete 1 of 2."]);
-    assert!(not_judged(&results).is_some_and(|sentence| sentence.starts_with("Not judged: 1 snapshots,")));
+    assert!(
+        not_judged(&results).is_some_and(|sentence| sentence.starts_with("Not judged: 1 snapshot, which is counted"))
+    );
     results.trials[0].snapshots.clear();
     assert_eq!(exact_strategies(&groups(&results)), ["No snapshot was judged."]);
     assert_eq!(not_judged(&results), None);

@@ -1,23 +1,36 @@
-//! The file format of a scenario: every key, its default, and what it means. Nothing is checked here but types.
+//! The file format of a scenario: every key, its default, and what it means. Nothing is checked here but types, and nobody
+//! outside [`super`] sees these: what a scenario asks for is a [`super::Scenario`].
 
-use std::{
-    ffi::OsString,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, IntoDeserializer, SeqAccess, Visitor, value::Error as ValueError},
 };
 
+use super::{
+    machine::{DatasetCopy, PageCache},
+    steps::Step,
+};
 use crate::{
     dataset::Size,
-    load::database::TransactionMode,
     snapshot::{Strategy, StrategyOptions},
-    sqlite::{JournalMode, Synchronous},
+    sqlite::{JournalMode, Synchronous, TransactionMode},
     workload::WriteProfile,
 };
+
+/// A scenario as results keep it: its keys with every default filled in, and what was read beside them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The file's name without its extension.
+    pub name: String,
+    /// Every key.
+    #[serde(flatten)]
+    pub keys: Keys,
+    /// The lines of the trace file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace_points: Vec<TracePoint>,
+}
 
 /// The keys of a scenario file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,18 +80,6 @@ pub struct DatasetKeys {
     pub copy: DatasetCopy,
 }
 
-/// How each trial gets its copy of the dataset.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DatasetCopy {
-    /// Byte by byte, into blocks of its own.
-    #[default]
-    Plain,
-    /// By sharing blocks with the dataset until they are written to. Quick, but the file system's copying on write is then a
-    /// part of what is measured.
-    Reflink,
-}
-
 /// `[sqlite]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,21 +116,10 @@ pub struct SqliteKeys {
     pub page_cache: PageCache,
 }
 
-/// State of the operating system's page cache when a trial begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PageCache {
-    /// The database was read once.
-    #[default]
-    Warm,
-    /// The database was dropped from memory.
-    Cold,
-}
-
-/// When operations are due.
+/// `load.arrivals`: when operations are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Arrivals {
+pub enum ArrivalsKey {
     /// Open loop, with equal gaps.
     Constant,
     /// Open loop, with exponentially distributed gaps, as of many independent clients.
@@ -138,17 +128,6 @@ pub enum Arrivals {
     Trace,
     /// Closed loop: as fast as the database answers. Finds the ceiling; its response times hide every stall.
     Closed,
-}
-
-impl fmt::Display for Arrivals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Constant => "open loop, constant arrivals",
-            Self::Poisson => "open loop, Poisson arrivals",
-            Self::Trace => "open loop, Poisson arrivals at the rate of a trace",
-            Self::Closed => "closed loop",
-        })
-    }
 }
 
 /// One of `[[load.steps]]`: a stretch of time and its rate.
@@ -179,7 +158,7 @@ pub struct TracePoint {
 pub struct LoadKeys {
     /// How arrivals are spread.
     #[serde(default = "default::arrivals")]
-    pub arrivals: Arrivals,
+    pub arrivals: ArrivalsKey,
     /// Operations that arrive, a second; a trial for each.
     #[serde(deserialize_with = "one_or_many", default)]
     pub rate_ops: Vec<f64>,
@@ -289,69 +268,8 @@ pub struct AfterKeys {
     pub keep_days: Option<f64>,
 }
 
-/// Something that is done with a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// `PRAGMA quick_check`.
-    QuickCheck,
-    /// `PRAGMA integrity_check`.
-    IntegrityCheck,
-    /// Compression by the program `gzip`, at its default level.
-    Gzip,
-    /// Compression by the program `zstd`, at its default level.
-    Zstd,
-    /// A restore: decompression, where it was compressed in an earlier step, the queries of a tracker's start, one write.
-    RestoreDrill,
-    /// Deletion of older backups.
-    Retention,
-}
-
-/// A program that compresses files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// `gzip`
-    Gzip,
-    /// `zstd`
-    Zstd,
-}
-
-impl Compression {
-    /// The program.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// What a file is called that it has compressed.
-    #[must_use]
-    pub fn name_of(self, file: &Path) -> OsString {
-        let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(match self {
-            Self::Gzip => ".gz",
-            Self::Zstd => ".zst",
-        });
-        name
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::QuickCheck => "quick_check",
-            Self::IntegrityCheck => "integrity_check",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::RestoreDrill => "restore_drill",
-            Self::Retention => "retention",
-        })
-    }
-}
-
 /// `[phases]`
+#[expect(clippy::struct_field_names, reason = "a key has its unit last")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhaseKeys {
@@ -371,7 +289,7 @@ impl Default for PhaseKeys {
 
 /// What a key is where it is left out.
 pub(super) mod default {
-    use super::{Arrivals, Synchronous, WriteProfile};
+    use super::{ArrivalsKey, Synchronous, WriteProfile};
     use crate::workload::Mix;
 
     const MIX: Mix = Mix::of(WriteProfile::CompletedOnly);
@@ -400,8 +318,8 @@ pub(super) mod default {
     pub fn busy_timeout_ms() -> i64 {
         5000
     }
-    pub fn arrivals() -> Arrivals {
-        Arrivals::Poisson
+    pub fn arrivals() -> ArrivalsKey {
+        ArrivalsKey::Poisson
     }
     pub fn write_profile() -> WriteProfile {
         WriteProfile::CompletedOnly
@@ -453,15 +371,6 @@ pub(super) mod default {
     }
     pub fn deadline_s() -> f64 {
         5.0
-    }
-}
-
-impl fmt::Display for PageCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Warm => "warm",
-            Self::Cold => "cold",
-        })
     }
 }
 

@@ -1,18 +1,17 @@
-//! From the records of a ledger to the digest of the database after each commit.
+//! From the commits of a history to the digest of the database after each of them.
 //!
-//! What a commit changes is known from its records and from the rows that it touches, so a replay keeps the rows that the
+//! What a commit changes is known from the history and from the rows that it touches, so a replay keeps the rows that the
 //! run wrote, no others. Where even those would take more memory than allowed, the torrents are dealt out to several
 //! passes: digests are sums, so each pass adds what its torrents contribute to each commit, in a temporary file of 24
 //! bytes a commit, and the last one visits the states.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::File,
     io::{self, BufReader, BufWriter, Read, Seek, Write},
-    path::{Path, PathBuf},
 };
 
-use super::{Change, Entry, RECORD_BYTES, Record, decode};
+use super::{Change, Commit, History, HistoryError};
 use crate::{
     dataset::{Aggregate, DOWNLOADS_TOTAL, Manifest},
     digest::{self, Digest},
@@ -21,31 +20,10 @@ use crate::{
 };
 
 /// Memory that [`replay`] may take for the rows that a run wrote, in bytes.
-pub const REPLAY_BYTES: u64 = 64 << 20;
+const REPLAY_BYTES: u64 = 64 << 20;
 
 /// Bytes that one written row takes in memory, at the most.
 const ROW_BYTES: u64 = 96;
-
-/// Why a ledger cannot be replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The file could not be read.
-    #[error("cannot read the ledger {}", path.display())]
-    Io {
-        /// The ledger's file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A record is not what may stand at its place.
-    #[error("the ledger {} is damaged at record {record}", path.display())]
-    Damaged {
-        /// The ledger's file.
-        path: PathBuf,
-        /// Its position, from 0.
-        record: u64,
-    },
-}
 
 /// One state that the database was in, or (a candidate) may have been in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,52 +40,48 @@ pub struct State {
     pub void: bool,
 }
 
-/// Replays a ledger from the dataset it started from and visits S(0), S(1), ... in order, void commits as candidates at
-/// their place. Returns the last state that is not void. Takes [`REPLAY_BYTES`] of memory.
-///
-/// A transaction whose last record is missing, as after a kill, ends the replay: its commit had not happened.
+/// Replays a history from the dataset it started from and visits S(0), S(1), ... in order, void commits as candidates at
+/// their place. Returns the last state that is not void. Takes 64 MiB of memory for the rows that were written.
 ///
 /// # Errors
-/// [`ReplayError`].
-pub fn replay(path: &Path, start: &Manifest, visit: impl FnMut(&State)) -> Result<State, ReplayError> {
-    replay_within(path, start, REPLAY_BYTES, visit)
+/// [`HistoryError`].
+pub fn replay(history: &dyn History, start: &Manifest, visit: impl FnMut(&State)) -> Result<State, HistoryError> {
+    replay_within(history, start, REPLAY_BYTES, visit)
 }
 
 /// As [`replay`], with another bound on memory, in bytes.
 ///
 /// # Errors
-/// [`ReplayError`].
+/// [`HistoryError`].
 pub fn replay_within(
-    path: &Path,
+    history: &dyn History,
     start: &Manifest,
     memory_bytes: u64,
     mut visit: impl FnMut(&State),
-) -> Result<State, ReplayError> {
-    let io = |source| ReplayError::Io { path: path.to_owned(), source };
-    let voids = voids(path)?;
-    let passes = (records(path).map_err(io)? * ROW_BYTES).div_ceil(memory_bytes.max(ROW_BYTES)).max(1);
-    let mut sums = None;
+) -> Result<State, HistoryError> {
+    let passes = (history.changes_max()? * ROW_BYTES).div_ceil(memory_bytes.max(ROW_BYTES)).max(1);
+    let mut totals = None;
     for pass in 0..passes - 1 {
-        sums = Some(add_pass(path, &voids, start, Share { pass, passes }, sums)?);
+        totals = Some(add_pass(history, start, Share { pass, passes }, totals)?);
     }
-    let mut sums = sums.map(Sums::new).transpose().map_err(io)?;
-    let mut content = Content::new(start, Share { pass: passes - 1, passes });
+    let mut totals = totals.map(PassTotals::new).transpose().map_err(HistoryError::Scratch)?;
+    let mut rows = Rows::new(start, Share { pass: passes - 1, passes });
     let mut last = State { commit: 0, at_us: 0, digest: start.digest, downloads: 0, void: false };
     visit(&last);
-    transactions(path, &voids, |transaction| {
-        let mut moved = content.apply_all(transaction);
-        if let Some(sums) = &mut sums {
-            moved = moved.plus(sums.next()?);
+    history.visit(&mut |commit| {
+        let mut moved = rows.apply_all(commit);
+        if let Some(totals) = &mut totals {
+            moved = moved.plus(totals.next().map_err(HistoryError::Scratch)?);
         }
         let state = State {
-            commit: transaction.token,
-            at_us: transaction.at_us,
+            commit: commit.number,
+            at_us: commit.at_us,
             digest: last.digest + moved.digest,
             downloads: last.downloads + moved.downloads,
-            void: transaction.void,
+            void: commit.void,
         };
         visit(&state);
-        if !transaction.void {
+        if !commit.void {
             last = state;
         }
         Ok(())
@@ -116,107 +90,20 @@ pub fn replay_within(
 }
 
 /// Visits S(1), S(2), ... with the rows that each commit left, void commits left out. Memory grows with the number of
-/// torrents that were written: ask [`records`] before.
-pub(crate) fn replay_content(
-    path: &Path,
+/// torrents that were written: ask [`History::changes_max`] before.
+pub(crate) fn replay_rows(
+    history: &dyn History,
     start: &Manifest,
-    mut visit: impl FnMut(&Content, &Transaction),
-) -> Result<(), ReplayError> {
-    let voids = voids(path)?;
-    let mut content = Content::new(start, Share::WHOLE);
-    transactions(path, &voids, |transaction| {
-        content.apply_all(transaction);
-        if !transaction.void {
-            visit(&content, transaction);
+    mut visit: impl FnMut(&Rows, &Commit),
+) -> Result<(), HistoryError> {
+    let mut rows = Rows::new(start, Share::WHOLE);
+    history.visit(&mut |commit| {
+        rows.apply_all(commit);
+        if !commit.void {
+            visit(&rows, commit);
         }
         Ok(())
     })
-}
-
-/// Number of records in a ledger, whole ones.
-///
-/// # Errors
-/// As the operating system says.
-pub fn records(path: &Path) -> io::Result<u64> {
-    Ok(path.metadata()?.len() / RECORD_BYTES as u64)
-}
-
-/// One transaction of a ledger.
-#[derive(Debug, Default)]
-pub(crate) struct Transaction {
-    pub token: u64,
-    at_us: u64,
-    pub changes: Vec<Change>,
-    void: bool,
-}
-
-impl Transaction {
-    /// The torrents whose rows it writes.
-    pub fn torrents(&self) -> impl Iterator<Item = Torrent> {
-        self.changes.iter().filter_map(|change| match change {
-            Change::Download(torrent) | Change::StoreCount(torrent, _) | Change::CountTorrent(torrent) => {
-                Some(*torrent)
-            }
-            Change::CountTotal | Change::Nothing => None,
-        })
-    }
-}
-
-fn voids(path: &Path) -> Result<HashSet<u64>, ReplayError> {
-    let mut voids = HashSet::new();
-    read(path, |record| {
-        if record.entry == Entry::Void {
-            voids.insert(record.token);
-        }
-        Ok(true)
-    })?;
-    Ok(voids)
-}
-
-/// Passes on every whole transaction, in the order of their tokens.
-fn transactions(
-    path: &Path,
-    voids: &HashSet<u64>,
-    mut each: impl FnMut(&Transaction) -> io::Result<()>,
-) -> Result<(), ReplayError> {
-    let mut open = Transaction::default();
-    let mut is_open = false;
-    read(path, |Record { token, is_last, at_us, entry }| {
-        let Entry::Change(change) = entry else { return Ok(true) };
-        if token != open.token + u64::from(!is_open) {
-            return Ok(false);
-        }
-        if !is_open {
-            open.changes.clear();
-            (open.token, open.at_us, open.void) = (token, at_us, voids.contains(&token));
-        }
-        open.changes.push(change);
-        is_open = !is_last;
-        if is_last {
-            each(&open)?;
-        }
-        Ok(true)
-    })
-}
-
-/// Reads every record; `accept` says whether it may stand where it does.
-fn read(path: &Path, mut accept: impl FnMut(Record) -> io::Result<bool>) -> Result<(), ReplayError> {
-    let io = |source| ReplayError::Io { path: path.to_owned(), source };
-    let records = records(path).map_err(io)?;
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
-    let mut record = [0; RECORD_BYTES];
-    for number in 0..records {
-        reader.read_exact(&mut record).map_err(io)?;
-        if record == [0; RECORD_BYTES] {
-            // The place of a void record that a killed harness did not come to write.
-            continue;
-        }
-        let accepted = decode(&record).map(&mut accept).transpose().map_err(io)?;
-        if accepted != Some(true) {
-            return Err(ReplayError::Damaged { path: path.to_owned(), record: number });
-        }
-    }
-    Ok(())
 }
 
 /// What a transaction adds to the digest and to the downloads.
@@ -233,32 +120,26 @@ impl Moved {
 }
 
 /// One pass of a replay that takes several: adds up what its torrents contribute to each commit.
-fn add_pass(
-    path: &Path,
-    voids: &HashSet<u64>,
-    start: &Manifest,
-    share: Share,
-    before: Option<File>,
-) -> Result<File, ReplayError> {
-    let io = |source| ReplayError::Io { path: path.to_owned(), source };
-    let mut before = before.map(Sums::new).transpose().map_err(io)?;
-    let mut out = BufWriter::new(tempfile::tempfile().map_err(io)?);
-    let mut content = Content::new(start, share);
-    transactions(path, voids, |transaction| {
-        let mut moved = content.apply_all(transaction);
+fn add_pass(history: &dyn History, start: &Manifest, share: Share, before: Option<File>) -> Result<File, HistoryError> {
+    let scratch = HistoryError::Scratch;
+    let mut before = before.map(PassTotals::new).transpose().map_err(scratch)?;
+    let mut out = BufWriter::new(tempfile::tempfile().map_err(scratch)?);
+    let mut rows = Rows::new(start, share);
+    history.visit(&mut |commit| {
+        let mut moved = rows.apply_all(commit);
         if let Some(before) = &mut before {
-            moved = moved.plus(before.next()?);
+            moved = moved.plus(before.next().map_err(scratch)?);
         }
-        out.write_all(&moved.digest.to_bytes())?;
-        out.write_all(&moved.downloads.to_le_bytes())
+        out.write_all(&moved.digest.to_bytes()).map_err(scratch)?;
+        out.write_all(&moved.downloads.to_le_bytes()).map_err(scratch)
     })?;
-    out.into_inner().map_err(|error| io(error.into_error()))
+    out.into_inner().map_err(|error| scratch(error.into_error()))
 }
 
-/// What earlier passes added up.
-struct Sums(BufReader<File>);
+/// What earlier passes added up, commit by commit.
+struct PassTotals(BufReader<File>);
 
-impl Sums {
+impl PassTotals {
     fn new(mut file: File) -> io::Result<Self> {
         file.rewind()?;
         Ok(Self(BufReader::new(file)))
@@ -291,9 +172,9 @@ impl Share {
     }
 }
 
-/// The part of the content that commits change, and the digest of all of it.
+/// The rows that commits change, and what they add to the digest of all of them.
 #[derive(Debug)]
-pub(crate) struct Content {
+pub(crate) struct Rows {
     torrents: Torrents,
     share: Share,
     /// Id and count of every torrent that was written; the others are as in the dataset.
@@ -306,7 +187,7 @@ pub(crate) struct Content {
     downloads: i64,
 }
 
-/// What [`Content::restore`] needs to take a transaction back.
+/// What [`Rows::restore`] needs to take a transaction back.
 struct Saved {
     rows: Vec<(Torrent, Option<(i64, i64)>)>,
     sequence: i64,
@@ -315,7 +196,7 @@ struct Saved {
     downloads: i64,
 }
 
-impl Content {
+impl Rows {
     fn new(start: &Manifest, share: Share) -> Self {
         Self {
             torrents: start.torrents(),
@@ -344,10 +225,10 @@ impl Content {
     }
 
     /// Makes the changes of a transaction, unless it is void. Returns what they add.
-    fn apply_all(&mut self, transaction: &Transaction) -> Moved {
+    fn apply_all(&mut self, commit: &Commit) -> Moved {
         let (digest, downloads) = (self.digest, self.downloads);
-        let before = transaction.void.then(|| self.saved(transaction));
-        transaction.changes.iter().for_each(|change| self.apply(*change));
+        let before = commit.void.then(|| self.saved(commit));
+        commit.changes.iter().for_each(|change| self.apply(*change));
         let moved = Moved { digest: self.digest - digest, downloads: self.downloads - downloads };
         if let Some(before) = before {
             self.restore(before);
@@ -416,8 +297,8 @@ impl Content {
         })
     }
 
-    fn saved(&self, transaction: &Transaction) -> Saved {
-        let rows = transaction.torrents().map(|torrent| (torrent, self.written.get(&torrent).copied())).collect();
+    fn saved(&self, commit: &Commit) -> Saved {
+        let rows = commit.torrents().map(|torrent| (torrent, self.written.get(&torrent).copied())).collect();
         let Self { sequence, aggregate, digest, downloads, .. } = *self;
         Saved { rows, sequence, aggregate, digest, downloads }
     }

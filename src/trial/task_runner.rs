@@ -1,4 +1,4 @@
-//! Carries out what a strategy runs, until it ends or its deadline comes: a child process, with the writers stopped where the
+//! Runs the task of a strategy until it ends or its deadline comes: a child process, with the writers stopped where the
 //! strategy asks for that, or the writer's own copy.
 
 use std::{
@@ -16,12 +16,13 @@ use tokio::{sync::mpsc::unbounded_channel, time::timeout};
 
 use crate::{
     child::{self, Exit, Limits, Resources},
-    load::database::Gate,
+    history::ledger::Ledger,
     snapshot::{
         CopyProgress, Strategy, Task, WriterRole,
-        in_writer::{Errand, Heard},
+        in_writer::{CopyRequest, WriterMessage},
         protocol::{ChildMessage, PartResult},
     },
+    target::sqlite::Gate,
 };
 
 /// How long a writer that is given up may take to end its step.
@@ -33,26 +34,26 @@ pub struct Writers {
     /// Closed to stop them, where the strategy does.
     pub gate: Option<Gate>,
     /// Where the one that writes is asked for a copy, where the strategy does.
-    pub errands: Option<mpsc::Sender<Errand>>,
+    pub copy_requests: Option<mpsc::Sender<CopyRequest>>,
 }
 
 impl Writers {
-    /// What a strategy asks of them; and where errands arrive, for the connection that is to take them.
-    pub fn of(strategy: Strategy) -> (Self, Option<mpsc::Receiver<Errand>>) {
+    /// What a strategy asks of them; and where requests for copies arrive, for the connection that is to make them.
+    pub fn of(strategy: Strategy) -> (Self, Option<mpsc::Receiver<CopyRequest>>) {
         match strategy.definition().writers {
             WriterRole::None => (Self::default(), None),
-            WriterRole::Stopped => (Self { gate: Some(Gate::default()), errands: None }, None),
+            WriterRole::Stopped => (Self { gate: Some(Gate::default()), copy_requests: None }, None),
             WriterRole::Copies => {
-                let (errands, asked) = mpsc::channel();
-                (Self { gate: None, errands: Some(errands) }, Some(asked))
+                let (copy_requests, received) = mpsc::channel();
+                (Self { gate: None, copy_requests: Some(copy_requests) }, Some(received))
             }
         }
     }
 }
 
-/// How a strategy ended.
+/// How the task of a strategy ended.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub struct TaskOutcome {
     /// From before it was begun to its end.
     pub duration: Duration,
     /// Whether it said that all is well.
@@ -67,24 +68,32 @@ pub struct Outcome {
     pub parts: Vec<PartResult>,
     /// How long no write was let through, where it stops the writers.
     pub downtime: Option<Duration>,
+    /// The last commit before they were let through again, where it stops them: no later one can be in its copy.
+    pub commit_while_stopped: Option<u64>,
     /// What its process used, where it has one.
     pub resources: Option<Resources>,
     /// What it took of the writer's thread, where that copies.
     pub writer_cpu: Option<Duration>,
 }
 
-/// Carries out a task. `said` becomes what it last said of its progress.
-pub async fn execute(task: Task, limits: &Limits, writers: &Writers, said: &Cell<Option<CopyProgress>>) -> Outcome {
+/// Runs a task. `progress` becomes what it last said of its progress.
+pub async fn run(
+    task: Task,
+    limits: &Limits,
+    writers: &Writers,
+    ledger: &Ledger,
+    progress: &Cell<Option<CopyProgress>>,
+) -> TaskOutcome {
     match task {
-        Task::Child(command) => run_child(command, limits, said).await,
-        Task::WhileStopped(command) => while_stopped(command, limits, writers, said).await,
+        Task::Child(command) => run_child(command, limits, progress).await,
+        Task::WhileStopped(command) => while_stopped(command, limits, writers, ledger, progress).await,
         Task::InWriter { out, options } => {
             let cancelled = Cancel(Arc::default());
-            let (listener, heard) = unbounded_channel();
-            let errand = Errand { out, options, listener, cancelled: Arc::clone(&cancelled.0) };
-            let asked = writers.errands.as_ref().is_some_and(|errands| errands.send(errand).is_ok());
-            if asked {
-                hear(heard, limits.deadline, &cancelled, said).await
+            let (listener, messages) = unbounded_channel();
+            let request = CopyRequest { out, options, listener, cancelled: Arc::clone(&cancelled.0) };
+            let is_asked = writers.copy_requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
+            if is_asked {
+                follow_writer(messages, limits.deadline, &cancelled, progress).await
             } else {
                 failed("there is no writer to ask")
             }
@@ -92,16 +101,16 @@ pub async fn execute(task: Task, limits: &Limits, writers: &Writers, said: &Cell
     }
 }
 
-async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<CopyProgress>>) -> Outcome {
+async fn run_child(command: Command, limits: &Limits, progress: &Cell<Option<CopyProgress>>) -> TaskOutcome {
     let mut parts = Vec::new();
     let ended = child::run(command, limits, |line| match serde_json::from_str(line) {
-        Ok(ChildMessage::Progress(progress)) => said.set(Some(progress)),
+        Ok(ChildMessage::Progress(now)) => progress.set(Some(now)),
         Ok(ChildMessage::Part(part)) => parts.push(part),
         // A script says what it likes.
         Err(_) => {}
     })
     .await;
-    Outcome {
+    TaskOutcome {
         duration: ended.duration,
         finished: ended.succeeded(),
         exit_status: ended.exit_status(),
@@ -110,6 +119,7 @@ async fn run_child(command: Command, limits: &Limits, said: &Cell<Option<CopyPro
         parts,
         resources: ended.resources,
         downtime: None,
+        commit_while_stopped: None,
         writer_cpu: None,
     }
 }
@@ -119,19 +129,21 @@ async fn while_stopped(
     command: Command,
     limits: &Limits,
     writers: &Writers,
-    said: &Cell<Option<CopyProgress>>,
-) -> Outcome {
+    ledger: &Ledger,
+    progress: &Cell<Option<CopyProgress>>,
+) -> TaskOutcome {
     let begun = Instant::now();
     let Some(gate) = &writers.gate else { return failed("there are no writers to stop") };
     let Ok(closed) = timeout(limits.deadline, gate.write()).await else {
         let (duration, error) = (begun.elapsed(), "the writers did not stop before the deadline".to_owned());
-        return Outcome { duration, error: Some(error), downtime: Some(duration), ..Outcome::default() };
+        return TaskOutcome { duration, error: Some(error), downtime: Some(duration), ..TaskOutcome::default() };
     };
     let left = Limits { deadline: limits.deadline.saturating_sub(begun.elapsed()), ..limits.clone() };
-    let outcome = run_child(command, &left, said).await;
+    let outcome = run_child(command, &left, progress).await;
+    let commit_while_stopped = Some(ledger.issued());
     drop(closed);
     let duration = begun.elapsed();
-    Outcome { duration, downtime: Some(duration), ..outcome }
+    TaskOutcome { duration, downtime: Some(duration), commit_while_stopped, ..outcome }
 }
 
 /// Sets its flag when the copy is no longer waited for, whatever the reason.
@@ -150,17 +162,17 @@ impl Drop for Cancel {
 }
 
 /// Listens to the writer that was asked for a copy.
-async fn hear(
-    mut heard: tokio::sync::mpsc::UnboundedReceiver<Heard>,
+async fn follow_writer(
+    mut messages: tokio::sync::mpsc::UnboundedReceiver<WriterMessage>,
     deadline: Duration,
     cancelled: &Cancel,
-    said: &Cell<Option<CopyProgress>>,
-) -> Outcome {
+    progress: &Cell<Option<CopyProgress>>,
+) -> TaskOutcome {
     let begun = Instant::now();
     let mut to_the_end = async || loop {
-        match heard.recv().await {
-            Some(Heard::Progress(progress)) => said.set(Some(progress)),
-            Some(Heard::Ended { result, cpu }) => return (result, Some(cpu)),
+        match messages.recv().await {
+            Some(WriterMessage::Progress(now)) => progress.set(Some(now)),
+            Some(WriterMessage::Ended { result, cpu }) => return (result, Some(cpu)),
             None => return (Err("the writer has gone".to_owned()), None),
         }
     };
@@ -172,15 +184,15 @@ async fn hear(
         let cpu = timeout(STEP_PATIENCE, to_the_end()).await.map_or(None, |(_, cpu)| cpu);
         (Err(Exit::Deadline.to_string()), cpu)
     };
-    Outcome {
+    TaskOutcome {
         duration: begun.elapsed(),
         finished: result.is_ok(),
         error: result.err(),
         writer_cpu,
-        ..Outcome::default()
+        ..TaskOutcome::default()
     }
 }
 
-fn failed(why: &str) -> Outcome {
-    Outcome { error: Some(why.to_owned()), ..Outcome::default() }
+fn failed(why: &str) -> TaskOutcome {
+    TaskOutcome { error: Some(why.to_owned()), ..TaskOutcome::default() }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 ///
 /// # Errors
 /// What `work` returned, or that it panicked.
-pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (send, receive) = oneshot::channel();
     thread::spawn(move || {
         // Nobody listens after an interrupt.

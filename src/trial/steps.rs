@@ -14,13 +14,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{CLAIM_FILE, elsewhere::elsewhere, taking::Taken};
+use super::{
+    blocking,
+    folder::{files_left, main_file},
+};
 use crate::{
     child::{self, Limits},
     interrupt::Interrupt,
     results::{StepResult, StepStatus},
-    scenario::{AfterKeys, Compression, Step},
-    snapshot::SNAPSHOT_FILE,
+    scenario::{Compression, Retention, Step, StepsPlan},
     sqlite, work,
 };
 
@@ -31,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 const NOT_FOUND: i32 = 127;
 
 /// The steps of a scenario, and the backups of one trial that they made.
-pub struct After {
-    keys: AfterKeys,
+pub struct Steps {
+    plan: StepsPlan,
     /// In the trial's own folder.
     folder: PathBuf,
     interrupted: Arc<AtomicBool>,
@@ -47,8 +49,8 @@ struct Backup {
     made: Instant,
 }
 
-/// What a step did.
-struct Did {
+/// What a step outcome.
+struct StepOutcome {
     duration: Duration,
     status: StepStatus,
     answer: String,
@@ -58,10 +60,21 @@ struct Did {
     kept: Option<Vec<usize>>,
 }
 
-impl Did {
+impl StepOutcome {
     fn new(duration: Duration, status: StepStatus, answer: String) -> Self {
         Self { duration, status, answer, input_bytes: None, output_bytes: None, decompress: None, kept: None }
     }
+}
+
+/// A snapshot that steps are done with.
+#[derive(Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Its place in the trial, from 0.
+    pub number: usize,
+    /// Its folder, whose files are never changed here.
+    pub folder: &'a Path,
+    /// Whether the strategy said that all is well; otherwise the steps are skipped.
+    pub finished: bool,
 }
 
 /// One snapshot on its way through the steps.
@@ -78,79 +91,82 @@ struct Passage<'a> {
     compressed: Option<Compression>,
 }
 
-impl After {
+impl Steps {
     /// The steps of a scenario, in a trial whose copies go to `folder`, which need not exist.
-    pub fn new(keys: &AfterKeys, folder: PathBuf, interrupt: &Interrupt) -> Self {
-        Self { keys: keys.clone(), folder, interrupted: Arc::clone(interrupt.flag()), kept: RefCell::default() }
+    pub fn new(plan: &StepsPlan, folder: PathBuf, interrupt: &Interrupt) -> Self {
+        Self { plan: plan.clone(), folder, interrupted: Arc::clone(interrupt.flag()), kept: RefCell::default() }
     }
 
     /// Whether they are done at once, while the load runs.
-    pub fn is_during_load(&self) -> bool {
-        self.keys.during_load
+    pub fn are_during_load(&self) -> bool {
+        self.plan.during_load
     }
 
-    /// Does every step with the trial's snapshot `number`, in its folder. `load_end` is when the load ends, or ended.
-    pub async fn run(&self, number: usize, snapshot: &Path, finished: bool, load_end: Instant) -> Vec<StepResult> {
+    /// Does every step with one snapshot. `load_end` is when the load ends, or ended.
+    pub async fn run(&self, candidate: Candidate<'_>, load_end: Instant) -> Vec<StepResult> {
+        let Candidate { number, folder: snapshot, finished } = candidate;
         let backup = self.folder.join(number.to_string());
         let scratch = self.folder.join("scratch").join(number.to_string());
         let mut passage = Passage { number, snapshot, backup, scratch, compressed: None };
         let mut results = Vec::new();
-        for &step in &self.keys.steps {
+        for &step in &self.plan.steps {
             let during_load = Instant::now() < load_end;
-            let did = if finished {
+            let outcome = if finished {
                 self.step(step, &mut passage).await
             } else {
-                Ok(Did::new(Duration::ZERO, StepStatus::Skipped, "there is no finished snapshot".to_owned()))
+                Ok(StepOutcome::new(Duration::ZERO, StepStatus::Skipped, "there is no finished snapshot".to_owned()))
             };
-            let did = did.unwrap_or_else(|error| Did::new(Duration::ZERO, StepStatus::Failed, format!("{error:#}")));
+            let outcome = outcome
+                .unwrap_or_else(|error| StepOutcome::new(Duration::ZERO, StepStatus::Failed, format!("{error:#}")));
             results.push(StepResult {
                 step,
                 during_load,
-                status: did.status,
-                duration_s: did.duration.as_secs_f64(),
-                answer: did.answer,
-                input_bytes: did.input_bytes,
-                output_bytes: did.output_bytes,
-                decompress_s: did.decompress.map(|time| time.as_secs_f64()),
-                kept: did.kept,
+                status: outcome.status,
+                duration_s: outcome.duration.as_secs_f64(),
+                answer: outcome.answer,
+                input_bytes: outcome.input_bytes,
+                output_bytes: outcome.output_bytes,
+                decompress_s: outcome.decompress.map(|time| time.as_secs_f64()),
+                kept: outcome.kept,
             });
         }
         // The whole folder goes with the trial's in any case.
         let _ = fs::remove_dir_all(self.folder.join("scratch"));
-        if !self.keys.steps.contains(&Step::Retention) {
+        if !self.plan.steps.contains(&Step::Retention) {
             let _ = fs::remove_dir_all(&passage.backup);
         }
         results
     }
 
-    /// Does every step with all snapshots of a trial, after the load. An interrupt ends them.
+    /// Does every step with all snapshots of a trial, after the load: the results of each snapshot, in their order. An
+    /// interrupt ends them.
     ///
     /// # Errors
     /// When there is no runtime to wait with.
     pub fn run_all<'a>(
         &self,
-        snapshots: impl Iterator<Item = &'a mut Taken>,
+        snapshots: impl Iterator<Item = Candidate<'a>>,
         interrupt: &Interrupt,
         mut tell: impl FnMut(usize),
-    ) -> io::Result<()> {
-        if self.keys.steps.is_empty() {
-            return Ok(());
-        }
+    ) -> io::Result<Vec<Vec<StepResult>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let load_end = Instant::now();
-        for (number, taken) in snapshots.enumerate() {
-            tell(number + 1);
-            taken.after = runtime.block_on(async {
+        let results = snapshots.map(|snapshot| {
+            if self.plan.steps.is_empty() {
+                return Vec::new();
+            }
+            tell(snapshot.number + 1);
+            runtime.block_on(async {
                 tokio::select! {
-                    results = self.run(number, &taken.folder, taken.claim.finished, load_end) => results,
+                    results = self.run(snapshot, load_end) => results,
                     () = interrupt.wait() => Vec::new(),
                 }
-            });
-        }
-        Ok(())
+            })
+        });
+        Ok(results.collect())
     }
 
-    async fn step(&self, step: Step, passage: &mut Passage<'_>) -> Result<Did> {
+    async fn step(&self, step: Step, passage: &mut Passage<'_>) -> Result<StepOutcome> {
         match step {
             Step::QuickCheck => self.check(passage, "quick_check").await,
             Step::IntegrityCheck => self.check(passage, "integrity_check").await,
@@ -164,9 +180,9 @@ impl After {
     /// Copies what the strategy left to `to`, which must not exist.
     async fn copy(&self, passage: &Passage<'_>, to: PathBuf) -> Result<()> {
         let (from, interrupted) = (passage.snapshot.to_owned(), Arc::clone(&self.interrupted));
-        elsewhere(move || {
+        blocking::run(move || {
             fs::create_dir_all(&to)?;
-            for file in files(&from)? {
+            for file in files_left(&from)? {
                 work::copy(&file, &to.join(file.file_name().unwrap_or_default()), &interrupted)?;
             }
             Ok(())
@@ -175,26 +191,26 @@ impl After {
     }
 
     /// One of SQLite's checks, on a copy.
-    async fn check(&self, passage: &Passage<'_>, pragma: &'static str) -> Result<Did> {
+    async fn check(&self, passage: &Passage<'_>, pragma: &'static str) -> Result<StepOutcome> {
         let copy = passage.scratch.join(pragma);
         self.copy(passage, copy.clone()).await?;
         let interrupted = Arc::clone(&self.interrupted);
-        elsewhere(move || {
+        blocking::run(move || {
             let begun = Instant::now();
-            let answer = ask(&copy.join(SNAPSHOT_FILE), pragma, &interrupted);
+            let answer = ask(&main_file(&copy), pragma, &interrupted);
             let duration = begun.elapsed();
             fs::remove_dir_all(&copy)?;
             Ok(match answer {
-                Ok(answer) if answer == "ok" => Did::new(duration, StepStatus::Done, answer),
-                Ok(answer) => Did::new(duration, StepStatus::Failed, answer),
-                Err(error) => Did::new(duration, StepStatus::Failed, error.to_string()),
+                Ok(answer) if answer == "ok" => StepOutcome::new(duration, StepStatus::Done, answer),
+                Ok(answer) => StepOutcome::new(duration, StepStatus::Failed, answer),
+                Err(error) => StepOutcome::new(duration, StepStatus::Failed, error.to_string()),
             })
         })
         .await
     }
 
     /// Restores the backup as after a disaster: decompresses it where it was compressed, and starts a tracker on it.
-    async fn drill(&self, passage: &Passage<'_>) -> Result<Did> {
+    async fn drill(&self, passage: &Passage<'_>) -> Result<StepOutcome> {
         let restored = passage.scratch.join("restored");
         let begun = Instant::now();
         match passage.compressed {
@@ -203,64 +219,61 @@ impl After {
         }
         let restoring = begun.elapsed();
         let interrupted = Arc::clone(&self.interrupted);
-        elsewhere(move || {
-            let found = start_tracker(&restored.join(SNAPSHOT_FILE), &interrupted);
+        blocking::run(move || {
+            let found = start_tracker(&main_file(&restored), &interrupted);
             let duration = begun.elapsed();
             fs::remove_dir_all(&restored)?;
             let (status, answer) = match found {
                 Ok(rows) => (StepStatus::Done, format!("{rows} rows read, one written")),
                 Err(error) => (StepStatus::Failed, error.to_string()),
             };
-            Ok(Did { decompress: Some(restoring), ..Did::new(duration, status, answer) })
+            Ok(StepOutcome { decompress: Some(restoring), ..StepOutcome::new(duration, status, answer) })
         })
         .await
     }
 
     /// Puts the backup with those that are kept, and deletes those that are too many or too old.
-    async fn retain(&self, passage: &Passage<'_>) -> Result<Did> {
+    async fn retain(&self, passage: &Passage<'_>) -> Result<StepOutcome> {
         if passage.compressed.is_none() {
             self.copy(passage, passage.backup.clone()).await?;
         }
         let begun = Instant::now();
         let mut kept = self.kept.borrow_mut();
         kept.push(Backup { number: passage.number, folder: passage.backup.clone(), made: begun });
-        let most = self.keys.keep_last.map_or(usize::MAX, |most| most as usize);
-        let oldest = self.keys.keep_days.map(|days| Duration::from_secs_f64(days * 86_400.0));
-        let surplus = kept.len().saturating_sub(most);
-        let too_old = oldest.map_or(0, |oldest| kept.iter().take_while(|one| one.made.elapsed() > oldest).count());
+        let surplus = match self.plan.retention {
+            None => 0,
+            Some(Retention::Last(most)) => kept.len().saturating_sub(most as usize),
+            Some(Retention::Days(days)) => {
+                let oldest = Duration::from_secs_f64(days * 86_400.0);
+                kept.iter().take_while(|backup| backup.made.elapsed() > oldest).count()
+            }
+        };
         let mut deleted_bytes = 0;
-        let deleted: Vec<_> = kept.drain(..surplus.max(too_old)).collect();
+        let deleted: Vec<_> = kept.drain(..surplus).collect();
         for backup in &deleted {
             deleted_bytes += total_bytes(&backup.folder)?;
             fs::remove_dir_all(&backup.folder)?;
         }
         let answer = format!("{} kept, {} deleted ({deleted_bytes} bytes)", kept.len(), deleted.len());
         let numbers = kept.iter().map(|backup| backup.number).collect();
-        Ok(Did { kept: Some(numbers), ..Did::new(begun.elapsed(), StepStatus::Done, answer) })
+        Ok(StepOutcome { kept: Some(numbers), ..StepOutcome::new(begun.elapsed(), StepStatus::Done, answer) })
     }
 }
 
-/// The files that a strategy left.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = work::files_in(folder)?;
-    files.retain(|file| file.is_file() && file.file_name().is_some_and(|name| name != CLAIM_FILE));
-    Ok(files)
-}
-
 fn total_bytes(folder: &Path) -> io::Result<u64> {
-    Ok(files(folder)?.iter().map(|file| work::file_bytes(file)).sum())
+    Ok(files_left(folder)?.iter().map(|file| work::file_bytes(file)).sum())
 }
 
 /// Compresses every file, as its program does without options, one after the other. The result is not synced.
-async fn compress(passage: &mut Passage<'_>, compression: Compression) -> Result<Did> {
+async fn compress(passage: &mut Passage<'_>, compression: Compression) -> Result<StepOutcome> {
     fs::create_dir_all(&passage.backup)?;
     let begun = Instant::now();
     let (mut input_bytes, mut output_bytes) = (0, 0);
-    for file in files(passage.snapshot)? {
+    for file in files_left(passage.snapshot)? {
         let out = passage.backup.join(compression.name_of(&file));
         let Some(()) = filter(compression.name(), "-qc", &file, &out).await? else {
             let why = format!("there is no program `{}` on the PATH", compression.name());
-            return Ok(Did::new(Duration::ZERO, StepStatus::Skipped, why));
+            return Ok(StepOutcome::new(Duration::ZERO, StepStatus::Skipped, why));
         };
         input_bytes += work::file_bytes(&file);
         output_bytes += work::file_bytes(&out);
@@ -268,13 +281,13 @@ async fn compress(passage: &mut Passage<'_>, compression: Compression) -> Result
     let duration = begun.elapsed();
     passage.compressed = Some(compression);
     let answer = format!("{:.2} : 1", input_bytes as f64 / output_bytes.max(1) as f64);
-    let did = Did::new(duration, StepStatus::Done, answer);
-    Ok(Did { input_bytes: Some(input_bytes), output_bytes: Some(output_bytes), ..did })
+    let outcome = StepOutcome::new(duration, StepStatus::Done, answer);
+    Ok(StepOutcome { input_bytes: Some(input_bytes), output_bytes: Some(output_bytes), ..outcome })
 }
 
 async fn decompress(passage: &Passage<'_>, compression: Compression, restored: &Path) -> Result<()> {
     fs::create_dir_all(restored)?;
-    for file in files(passage.snapshot)? {
+    for file in files_left(passage.snapshot)? {
         let compressed = passage.backup.join(compression.name_of(&file));
         let out = restored.join(file.file_name().unwrap_or_default());
         filter(compression.name(), "-qdc", &compressed, &out).await?.context("the program is gone")?;

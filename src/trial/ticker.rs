@@ -3,14 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Event, Tick,
-    recorder::{Recorder, seconds},
-    watch::Running,
+    event::{Event, Tick},
+    observation::RunningSnapshot,
+    recorder::Recorder,
 };
-use crate::{load::Load, measure, results::PhaseName, snapshot::CopyProgress, work};
+use crate::{
+    load::Load,
+    measure::{self, seconds},
+    results::PhaseName,
+    snapshot::CopyProgress,
+    work,
+};
 
 /// What was last said, and when.
-pub struct Display {
+pub struct Ticker {
     live: PathBuf,
     of_s: f64,
     phase: Option<PhaseName>,
@@ -21,15 +27,15 @@ pub struct Display {
 
 /// What a look at the clock, the files and the snapshot found.
 pub struct Look<'a> {
-    /// The slice that it is.
+    /// The slice of time that it happened in.
     pub now: u64,
     /// Size of the WAL.
     pub wal_bytes: u64,
     /// The snapshot that runs.
-    pub running: Option<Running<'a>>,
+    pub running: Option<RunningSnapshot<'a>>,
 }
 
-impl Display {
+impl Ticker {
     /// For a load on the live database that lasts until a slice.
     pub fn new(live: &Path, end_slice: u64) -> Self {
         Self {
@@ -77,7 +83,7 @@ impl Display {
 
     /// What the strategy says of itself, or else the size of its file.
     fn snapshot_done(&self, look: &Look<'_>) -> Option<f64> {
-        let Running { out, said, .. } = look.running?;
+        let RunningSnapshot { out, said, .. } = look.running?;
         said.and_then(CopyProgress::done).or_else(|| {
             let live = work::file_bytes(&self.live);
             (live > 0).then(|| (work::file_bytes(out) as f64 / live as f64).min(1.0))

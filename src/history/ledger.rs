@@ -1,4 +1,4 @@
-//! What was committed, in which order, and when it was acknowledged; and the digest of the database after each commit.
+//! The history of a trial: what was committed through SQLite's commit hook, in which order, and what was acknowledged.
 //!
 //! # The order is SQLite's own
 //!
@@ -14,8 +14,8 @@
 //!   database may have been in.
 //! * If the record cannot be written, the hook turns the commit into a rollback: nothing is ever committed unrecorded.
 //!
-//! Replayed in token order from S(0), the records give S(k) and its digest D(k) for every k ([`replay`]). This happens
-//! after the trial; on the measured path a commit costs one `pwrite` of 32 bytes a change. The records are in the
+//! Replayed in token order from S(0), the records give S(k) and its digest D(k) for every k ([`super::replay`]). This
+//! happens after the trial; on the measured path a commit costs one `pwrite` of 32 bytes a change. The records are in the
 //! operating system's hands as soon as they are written, so they outlive a killed harness.
 //!
 //! # The file
@@ -28,11 +28,10 @@
 //! before it. It may leave a hole of zeros where a void record was to be written; the transaction that this would have
 //! voided then counts as committed, so that a good snapshot may be called torn, but no bad one exact.
 
-mod replay;
-
 use std::{
+    collections::HashSet,
     fs::File,
-    io,
+    io::{self, BufReader, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -44,27 +43,10 @@ use std::{
 
 use rusqlite::Connection;
 
-pub(crate) use self::replay::{Content, replay_content};
-pub use self::replay::{REPLAY_BYTES, ReplayError, State, records, replay, replay_within};
-
+use super::{Change, Commit, History, HistoryError};
 use crate::torrents::Torrent;
 
 const RECORD_BYTES: usize = 32;
-
-/// What a transaction does to the content, as one statement or a fixed group of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// Upsert of the torrent, adding one to its count or inserting it with 1, and one more in the aggregate.
-    Download(Torrent),
-    /// Upsert of the torrent with this absolute count.
-    StoreCount(Torrent, i64),
-    /// One more for a torrent that has a row; no upsert, so `sqlite_sequence` stays.
-    CountTorrent(Torrent),
-    /// One more in the aggregate.
-    CountTotal,
-    /// Nothing: a transaction that changed no row.
-    Nothing,
-}
 
 /// The ledger of a trial while it is written.
 #[derive(Debug)]
@@ -74,18 +56,18 @@ pub struct Ledger {
     created: Instant,
     tokens: AtomicU64,
     records: AtomicU64,
-    sessions: Mutex<Vec<Arc<Shared>>>,
+    sessions: Mutex<Vec<Arc<SessionState>>>,
 }
 
 /// One writing connection's side of the ledger.
 #[derive(Debug)]
 pub struct Session {
     ledger: Arc<Ledger>,
-    shared: Arc<Shared>,
+    state: Arc<SessionState>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SessionState {
     /// What the open transaction changes; set before it commits, read in its hook.
     pending: Mutex<Pending>,
     /// Token that the hook took for the transaction in progress; 0 before.
@@ -139,7 +121,7 @@ impl Ledger {
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         let sessions = lock(&self.sessions);
-        sessions.iter().map(|shared| shared.acknowledged.load(Ordering::Acquire)).max().unwrap_or(0)
+        sessions.iter().map(|session| session.acknowledged.load(Ordering::Acquire)).max().unwrap_or(0)
     }
 
     /// Makes every commit of `connection` go through this ledger.
@@ -147,9 +129,9 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn attach(self: &Arc<Self>, connection: &mut Connection) -> rusqlite::Result<Session> {
-        let shared = Arc::<Shared>::default();
-        lock(&self.sessions).push(Arc::clone(&shared));
-        let (ledger, hooked) = (Arc::clone(self), Arc::clone(&shared));
+        let state = Arc::<SessionState>::default();
+        lock(&self.sessions).push(Arc::clone(&state));
+        let (ledger, hooked) = (Arc::clone(self), Arc::clone(&state));
         connection.commit_hook(Some(move || {
             let mut pending = lock(&hooked.pending);
             let Pending { changes, encoded, error } = &mut *pending;
@@ -164,7 +146,7 @@ impl Ledger {
                 }
             }
         }))?;
-        Ok(Session { ledger: Arc::clone(self), shared })
+        Ok(Session { ledger: Arc::clone(self), state })
     }
 
     /// Takes the next token and writes the records of its changes. Called in a commit hook, so never by two threads at once.
@@ -202,16 +184,16 @@ impl Session {
     /// Says what the transaction that this connection runs next will change, in the order in which it does. Before its
     /// commit.
     pub fn begin(&self, changes: impl IntoIterator<Item = Change>) {
-        self.shared.token.store(0, Ordering::Relaxed);
-        let mut pending = lock(&self.shared.pending);
+        self.state.token.store(0, Ordering::Relaxed);
+        let mut pending = lock(&self.state.pending);
         pending.changes.clear();
         pending.changes.extend(changes);
     }
 
     /// Says that SQLite reported the commit as done.
     pub fn acknowledge(&self) {
-        let token = self.shared.token.swap(0, Ordering::Relaxed);
-        self.shared.acknowledged.fetch_max(token, Ordering::Release);
+        let token = self.state.token.swap(0, Ordering::Relaxed);
+        self.state.acknowledged.fetch_max(token, Ordering::Release);
     }
 
     /// Says that the transaction failed. If it had taken a token, the token is void.
@@ -219,10 +201,10 @@ impl Session {
     /// # Errors
     /// When the ledger cannot be written, now or in the hook: the trial is then not to be judged.
     pub fn fail(&self) -> io::Result<()> {
-        if let Some(error) = lock(&self.shared.pending).error.take() {
+        if let Some(error) = lock(&self.state.pending).error.take() {
             return Err(error);
         }
-        match self.shared.token.swap(0, Ordering::Relaxed) {
+        match self.state.token.swap(0, Ordering::Relaxed) {
             0 => Ok(()),
             token => self.ledger.void(token),
         }
@@ -305,6 +287,83 @@ fn decode(record: &[u8; RECORD_BYTES]) -> Option<Record> {
     let is_last = token >> TO_COME_SHIFT == 0;
     let token = token & ((1 << TO_COME_SHIFT) - 1);
     (token > 0).then_some(Record { token, is_last, at_us, entry })
+}
+
+/// The file of a ledger, read as a history.
+///
+/// A transaction whose last record is missing, as after a kill, ends the history: its commit had not happened.
+#[derive(Debug)]
+pub struct LedgerFile {
+    path: PathBuf,
+    records: u64,
+    /// The tokens of the commits that failed after their hook.
+    voids: HashSet<u64>,
+}
+
+impl LedgerFile {
+    /// Opens the file as long as it is now.
+    ///
+    /// # Errors
+    /// [`HistoryError::Read`] and [`HistoryError::Damaged`].
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        let read = |source| HistoryError::Read { path: path.to_owned(), source };
+        let records = path.metadata().map_err(read)?.len() / RECORD_BYTES as u64;
+        let mut file = Self { path: path.to_owned(), records, voids: HashSet::new() };
+        let mut voids = HashSet::new();
+        file.read(|record| {
+            if record.entry == Entry::Void {
+                voids.insert(record.token);
+            }
+            Ok(true)
+        })?;
+        file.voids = voids;
+        Ok(file)
+    }
+
+    /// Reads every record; `accept` says whether it may stand where it does.
+    fn read(&self, mut accept: impl FnMut(Record) -> Result<bool, HistoryError>) -> Result<(), HistoryError> {
+        let read = |source| HistoryError::Read { path: self.path.clone(), source };
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(&self.path).map_err(read)?);
+        let mut record = [0; RECORD_BYTES];
+        for number in 0..self.records {
+            reader.read_exact(&mut record).map_err(read)?;
+            if record == [0; RECORD_BYTES] {
+                // The place of a void record that a killed harness did not come to write.
+                continue;
+            }
+            if decode(&record).map(&mut accept).transpose()? != Some(true) {
+                return Err(HistoryError::Damaged { path: self.path.clone(), record: number });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl History for LedgerFile {
+    fn visit(&self, visit: &mut dyn FnMut(&Commit) -> Result<(), HistoryError>) -> Result<(), HistoryError> {
+        let mut open = Commit::default();
+        let mut is_open = false;
+        self.read(|Record { token, is_last, at_us, entry }| {
+            let Entry::Change(change) = entry else { return Ok(true) };
+            if token != open.number + u64::from(!is_open) {
+                return Ok(false);
+            }
+            if !is_open {
+                open.changes.clear();
+                (open.number, open.at_us, open.void) = (token, at_us, self.voids.contains(&token));
+            }
+            open.changes.push(change);
+            is_open = !is_last;
+            if is_last {
+                visit(&open)?;
+            }
+            Ok(true)
+        })
+    }
+
+    fn changes_max(&self) -> Result<u64, HistoryError> {
+        Ok(self.records)
+    }
 }
 
 #[cfg(test)]

@@ -5,25 +5,13 @@
 
 use super::series::{Seconds, WindowLog};
 use crate::{
-    measure::{Outcome, SLICE_NS, Slice, Tally},
+    measure::{Outcome, Slice, Tally},
     results::PhaseName,
 };
 
-/// Slices in so many seconds, to the nearest.
-pub fn slices(seconds: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: not negative and small")]
-    let slices = (seconds * 1e9 / SLICE_NS as f64).round() as u64;
-    slices
-}
-
-/// How long so many slices are, in seconds.
-pub fn seconds(slices: u64) -> f64 {
-    (slices * SLICE_NS) as f64 / 1e9
-}
-
 /// A phase and what was measured in it.
 pub struct Phase {
-    /// Which.
+    /// Which part of the trial it is.
     pub name: PhaseName,
     /// Its first slice of time.
     pub first_slice: u64,

@@ -1,4 +1,4 @@
-//! A tracker's connection to its database: the SQL that a write profile runs for an operation.
+//! A connection to a tracker's SQLite database as a target: the SQL that a write profile runs for an operation.
 //!
 //! The generic profiles are a service that means well: what SQLite calls busy is retried until the operation's client
 //! has given up, and then an error is shown; a write is never given up silently. The `tracker-*` profiles do what those
@@ -6,7 +6,6 @@
 
 use std::{
     cell::Cell,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -17,17 +16,17 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, params};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::{Backend, Executed, Turn, background::Queued};
+use super::queue::{QueuedDownload, WRITES_PER_DOWNLOAD};
 use crate::{
     dataset::DOWNLOADS_TOTAL,
-    ledger::{Change, Session},
-    measure::Failure,
+    history::{Change, ledger::Session},
+    load::{Execution, IdleWork, Target},
+    measure::OperationFailure,
     random::mix,
-    snapshot::in_writer::{self, Errand},
-    sqlite,
+    snapshot::in_writer::{CopyRequest, WriterCopy},
+    sqlite::{self, TransactionMode},
     torrents::{InfoHash, Torrent, Torrents},
     workload::{Action, Event, Operation},
 };
@@ -41,39 +40,6 @@ const STORE_COUNT: &str = "INSERT INTO torrents (info_hash, completed) VALUES (?
     ON CONFLICT(info_hash) DO UPDATE SET completed = ?2";
 const COUNT_TORRENT: &str = "UPDATE torrents SET completed = completed + 1 WHERE info_hash = ?";
 const READ_TOTAL: &str = "SELECT value FROM torrent_aggregate_metrics WHERE metric_name = ?";
-
-/// How a write transaction of several statements begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TransactionMode {
-    /// With no lock: the first statement takes it.
-    Deferred,
-    /// With the lock of the one writer.
-    #[default]
-    Immediate,
-    /// In rollback modes without readers beside it; in WAL as immediate.
-    Exclusive,
-}
-
-impl fmt::Display for TransactionMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deferred => "deferred",
-            Self::Immediate => "immediate",
-            Self::Exclusive => "exclusive",
-        })
-    }
-}
-
-impl TransactionMode {
-    fn begin(self) -> &'static str {
-        match self {
-            Self::Deferred => "BEGIN DEFERRED",
-            Self::Immediate => "BEGIN IMMEDIATE",
-            Self::Exclusive => "BEGIN EXCLUSIVE",
-        }
-    }
-}
 
 /// The download counts that a tracker holds in memory, in fixed memory: torrents that share one of 2^20 counters share
 /// its increments. What reaches the database is what the ledger says, so the oracle is not misled by it.
@@ -108,23 +74,23 @@ impl MemoryCounts {
 pub type Gate = Arc<RwLock<()>>;
 
 /// One connection of the tracker.
-pub struct Database {
+pub struct SqliteTarget {
     connection: Connection,
     session: Session,
     torrents: Torrents,
     transaction_mode: TransactionMode,
     counts: MemoryCounts,
     /// Where downloads are queued for the listener, where there is one.
-    queue: Option<mpsc::SyncSender<Queued>>,
+    queue: Option<mpsc::SyncSender<QueuedDownload>>,
     /// Closed while nobody is to write, where that can come.
     gate: Option<Gate>,
     /// Copies that this connection is asked to make, where that can come.
-    errands: Option<mpsc::Receiver<Errand>>,
+    copy_requests: Option<mpsc::Receiver<CopyRequest>>,
     /// SQL statements that have run to their end, `BEGIN` and `COMMIT` not counted.
     ran: Cell<u32>,
 }
 
-impl Database {
+impl SqliteTarget {
     /// A connection whose commits go through `session`, to a database of these torrents.
     #[must_use]
     pub fn new(
@@ -141,7 +107,7 @@ impl Database {
             counts: MemoryCounts::default(),
             queue: None,
             gate: None,
-            errands: None,
+            copy_requests: None,
             ran: Cell::new(0),
         }
     }
@@ -152,10 +118,10 @@ impl Database {
         Self { gate, ..self }
     }
 
-    /// Takes errands between operations.
+    /// Copies the database when it is asked to, between operations.
     #[must_use]
-    pub fn with_errands(self, errands: mpsc::Receiver<Errand>) -> Self {
-        Self { errands: Some(errands), ..self }
+    pub fn with_copy_requests(self, requests: mpsc::Receiver<CopyRequest>) -> Self {
+        Self { copy_requests: Some(requests), ..self }
     }
 
     /// Waits until the gate is open, and keeps it so while it lives.
@@ -165,7 +131,7 @@ impl Database {
 
     /// With what the connections of one tracker share: its counts, and the queue of its listener.
     #[must_use]
-    pub fn of_tracker(self, counts: &MemoryCounts, queue: Option<mpsc::SyncSender<Queued>>) -> Self {
+    pub fn of_tracker(self, counts: &MemoryCounts, queue: Option<mpsc::SyncSender<QueuedDownload>>) -> Self {
         Self { counts: counts.clone(), queue, ..self }
     }
 
@@ -194,11 +160,12 @@ impl Database {
         Ok(())
     }
 
-    fn download(&self, torrents: &[Torrent]) -> rusqlite::Result<()> {
-        self.session.begin(torrents.iter().map(|torrent| Change::Download(*torrent)));
+    /// Counts downloads of these torrents, in one transaction.
+    fn download(&self, torrents: impl Iterator<Item = Torrent> + Clone) -> rusqlite::Result<()> {
+        self.session.begin(torrents.clone().map(Change::Download));
         self.connection.prepare_cached(self.transaction_mode.begin())?.execute([])?;
         for torrent in torrents {
-            let info_hash = self.torrents.info_hash(*torrent);
+            let info_hash = self.torrents.info_hash(torrent);
             self.connection.prepare_cached(UPSERT)?.execute(params![info_hash.as_str()])?;
             self.connection.prepare_cached(COUNT_TOTAL)?.execute(params![DOWNLOADS_TOTAL])?;
             self.count(2);
@@ -228,43 +195,44 @@ impl Database {
     }
 
     /// Retries a write while the database is busy and the client waits; then shows it the error.
-    fn retry_write(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Executed {
+    fn retry_write(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Execution {
         let _open = self.pass_gate();
         self.retry(until, attempt)
     }
 
     /// Retries while the database is busy and the client waits; then shows it the error.
-    fn retry(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Executed {
+    fn retry(&self, until: Instant, attempt: impl Fn() -> rusqlite::Result<()>) -> Execution {
         /// SQLite has waited already, for its busy timeout; where that is 0, this keeps the thread from spinning.
         const PAUSE: Duration = Duration::from_millis(1);
-        let mut executed = Executed::default();
+        let mut execution = Execution::default();
         loop {
             let result = attempt();
-            executed.statements = executed.statements.saturating_add(self.ran.take());
-            let Err(error) = result else { return executed };
-            executed.fatal = self.clean_up();
-            if executed.fatal.is_some() || !sqlite::is_busy(&error) || Instant::now() >= until {
-                executed.failure = Some(failure(&error));
-                return executed;
+            execution.statements = execution.statements.saturating_add(self.ran.take());
+            let Err(error) = result else { return execution };
+            execution.fatal = self.clean_up();
+            if execution.fatal.is_some() || !sqlite::is_busy(&error) || Instant::now() >= until {
+                execution.failure = Some(failure(&error));
+                return execution;
             }
             thread::sleep(PAUSE);
         }
     }
 
     /// Runs a write once; where it fails, it is lost.
-    fn once(&self, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Executed {
+    fn once(&self, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Execution {
         let _open = self.pass_gate();
         let result = attempt();
         let statements = self.ran.take();
         match result {
-            Ok(()) => Executed { statements, ..Executed::default() },
-            Err(_) => Executed { statements, lost_writes: 1, fatal: self.clean_up(), ..Executed::default() },
+            Ok(()) => Execution { statements, ..Execution::default() },
+            Err(_) => Execution { statements, lost_writes: 1, fatal: self.clean_up(), ..Execution::default() },
         }
     }
 
     /// What a newer tracker's listener does for a download: the torrent and then the aggregate, each read and written by
     /// itself; an error is logged and the write never made.
-    pub(super) fn count_download(&self, torrent: Torrent) -> Executed {
+    #[must_use]
+    pub fn count_download(&self, torrent: Torrent) -> Execution {
         let info_hash = self.torrents.info_hash(torrent);
         let count_torrent = || {
             let mut read = self.connection.prepare_cached(READ)?;
@@ -285,7 +253,7 @@ impl Database {
             self.autocommit(Change::CountTotal, COUNT_TOTAL, params![DOWNLOADS_TOTAL])
         };
         let (torrent, total) = (self.once(count_torrent), self.once(count_total));
-        Executed {
+        Execution {
             failure: None,
             statements: torrent.statements + total.statements,
             lost_writes: torrent.lost_writes + total.lost_writes,
@@ -304,50 +272,117 @@ impl Database {
     }
 }
 
-impl Backend for Database {
-    fn execute(&self, operation: &Operation, until: Instant) -> Executed {
-        let Some(&torrent) = operation.torrents.first() else { return Executed::default() };
+impl Target for SqliteTarget {
+    fn execute(&self, operation: &Operation, until: Instant) -> Execution {
+        let Some(&torrent) = operation.torrents.first() else { return Execution::default() };
         match operation.action {
-            Action::Nothing => Executed::default(),
+            Action::Nothing => Execution::default(),
             Action::Read => self.retry(until, || self.read(&operation.torrents)),
-            Action::Download => self.download_together(&operation.torrents, until),
+            Action::Download => self.retry_write(until, || self.download(operation.torrents.iter().copied())),
             Action::StoreCount => {
                 let count = self.counts.after(&self.torrents, torrent, operation.event);
                 self.once(|| self.store_count(torrent, &self.torrents.info_hash(torrent), count))
             }
             Action::Queue => {
-                let queued = Queued { torrent, at: Instant::now() };
+                let queued = QueuedDownload { torrent, at: Instant::now() };
                 let full = self.queue.as_ref().is_none_or(|queue| queue.try_send(queued).is_err());
-                // Two writes: the torrent's and the aggregate's.
-                Executed { lost_writes: if full { 2 } else { 0 }, ..Executed::default() }
+                Execution { lost_writes: if full { WRITES_PER_DOWNLOAD } else { 0 }, ..Execution::default() }
             }
         }
     }
 
-    fn download_together(&self, torrents: &[Torrent], until: Instant) -> Executed {
-        self.retry_write(until, || self.download(torrents))
+    fn execute_batch(&self, operations: &[Operation], until: Instant) -> Execution {
+        let torrents = operations.iter().flat_map(|operation| operation.torrents.iter().copied());
+        self.retry_write(until, || self.download(torrents.clone()))
     }
 
-    fn serve(&self, turn: &mut Turn<'_, Self>) {
-        loop {
-            let errand = self.errands.as_ref().and_then(|errands| errands.try_recv().ok());
-            let over = match errand {
-                Some(errand) => in_writer::run(&self.connection, &errand, &mut |step| turn(self, step)),
-                None => turn(self, &mut |_| ()),
-            };
-            if over.is_break() {
-                return;
+    fn idle(&self) -> IdleWork<'_> {
+        let Some(requests) = &self.copy_requests else { return Box::new(|_until| ()) };
+        let mut running: Option<WriterCopy<'_>> = None;
+        Box::new(move |until| {
+            if running.is_none() {
+                running = requests.try_recv().ok().map(|request| WriterCopy::begin(&self.connection, request));
             }
-        }
+            if running.as_mut().is_some_and(|copy| copy.step_until(until).is_break()) {
+                running = None;
+            }
+        })
     }
 }
 
-fn failure(error: &rusqlite::Error) -> Failure {
+/// How an error of SQLite's is counted.
+fn failure(error: &rusqlite::Error) -> OperationFailure {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Busy,
-        Some(ErrorCode::DiskFull) => Failure::DiskFull,
-        Some(ErrorCode::SystemIoFailure) => Failure::InputOutput,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Corrupt,
-        _ => Failure::Other,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OperationFailure::Busy,
+        Some(ErrorCode::DiskFull) => OperationFailure::DiskFull,
+        Some(ErrorCode::SystemIoFailure) => OperationFailure::InputOutput,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OperationFailure::Corrupt,
+        _ => OperationFailure::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dataset::{Dataset, generate},
+        history::ledger::Ledger,
+        sqlite::{JournalMode, Settings, Synchronous},
+        workload::Kind,
+    };
+
+    const DATASET: Dataset = Dataset { rows: 100, seed: 310, page_size_bytes: 1024 };
+    const SETTINGS: Settings = Settings {
+        journal_mode: JournalMode::Delete,
+        synchronous: Synchronous::Off,
+        cache_size_kib: 2000,
+        mmap_size_bytes: 0,
+        wal_autocheckpoint_pages: 1000,
+        busy_timeout_ms: 0,
+    };
+
+    /// What one download comes to while another connection has run `lock`: the statements that ran, and whether a transaction
+    /// had to be rolled back.
+    fn against(mode: TransactionMode, lock: &str) -> (u32, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let live = folder.path().join("live.db");
+        generate(&DATASET, &live, &Arc::default(), &mut |_| ()).unwrap();
+        let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
+        let mut connection = sqlite::open(&live, &SETTINGS).unwrap();
+        let rolled_back = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&rolled_back);
+        connection.rollback_hook(Some(move || _ = seen.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let session = ledger.attach(&mut connection).unwrap();
+        let target = SqliteTarget::new(connection, session, DATASET.torrents(), mode);
+        let other = Connection::open(&live).unwrap();
+        other.execute_batch(lock).unwrap();
+        let operation = Operation {
+            kind: Kind::Announce,
+            event: Event::Completed,
+            action: Action::Download,
+            torrents: vec![Torrent::Known(7)],
+        };
+        let execution = target.execute(&operation, Instant::now());
+        assert_eq!(execution.failure, Some(OperationFailure::Busy), "{mode}");
+        (execution.statements, rolled_back.load(Ordering::Relaxed) > 0)
+    }
+
+    #[test]
+    fn a_transaction_takes_its_lock_when_its_mode_says_so() {
+        use TransactionMode::{Deferred, Exclusive, Immediate};
+        let reader = "BEGIN; SELECT count(*) FROM torrents";
+        let writer = "BEGIN IMMEDIATE";
+        for (mode, lock, expected) in [
+            // Beside a reader only an exclusive lock cannot be had at the beginning; the others fail in COMMIT.
+            (Deferred, reader, (2, true)),
+            (Immediate, reader, (2, true)),
+            (Exclusive, reader, (0, false)),
+            // Beside a writer a deferred transaction begins, and fails in its first statement.
+            (Deferred, writer, (0, true)),
+            (Immediate, writer, (0, false)),
+            (Exclusive, writer, (0, false)),
+        ] {
+            assert_eq!(against(mode, lock), expected, "{mode}, beside {lock}");
+        }
     }
 }

@@ -1,0 +1,39 @@
+//! What the load generator drives.
+//!
+//! A [`Target`] executes operations: a SQLite database through a write profile's SQL, or a tracker over a network. The
+//! generator knows nothing of either; the implementations are in [`crate::target`].
+
+use std::time::Instant;
+
+use crate::{measure::OperationFailure, workload::Operation};
+
+/// Executes operations, one at a time, on the thread that owns it.
+pub trait Target: Send + 'static {
+    /// Executes one operation. `until` is when its client gives up: a target that retries stops then.
+    fn execute(&self, operation: &Operation, until: Instant) -> Execution;
+
+    /// Executes several operations together, all or none of them: each of them writes, and all share one write transaction.
+    fn execute_batch(&self, operations: &[Operation], until: Instant) -> Execution;
+
+    /// What the target does of its own between operations; most do nothing. It is called once before each wait for the next
+    /// operation, with the instant at which that wait ends, and should return by then.
+    fn idle(&self) -> IdleWork<'_> {
+        Box::new(|_until| ())
+    }
+}
+
+/// The work of a target between operations, with whatever it remembers from one time to the next.
+pub type IdleWork<'a> = Box<dyn FnMut(Instant) + 'a>;
+
+/// What came of executing an operation, or several together.
+#[derive(Debug, Default)]
+pub struct Execution {
+    /// What the client was shown, if it was not success.
+    pub failure: Option<OperationFailure>,
+    /// SQL statements that ran, retries included, `BEGIN` and `COMMIT` not counted.
+    pub statements: u32,
+    /// Writes that were given up although the client is answered as if all were well.
+    pub lost_writes: u64,
+    /// Why the trial cannot go on, if it cannot: its history is no longer whole.
+    pub fatal: Option<String>,
+}

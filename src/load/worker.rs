@@ -1,0 +1,251 @@
+//! One worker: it claims the next operation of its stream, waits until that is due, has the target execute it, and records
+//! what came of it.
+
+use std::{
+    num::NonZeroU64,
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Batch, Pace,
+    control::{Control, nanoseconds},
+    target::{Execution, IdleWork, Target},
+};
+use crate::{
+    measure::{Outcome, Sample, Slice},
+    workload::{Kind, Operation, Workload},
+};
+
+/// A worker and the part of the load that is its own.
+pub(super) struct Worker {
+    /// The kind of every operation; `None` where the workload chooses for each.
+    pub kind: Option<Kind>,
+    /// When they are due.
+    pub pace: Pace,
+    /// How many writes share a transaction, where several do.
+    pub batch: Option<Batch>,
+    pub workload: Workload,
+    /// The next index of the stream, shared by its workers.
+    pub next: Arc<AtomicU64>,
+    pub control: Arc<Control>,
+    pub client_timeout: Duration,
+    pub slices: mpsc::Sender<Slice>,
+    /// Slices that were handed over and have come back, for their memory.
+    pub spare: Arc<Mutex<mpsc::Receiver<Slice>>>,
+    pub waiting: WaitingBatch,
+    /// The slice of time that the last operation was due in.
+    pub slice: Slice,
+}
+
+/// The operations that wait to be written together. Their memory is used again by the batches that follow.
+#[derive(Default)]
+pub(super) struct WaitingBatch {
+    in_flight: Vec<InFlight>,
+    /// As many of them are waiting as there are in flight; those behind are spare.
+    operations: Vec<Operation>,
+}
+
+impl WaitingBatch {
+    /// Takes an operation over, and leaves a spare one in its place.
+    fn push(&mut self, in_flight: InFlight, operation: &mut Operation) {
+        let place = self.in_flight.len();
+        if place == self.operations.len() {
+            self.operations.push(Operation::default());
+        }
+        std::mem::swap(&mut self.operations[place], operation);
+        self.in_flight.push(in_flight);
+    }
+
+    fn operations(&self) -> &[Operation] {
+        &self.operations[..self.in_flight.len()]
+    }
+}
+
+/// An operation that a worker has begun.
+#[derive(Clone, Copy)]
+struct InFlight {
+    kind: Kind,
+    due: Instant,
+    begun: Instant,
+    lag: Option<Duration>,
+}
+
+/// How a worker came to the instant at which its operation is due.
+enum Wait {
+    /// It was busy with another operation until after it.
+    Late,
+    /// It slept, and woke this much later.
+    Woke(Duration),
+    /// The load stopped meanwhile.
+    Stopped,
+}
+
+impl Worker {
+    /// Executes operations until there are no more, or the load stops.
+    pub fn run<T: Target>(mut self, target: &T) {
+        // The kernel may delay a wake-up by the timer slack, 50 us by default, to batch it with others.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let mut operation = Operation::default();
+        let mut idle = target.idle();
+        while self.turn(target, &mut idle, &mut operation).is_continue() {}
+        // What it has not finished ends here, before the last writes.
+        drop(idle);
+        self.write_batch(target);
+        self.hand_over();
+    }
+
+    /// The next operation of the stream.
+    fn turn<T: Target>(&mut self, target: &T, idle: &mut IdleWork<'_>, operation: &mut Operation) -> ControlFlow<()> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let kind = self.kind.unwrap_or_else(|| self.workload.kind(index));
+        let due = match &mut self.pace {
+            Pace::Closed if self.control.is_stopped() => return ControlFlow::Break(()),
+            Pace::Closed => Instant::now(),
+            Pace::Open(schedule) => match schedule.due_ns(index) {
+                Some(due_ns) => self.control.start + Duration::from_nanos(due_ns),
+                None => return ControlFlow::Break(()),
+            },
+        };
+        // What was done in the slice before is handed over now, not after a long sleep.
+        self.enter(due);
+        self.workload.operation(kind, index, operation);
+        idle(self.batch_due().map_or(due, |together| together.min(due)));
+        let lag = match self.wait(target, due) {
+            Wait::Late => None,
+            Wait::Woke(lag) => Some(lag),
+            Wait::Stopped => {
+                if nanoseconds(due - self.control.start) < self.control.stop_ns() {
+                    self.enter(due);
+                    self.slice.never_served[kind as usize] += 1;
+                    self.slice.asked += operation.asks();
+                }
+                return ControlFlow::Break(());
+            }
+        };
+        self.enter(due);
+        self.slice.asked += operation.asks();
+        self.execute(target, operation, due, lag);
+        ControlFlow::Continue(())
+    }
+
+    fn execute<T: Target>(&mut self, target: &T, operation: &mut Operation, due: Instant, lag: Option<Duration>) {
+        let in_flight = InFlight { kind: operation.kind, due, begun: Instant::now(), lag };
+        let until = due + self.client_timeout;
+        if in_flight.begun > until {
+            self.slice.dropped[operation.kind as usize] += 1;
+            return;
+        }
+        if let Some(batch) = self.batch.filter(|_| operation.asks().commits > 0) {
+            self.waiting.push(in_flight, operation);
+            if self.waiting.in_flight.len() >= batch.operations {
+                self.write_batch(target);
+            }
+            return;
+        }
+        let execution = target.execute(operation, until);
+        self.record(in_flight, &execution, Instant::now(), execution.statements);
+        self.slice.lost_writes[in_flight.kind as usize] += execution.lost_writes;
+        self.check(execution);
+    }
+
+    /// Has the operations that wait written, in one transaction.
+    fn write_batch<T: Target>(&mut self, target: &T) {
+        let Some(first) = self.waiting.in_flight.first() else { return };
+        let until = first.due + self.client_timeout;
+        let execution = target.execute_batch(self.waiting.operations(), until);
+        let ended = Instant::now();
+        let mut in_flight = std::mem::take(&mut self.waiting.in_flight);
+        let statements = execution.statements / u32::try_from(in_flight.len()).unwrap_or(u32::MAX);
+        for operation in in_flight.drain(..) {
+            self.enter(operation.due);
+            self.record(operation, &execution, ended, statements);
+        }
+        self.waiting.in_flight = in_flight;
+        self.check(execution);
+    }
+
+    fn record(&mut self, operation: InFlight, execution: &Execution, ended: Instant, statements: u32) {
+        let InFlight { kind, due, begun, lag } = operation;
+        let outcome = match execution.failure {
+            Some(failure) => Outcome::Failed(failure),
+            None if ended > due + self.client_timeout => Outcome::TimedOut,
+            None => Outcome::Served,
+        };
+        self.slice.samples.push(Sample {
+            kind,
+            outcome,
+            response_us: microseconds(ended - due),
+            service_us: microseconds(ended - begun),
+            lag_us: lag.map(microseconds),
+            ended_slice: u32::try_from(self.control.slice_at(ended)).unwrap_or(u32::MAX),
+            statements,
+        });
+    }
+
+    fn check(&self, execution: Execution) {
+        if let Some(why) = execution.fatal {
+            self.control.fail(why);
+        }
+    }
+
+    /// When the operations that wait are to be written.
+    fn batch_due(&self) -> Option<Instant> {
+        self.batch.zip(self.waiting.in_flight.first()).map(|(batch, first)| first.begun + batch.wait)
+    }
+
+    fn wait<T: Target>(&mut self, target: &T, due: Instant) -> Wait {
+        // Long sleeps are cut, so that a stop is noticed.
+        const LONGEST: Duration = Duration::from_millis(50);
+        let mut idle = false;
+        loop {
+            if self.control.is_stopped() {
+                return Wait::Stopped;
+            }
+            let now = Instant::now();
+            let together = self.batch_due();
+            if together.is_some_and(|together| now >= together) {
+                self.write_batch(target);
+                idle = false;
+                continue;
+            }
+            let left = due.saturating_duration_since(now);
+            if left.is_zero() {
+                return if idle { Wait::Woke(now - due) } else { Wait::Late };
+            }
+            let left = together.map_or(left, |together| left.min(together - now));
+            thread::sleep(left.min(LONGEST));
+            idle = true;
+        }
+    }
+
+    /// Goes to the slice in which an operation is due.
+    fn enter(&mut self, due: Instant) {
+        let index = self.control.slice_at(due);
+        if index != self.slice.index {
+            self.hand_over();
+            self.slice.reset(index);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.slice.is_empty() {
+            return;
+        }
+        let spare = self.spare.try_lock().ok().and_then(|spare| spare.try_recv().ok());
+        let full = std::mem::replace(&mut self.slice, spare.unwrap_or_default());
+        // Nobody takes it where the load was given up.
+        let _ = self.slices.send(full);
+    }
+}
+
+/// Rounded up, so that nothing took 0 us.
+fn microseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,73 @@
+//! What a run needs before it begins: room on the disk, and time.
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    dataset::{Source, cache},
+    scenario::{Retention, Scenario},
+    snapshot::Strategy,
+    work,
+};
+
+/// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
+/// snapshots, the backups that steps make of them, and half as much again for WAL, journal and ledger; all of that for every
+/// trial where it is kept, and then the snapshots of a trial once more, for the oracle.
+#[must_use]
+pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
+    // A database that is not there is an error of the run.
+    let (bytes, cached) = cache::bytes(work_dir, &scenario.dataset.source).unwrap_or_default();
+    let steps = &scenario.snapshots.steps;
+    let backups = |snapshots: u64| match (steps.steps.as_slice(), steps.retention) {
+        ([], _) => 0,
+        // The newest, what it is restored to, and those that are kept.
+        (_, Some(Retention::Last(most))) => 2 + snapshots.min(most.into()),
+        (_, Some(Retention::Days(_)) | None) => 2 + snapshots,
+    };
+    let trial = |snapshots: u64| bytes * (1 + snapshots + backups(snapshots)) + bytes / 2;
+    let trials = scenario.trials();
+    let snapshots = || trials.iter().map(|plan| snapshots_of(scenario, plan.strategy));
+    let judged = bytes * snapshots().max().unwrap_or(0);
+    let each = snapshots().map(trial);
+    cached + if keep { each.sum::<u64>() + judged } else { each.max().unwrap_or(0) }
+}
+
+/// Refuses a run for which there is no room.
+///
+/// # Errors
+/// The bytes needed and those free, in words.
+pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
+    let needed = bytes_needed(scenario, work_dir, keep);
+    let Some(free) = work::free_bytes(work_dir).filter(|free| *free < needed) else { return Ok(()) };
+    let dataset = match &scenario.dataset.source {
+        Source::Generated(dataset) => format!("dataset.rows = {}", dataset.rows),
+        Source::Adopted(path) => format!("dataset.path = {}", path.display()),
+    };
+    Err(format!(
+        "{dataset}: the run needs about {} MB in {}, and {} MB are free; use a smaller dataset or another --work-dir",
+        needed / 1_000_000,
+        work_dir.display(),
+        free / 1_000_000
+    ))
+}
+
+/// An upper bound of how long a run takes, without the time that a slow disk adds.
+///
+/// Assumed: generating, adopting and copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
+/// a load that ends with everything stuck until the client timeout.
+#[must_use]
+pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
+    let (bytes, to_make) = cache::bytes(work_dir, &scenario.dataset.source).unwrap_or_default();
+    let bytes = bytes as f64;
+    let generating_s = to_make as f64 / 50e6 + 1.0;
+    let drain_s = scenario.client_timeout.as_secs_f64() + scenario.sqlite.busy_timeout_ms as f64 / 1e3;
+    let trials = scenario.trials();
+    // The live database is read as well.
+    let readings: u64 = trials.iter().map(|plan| 1 + snapshots_of(scenario, plan.strategy)).sum();
+    let each_s = bytes / 50e6 + scenario.load_s_max() + drain_s + 1.0;
+    Duration::from_secs_f64(generating_s + each_s * trials.len() as f64 + readings as f64 * bytes / 1e9 * 60.0)
+}
+
+/// Snapshots that a trial of a strategy takes.
+fn snapshots_of(scenario: &Scenario, strategy: Strategy) -> u64 {
+    if strategy.definition().takes_snapshots { scenario.snapshots.times_s.len() as u64 } else { 0 }
+}

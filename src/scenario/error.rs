@@ -1,0 +1,57 @@
+//! Why a scenario is refused: the file, the key, what was found and what is allowed.
+
+use std::path::PathBuf;
+
+/// Why a scenario is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file could not be read.
+    #[error("cannot read the scenario {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// It is no TOML.
+    #[error("{}: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: toml::de::Error,
+    },
+    /// A key is unknown, missing or of another type.
+    #[error("{}: {key}: {problem}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key, or the table that it is in.
+        key: String,
+        /// What was found and what is expected.
+        problem: String,
+    },
+    /// A value is out of range.
+    #[error("{}: {key} = {found}: {allowed}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// The trace file is no list of `t_s,ops_per_s`.
+    #[error("load.trace = {}: {problem}; expected lines of t_s,ops_per_s under that heading, times ascending from 0", path.display())]
+    Trace {
+        /// The trace file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An override is not of the form `KEY=VALUE`.
+    #[error("--set {0}: expected KEY=VALUE, as in --set load.rate_ops=17000")]
+    Set(String),
+}

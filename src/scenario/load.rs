@@ -1,0 +1,104 @@
+//! What arrives, when, and over which connections.
+
+use std::fmt;
+
+use crate::{
+    load::Batch,
+    pace::{Rate, Spread},
+    workload::{Kind, Mix},
+};
+
+/// The traffic of a scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadPlan {
+    /// When operations are due.
+    pub arrivals: Arrivals,
+    /// The streams of operations that the write profile asks for: one for each kind, or one for both.
+    pub streams: Vec<StreamPlan>,
+    /// The shares and sizes of the workload, the write profile among them.
+    pub mix: Mix,
+    /// What the operations follow from.
+    pub seed: u64,
+}
+
+/// When operations are due.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrivals {
+    /// Open loop: at times of their own, however fast the database answers.
+    Open {
+        /// How gaps are spread around the rate.
+        spread: Spread,
+        /// How many arrive.
+        rate: OfferedRate,
+    },
+    /// Closed loop: as fast as the database answers. Finds the ceiling; its response times hide every stall.
+    Closed,
+}
+
+/// How many operations arrive, a second.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OfferedRate {
+    /// One number for a whole trial; a trial for each number.
+    Constant(Vec<f64>),
+    /// A rate that changes in steps.
+    Steps(Rate),
+    /// The rate of a trace file.
+    Trace(Rate),
+}
+
+/// One stream of operations, with workers of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StreamPlan {
+    /// The kind of every operation in it; `None` where the workload chooses for each.
+    pub kind: Option<Kind>,
+    /// The part of all operations that comes in it, from 0 to 1.
+    pub share: f64,
+    /// Connections, each with a thread of its own.
+    pub connections: u32,
+    /// Writes that go into one transaction, in the batched profile.
+    pub batch: Option<Batch>,
+}
+
+impl Arrivals {
+    /// The offered rates that trials are made for; `None` stands for a rate that is not one number.
+    #[must_use]
+    pub fn rates_ops(&self) -> Vec<Option<f64>> {
+        match self {
+            Self::Open { rate: OfferedRate::Constant(rates), .. } => rates.iter().copied().map(Some).collect(),
+            Self::Open { rate: OfferedRate::Steps(_) | OfferedRate::Trace(_), .. } | Self::Closed => vec![None],
+        }
+    }
+
+    /// Whether an operation is due only when the one before it has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Open { .. } => false,
+            Self::Closed => true,
+        }
+    }
+}
+
+impl LoadPlan {
+    /// Connections that write: only one of them can copy the database by itself.
+    #[must_use]
+    pub fn writing_connections(&self) -> u32 {
+        let in_stream = |stream: &StreamPlan| match stream.kind {
+            None | Some(Kind::Announce) => stream.connections,
+            Some(Kind::Scrape) => 0,
+        };
+        // A listener writes for all connections of its pool, on one of its own.
+        if self.mix.write_profile.has_listener() { 1 } else { self.streams.iter().map(in_stream).sum() }
+    }
+}
+
+impl fmt::Display for Arrivals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed loop",
+            Self::Open { rate: OfferedRate::Trace(_), .. } => "open loop, Poisson arrivals at the rate of a trace",
+            Self::Open { spread: Spread::Constant, .. } => "open loop, constant arrivals",
+            Self::Open { spread: Spread::Poisson, .. } => "open loop, Poisson arrivals",
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! The plans of a scenario's trials, and the order in which they run.
+
+use std::time::Duration;
+
+use super::{Arrivals, DatasetCopy, OfferedRate, PageCache, Scenario, StepsPlan, timeline::Timeline};
+use crate::{
+    load::{Batch, Pace},
+    measure::SLICE_NS,
+    pace::{Rate, Schedule},
+    random::mix,
+    snapshot::{Strategy, StrategyOptions},
+    sqlite::{JournalMode, Settings, Synchronous, TransactionMode},
+    workload::{Kind, Mix},
+};
+
+/// The most by which the beginning of a snapshot is put off, in seconds.
+pub(super) const JITTER_S_MAX: f64 = 1.0;
+
+/// Everything that one trial is to do: one journal mode x one strategy x one offered rate x one repetition.
+#[derive(Debug, Clone)]
+pub struct TrialPlan {
+    /// The settings of every connection, the journal mode among them.
+    pub settings: Settings,
+    /// How the snapshots are taken.
+    pub strategy: Strategy,
+    /// What is set for strategies.
+    pub strategy_options: StrategyOptions,
+    /// From 1.
+    pub repetition: u32,
+    /// Operations that arrive, a second, where that is one number.
+    pub rate_ops: Option<f64>,
+    /// Operations that arrive, a second: `rate_ops`, or on average over the load; `None` in the closed loop.
+    pub offered_rate_ops: Option<f64>,
+    /// When its phases and its snapshots are due.
+    pub timeline: Timeline,
+    /// The streams of operations.
+    pub streams: Vec<StreamSchedule>,
+    /// The shares and sizes of the workload.
+    pub mix: Mix,
+    /// What the operations follow from: repetitions do different operations, journal modes and strategies the same ones.
+    pub workload_seed: u64,
+    /// When a client gives up, after the operation was due.
+    pub client_timeout: Duration,
+    /// How a write transaction of several statements begins.
+    pub transaction_mode: TransactionMode,
+    /// How often a thread of its own runs a passive checkpoint, where there is one.
+    pub checkpoint_interval: Option<Duration>,
+    /// How it gets its copy of the dataset.
+    pub dataset_copy: DatasetCopy,
+    /// Whether the operating system holds the database in memory when it begins.
+    pub page_cache: PageCache,
+    /// A snapshot is given up when less than this is free on its file system.
+    pub free_bytes_min: u64,
+    /// Whether SQLite's own checks are asked of each snapshot.
+    pub sqlite_checks: bool,
+    /// What is done with each snapshot once it was taken.
+    pub steps: StepsPlan,
+}
+
+/// A stream of operations, and when they are due.
+#[derive(Debug, Clone)]
+pub struct StreamSchedule {
+    /// The kind of every operation in it; `None` where the workload chooses for each.
+    pub kind: Option<Kind>,
+    /// When they are due.
+    pub pace: Pace,
+    /// Connections, each with a thread of its own.
+    pub connections: u32,
+    /// Writes that go into one transaction, in the batched profile.
+    pub batch: Option<Batch>,
+}
+
+/// What tells a trial from the others of its scenario.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    journal_mode: JournalMode,
+    synchronous: Synchronous,
+    strategy: Strategy,
+    rate_ops: Option<f64>,
+    repetition: u32,
+}
+
+impl Scenario {
+    /// The trials in the order in which they run: repetitions outermost, every second one backwards (A B B A), so that
+    /// a drift of the machine falls on all alike.
+    #[must_use]
+    pub fn trials(&self) -> Vec<TrialPlan> {
+        let mut once = Vec::new();
+        for rate_ops in self.rates_ops() {
+            for &synchronous in &self.sqlite.synchronous {
+                for &strategy in &self.snapshots.strategies {
+                    for &journal_mode in &self.sqlite.journal_modes {
+                        once.push(Choice { journal_mode, synchronous, strategy, rate_ops, repetition: 1 });
+                    }
+                }
+            }
+        }
+        let mut all = Vec::new();
+        for repetition in 1..=self.repetitions {
+            let again = once.iter().map(|choice| self.trial(Choice { repetition, ..*choice }));
+            if repetition % 2 == 1 {
+                all.extend(again);
+            } else {
+                all.extend(again.rev());
+            }
+        }
+        all
+    }
+
+    /// The instants of a trial whose baseline is longer by so much.
+    pub(super) fn timeline(&self, jitter_s: f64) -> Timeline {
+        Timeline::new(&self.phases, &self.snapshots.times_s, self.snapshots.deadline_s, jitter_s)
+    }
+
+    fn trial(&self, choice: Choice) -> TrialPlan {
+        let Choice { journal_mode, synchronous, strategy, rate_ops, repetition } = choice;
+        let (sqlite, snapshots) = (&self.sqlite, &self.snapshots);
+        let seed = self.load.seed ^ u64::from(repetition);
+        let timeline = self.timeline(jitter_s(seed, strategy));
+        let rate = self.rate(rate_ops);
+        let load_s = timeline.load_s();
+        TrialPlan {
+            settings: Settings {
+                journal_mode,
+                synchronous,
+                cache_size_kib: sqlite.cache_size_kib,
+                mmap_size_bytes: sqlite.mmap_size_bytes,
+                wal_autocheckpoint_pages: sqlite.wal_autocheckpoint_pages,
+                busy_timeout_ms: sqlite.busy_timeout_ms,
+            },
+            strategy,
+            strategy_options: snapshots.options.clone(),
+            repetition,
+            rate_ops,
+            offered_rate_ops: rate_ops.or_else(|| rate.as_ref().map(|rate| rate.arrivals_until(load_s) / load_s)),
+            streams: self.streams(seed, rate.as_ref(), &timeline),
+            timeline,
+            mix: self.load.mix,
+            workload_seed: mix(seed),
+            client_timeout: self.client_timeout,
+            transaction_mode: sqlite.transaction_mode,
+            checkpoint_interval: sqlite.checkpoint_interval,
+            dataset_copy: self.dataset.copy,
+            page_cache: sqlite.page_cache,
+            free_bytes_min: snapshots.free_bytes_min,
+            sqlite_checks: snapshots.sqlite_checks,
+            steps: snapshots.steps.clone(),
+        }
+    }
+
+    /// Operations that arrive, as they change over the load of a trial; `None` in the closed loop.
+    fn rate(&self, rate_ops: Option<f64>) -> Option<Rate> {
+        match (&self.load.arrivals, rate_ops) {
+            (Arrivals::Closed, _) => None,
+            (Arrivals::Open { rate: OfferedRate::Steps(rate) | OfferedRate::Trace(rate), .. }, _) => Some(rate.clone()),
+            (Arrivals::Open { rate: OfferedRate::Constant(_), .. }, rate_ops) => rate_ops.map(Rate::constant),
+        }
+    }
+
+    fn streams(&self, seed: u64, rate: Option<&Rate>, timeline: &Timeline) -> Vec<StreamSchedule> {
+        let end_ns = timeline.end_slice() * SLICE_NS;
+        let streams = self.load.streams.iter().map(|stream| {
+            let number = stream.kind.map_or(0, |kind| 1 + kind as u64);
+            let pace = match (&self.load.arrivals, rate) {
+                (Arrivals::Open { spread, .. }, Some(rate)) => {
+                    Pace::Open(Schedule::new(*spread, rate.scaled(stream.share), mix(mix(seed) ^ number), end_ns))
+                }
+                (Arrivals::Open { .. }, None) | (Arrivals::Closed, _) => Pace::Closed,
+            };
+            StreamSchedule { kind: stream.kind, pace, connections: stream.connections, batch: stream.batch }
+        });
+        streams.collect()
+    }
+}
+
+/// By how much the baseline of a trial is longer than the scenario says, in seconds, from 0.02 to [`JITTER_S_MAX`]: the
+/// same for all journal modes, another for each strategy and repetition.
+///
+/// At one rate of commits, checkpoints come at regular times. A snapshot that always began at the same time would
+/// always meet the same state of the WAL.
+fn jitter_s(seed: u64, strategy: Strategy) -> f64 {
+    let random = mix(mix(seed) ^ strategy as u64);
+    0.02 + (random % 99) as f64 / 100.0
+}
+
+impl TrialPlan {
+    /// A name for it that no other trial of its scenario has, fit for a folder.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let Self { settings: Settings { journal_mode, synchronous, .. }, strategy, rate_ops, repetition, .. } = self;
+        let rate = rate_ops.map_or_else(|| "load".to_owned(), |rate_ops| rate_ops.to_string());
+        format!("{journal_mode}-{synchronous}-{rate}-{strategy}-{repetition}")
+    }
+}

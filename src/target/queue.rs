@@ -1,0 +1,71 @@
+//! The queue of a newer tracker: downloads are counted off the response path, by one listener.
+
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    load::{Background, BackgroundContext, Execution},
+    torrents::Torrent,
+    workload::Kind,
+};
+
+/// Downloads that the queue holds at most.
+const LENGTH_MAX: usize = 32_768;
+
+/// How long the listener goes on after the load has stopped, with what is still queued.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Writes that a download takes: that of its torrent and that of the aggregate.
+pub(super) const WRITES_PER_DOWNLOAD: u64 = 2;
+
+/// A completed download that waits to be counted.
+#[derive(Debug, Clone, Copy)]
+pub struct QueuedDownload {
+    /// Its torrent.
+    pub torrent: Torrent,
+    /// When it was queued.
+    pub at: Instant,
+}
+
+/// An empty queue: its two ends.
+#[must_use]
+pub fn queue() -> (mpsc::SyncSender<QueuedDownload>, mpsc::Receiver<QueuedDownload>) {
+    mpsc::sync_channel(LENGTH_MAX)
+}
+
+/// The listener: `count_download` is called for what is queued, one download at a time. What it cannot write is lost, and so
+/// is what is still queued some seconds after the load has stopped.
+pub fn listener(
+    queue: mpsc::Receiver<QueuedDownload>,
+    count_download: impl Fn(Torrent) -> Execution + Send + 'static,
+) -> Background {
+    Box::new(move |context: BackgroundContext| {
+        let mut stopped: Option<Instant> = None;
+        loop {
+            if context.is_stopped() {
+                stopped.get_or_insert_with(Instant::now);
+            }
+            if stopped.is_some_and(|at| at.elapsed() > DRAIN) {
+                break;
+            }
+            let queued = match queue.recv_timeout(Duration::from_millis(50)) {
+                Ok(queued) => queued,
+                Err(mpsc::RecvTimeoutError::Timeout) if stopped.is_none() => continue,
+                Err(_) => return,
+            };
+            let execution = count_download(queued.torrent);
+            context.report(Instant::now(), |slice| slice.background_statements = u64::from(execution.statements));
+            if execution.lost_writes > 0 {
+                context.report(queued.at, |slice| slice.lost_writes[Kind::Announce as usize] = execution.lost_writes);
+            }
+            if let Some(why) = execution.fatal {
+                context.fail(why);
+            }
+        }
+        for queued in queue.try_iter() {
+            context.report(queued.at, |slice| slice.lost_writes[Kind::Announce as usize] = WRITES_PER_DOWNLOAD);
+        }
+    })
+}

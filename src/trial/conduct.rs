@@ -1,0 +1,301 @@
+//! The third room of a trial: load from warm-up to recovery, and the snapshots in its middle.
+//!
+//! One task conducts: it moves from phase to phase, takes one snapshot after the other, and folds the workers' slices into
+//! the tally of the phase that they lie in. The last is exact: phases begin and end between slices, at times that are
+//! known from the start or, around the end of a snapshot, lie ahead when they are chosen, so whatever has happened lies in
+//! a phase that is known. The load lasts as long whatever the snapshots do.
+
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    event::Event,
+    folder,
+    observation::{Observation, RunningSnapshot},
+    recorder::{Phase, Recorder},
+    snapshot_run::{self, Job, SnapshotRun, Surroundings},
+    steps::Steps,
+    task_runner::Writers,
+    ticker::{Look, Ticker},
+    wal::{WalSample, WalSampler},
+};
+use crate::{
+    history::ledger::Ledger,
+    interrupt::Interrupt,
+    load::{Background, Load, Stream, Target},
+    measure::SLICE_NS,
+    results::{PhaseName, SeriesPoint},
+    scenario::{Timeline, TrialPlan},
+    snapshot::CopyProgress,
+    sqlite::JournalMode,
+    workload::Workload,
+};
+
+/// How often the conductor looks.
+const TICK: Duration = Duration::from_millis(20);
+/// How long operations in flight may take to end after an interrupt.
+const INTERRUPT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What to conduct.
+pub struct Order<'a, T> {
+    /// Times, limits and journal mode.
+    pub plan: &'a TrialPlan,
+    /// The operations.
+    pub workload: &'a Workload,
+    /// When they are due and what executes them.
+    pub streams: Vec<Stream<T>>,
+    /// What works beside them.
+    pub background: Vec<Background>,
+    /// Where commits are recorded.
+    pub ledger: &'a Ledger,
+    /// Who can be asked to stop, or to copy.
+    pub writers: &'a Writers,
+    /// The live database.
+    pub live: &'a Path,
+    /// The snapshots to take, in time order; none in a trial of the control.
+    pub jobs: Vec<Job>,
+    /// What is done with each of them afterwards.
+    pub steps: &'a Steps,
+    /// Set to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What was measured.
+pub struct Measurement {
+    /// In time order.
+    pub phases: Vec<Phase>,
+    /// The snapshots that were taken, in time order.
+    pub snapshots: Vec<SnapshotMeasurement>,
+    /// Snapshots whose turn did not come, because those before them took too long.
+    pub snapshots_not_taken: u64,
+    /// When operation 0 was due.
+    pub start: Instant,
+    /// Largest size of the WAL that was seen.
+    pub wal_bytes_max: u64,
+    /// One for each second; commits are not filled in.
+    pub series: Vec<SeriesPoint>,
+    /// Why the load could not go on, if it could not.
+    pub fatal: Option<String>,
+}
+
+/// A snapshot, and what was seen of it from outside.
+pub struct SnapshotMeasurement {
+    /// What taking it came to.
+    pub run: SnapshotRun,
+    /// What was seen meanwhile and afterwards.
+    pub observation: Observation,
+}
+
+/// Measures. Returns when the load has ended.
+///
+/// # Errors
+/// When there is no runtime to wait with.
+pub fn conduct<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Event)) -> Result<Measurement> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(conduct_async(order, tell)))
+}
+
+async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Event)) -> Measurement {
+    let Order { plan, workload, streams, background, interrupt, .. } = order;
+    let timeline = &plan.timeline;
+    let mut load = Load::start(streams, background, workload, plan.client_timeout);
+    let start = load.start_instant();
+    let progress = Cell::new(None);
+    let around = Surroundings {
+        start,
+        ledger: order.ledger,
+        writers: order.writers,
+        live: order.live,
+        progress: &progress,
+        free_bytes_min: plan.free_bytes_min,
+        steps: order.steps,
+        load_end: start + Duration::from_nanos(timeline.end_slice() * SLICE_NS),
+    };
+    let mut recorder = Recorder::new(timeline.end_slice());
+    recorder.begin(PhaseName::Baseline, timeline.baseline_slice());
+    recorder.begin(PhaseName::Recovery, timeline.baseline_end_slice());
+    let mut queue = Queue { jobs: order.jobs.into_iter(), timeline };
+    let mut running = queue.next(&mut recorder, around, 0);
+    let mut watch = Watch::new(order.live, plan.settings.journal_mode);
+    let mut ticker = Ticker::new(order.live, timeline.end_slice());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let mut finished = None;
+        tokio::select! {
+            biased;
+            run = Running::end(&mut running) => finished = Some(run),
+            () = interrupt.wait() => {}
+            _ = ticks.tick() => {}
+        }
+        let now = current_slice(&load);
+        let seen = running.as_ref().and_then(|running| running.seen(now, progress.get()));
+        let wal_bytes = watch.look(now, recorder.phase_at(now), seen);
+        ticker.show(&mut recorder, &mut load, &Look { now, wal_bytes, running: seen }, tell);
+        if let Some(run) = finished {
+            watch.end_snapshot(now, run);
+            recorder.begin(PhaseName::Recovery, now + 1);
+            running = queue.next(&mut recorder, around, now + 1);
+        }
+        load.drain(|slice| recorder.add(slice));
+        let is_over = now >= timeline.end_slice() && running.is_none();
+        if is_over || interrupt.is_set() || load.fatal().is_some() {
+            break;
+        }
+    }
+    // Kills the child process, where one still runs.
+    drop(running);
+    let fatal = finish(load, &mut recorder, plan, interrupt.is_set());
+    measurement(recorder, watch, queue.jobs.len() as u64, start, fatal)
+}
+
+/// Stops the load, waits for what is in flight, and says why it could not go on or did not end.
+fn finish(load: Load, recorder: &mut Recorder, plan: &TrialPlan, is_interrupted: bool) -> Option<String> {
+    let fatal = load.fatal();
+    load.stop(recorder.close(current_slice(&load)) * SLICE_NS);
+    let patience = if is_interrupted { INTERRUPT_PATIENCE } else { drain_patience(plan) };
+    let stuck = load.finish(patience, |slice| recorder.add(slice));
+    let is_stuck = stuck > 0 && !is_interrupted;
+    fatal.or(is_stuck.then(|| format!("{stuck} threads had not ended {} s after the load", patience.as_secs())))
+}
+
+fn measurement(
+    recorder: Recorder,
+    watch: Watch,
+    snapshots_not_taken: u64,
+    start: Instant,
+    fatal: Option<String>,
+) -> Measurement {
+    let Recorder { phases, seconds, .. } = recorder;
+    let end_slice = phases.last().map_or(0, |phase| phase.end_slice);
+    Measurement {
+        phases: phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect(),
+        snapshots: watch.snapshots,
+        snapshots_not_taken,
+        start,
+        wal_bytes_max: watch.wal_bytes_max,
+        series: seconds.finish(end_slice),
+        fatal,
+    }
+}
+
+/// The snapshots that are still to be taken, in time order.
+struct Queue<'a> {
+    jobs: std::vec::IntoIter<Job>,
+    timeline: &'a Timeline,
+}
+
+impl Queue<'_> {
+    /// The next snapshot and its phase, not before the slice `earliest`; none where no time is left for it.
+    fn next<'a>(&mut self, recorder: &mut Recorder, around: Surroundings<'a>, earliest: u64) -> Option<Running<'a>> {
+        let number = self.jobs.as_slice().first()?.number;
+        let turn = self.timeline.turn(number, earliest)?;
+        let job = self.jobs.next()?;
+        recorder.begin(PhaseName::Snapshot, turn.first_slice);
+        let (first_slice, out) = (turn.first_slice, folder::main_file(&job.folder));
+        Some(Running { first_slice, out, run: Box::pin(snapshot_run::take(job, turn, around)) })
+    }
+}
+
+/// The snapshot that runs, or waits for its time.
+struct Running<'a> {
+    /// The slice in which it begins.
+    first_slice: u64,
+    /// The file that it makes.
+    out: PathBuf,
+    run: Pin<Box<dyn Future<Output = SnapshotRun> + 'a>>,
+}
+
+impl Running<'_> {
+    /// What there is to see of it in a slice; nothing before it begins.
+    fn seen(&self, now: u64, said: Option<CopyProgress>) -> Option<RunningSnapshot<'_>> {
+        let Self { first_slice, out, .. } = self;
+        (*first_slice <= now).then_some(RunningSnapshot { first_slice: *first_slice, out, said })
+    }
+
+    /// Waits for its end; for ever where there is none.
+    async fn end(running: &mut Option<Self>) -> SnapshotRun {
+        match running {
+            Some(running) => running.run.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Looks at the WAL and at the snapshots, and keeps what it has seen of each.
+struct Watch {
+    /// `None` in the rollback modes.
+    sampler: Option<WalSampler>,
+    last: WalSample,
+    /// Most that was in use in the baseline.
+    baseline_used_bytes: u64,
+    wal_bytes_max: u64,
+    /// Of the snapshot that runs.
+    current: Option<Observation>,
+    /// Those that have ended.
+    snapshots: Vec<SnapshotMeasurement>,
+}
+
+impl Watch {
+    fn new(live: &Path, journal_mode: JournalMode) -> Self {
+        Self {
+            sampler: journal_mode.has_wal().then(|| WalSampler::new(live)),
+            last: WalSample::default(),
+            baseline_used_bytes: 0,
+            wal_bytes_max: 0,
+            current: None,
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Takes one look, and returns the size of the WAL.
+    fn look(&mut self, now: u64, phase: PhaseName, running: Option<RunningSnapshot<'_>>) -> u64 {
+        let sample = self.sampler.as_ref().map(WalSampler::sample).unwrap_or_default();
+        let before = std::mem::replace(&mut self.last, sample);
+        self.wal_bytes_max = self.wal_bytes_max.max(sample.file_bytes);
+        match phase {
+            PhaseName::Baseline => self.baseline_used_bytes = self.baseline_used_bytes.max(sample.used_bytes),
+            PhaseName::Warmup | PhaseName::Snapshot | PhaseName::Recovery => {}
+        }
+        if running.is_some() && self.current.is_none() {
+            self.current = Some(self.begin(before));
+        }
+        let latest = self.current.as_mut().or(self.snapshots.last_mut().map(|snapshot| &mut snapshot.observation));
+        if let Some(observation) = latest {
+            observation.note_wal(now, before, sample, self.baseline_used_bytes);
+            if let Some(running) = running {
+                observation.note_progress(now, running);
+            }
+        }
+        sample.file_bytes
+    }
+
+    fn begin(&self, before: WalSample) -> Observation {
+        Observation::begin(self.sampler.as_ref().map(|_| before))
+    }
+
+    /// The snapshot that was watched has ended in this slice.
+    fn end_snapshot(&mut self, now: u64, run: SnapshotRun) {
+        // One that ended before the first look at it was seen by none.
+        let mut observation = self.current.take().unwrap_or_else(|| self.begin(self.last));
+        observation.end(now);
+        self.snapshots.push(SnapshotMeasurement { run, observation });
+    }
+}
+
+/// Everything in flight ends by itself: its client gives up, and SQLite's last try takes a busy timeout at most.
+fn drain_patience(plan: &TrialPlan) -> Duration {
+    let busy_ms = u64::try_from(plan.settings.busy_timeout_ms).unwrap_or(0);
+    plan.client_timeout + Duration::from_millis(busy_ms) * 2 + Duration::from_secs(30)
+}
+
+fn current_slice(load: &Load) -> u64 {
+    load.elapsed_ns() / SLICE_NS
+}

@@ -1,0 +1,344 @@
+//! One trial, room by room: its files are prepared, connections are opened, the load is conducted, what was measured is
+//! evaluated, the snapshots are judged, and the files are kept or removed.
+//!
+//! Whatever goes wrong is part of the result: each room adds its problems, and none hides another's. Which trials there are,
+//! and what the results of a run say of all of them, is the business of [`crate::run`].
+
+mod blocking;
+mod conduct;
+mod connect;
+mod evaluate;
+mod event;
+pub mod folder;
+mod judge;
+mod observation;
+mod prepare;
+mod recorder;
+mod series;
+mod snapshot_run;
+mod steps;
+mod task_runner;
+mod ticker;
+mod wal;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+pub use event::{Event, Tick};
+
+use conduct::{Measurement, Order, conduct};
+use connect::{Connections, connect};
+use evaluate::{CommitTimes, Figures};
+use folder::TrialFolder;
+use judge::Court;
+use snapshot_run::Job;
+use steps::Steps;
+
+use crate::{
+    dataset::cache::Cached,
+    history::{
+        ledger::{Ledger, LedgerFile},
+        replay::{self, State},
+    },
+    interrupt::Interrupt,
+    oracle::{self, JudgeError},
+    results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
+    scenario::TrialPlan,
+    snapshot::{Procedure, Programs, Site},
+    target::checkpoint::{self, Checkpoints},
+    workload::Workload,
+};
+
+/// What a trial needs beside its plan.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The dataset that it starts from.
+    pub dataset: &'a Cached,
+    /// The run's folder, in which it makes its own.
+    pub folder: &'a Path,
+    /// The folder in which its files are kept; removed where `None`.
+    pub keep_in: Option<&'a Path>,
+    /// The folder that results are written to: kept folders are named relative to it.
+    pub out_dir: &'a Path,
+    /// The programs that strategies run.
+    pub programs: &'a Programs,
+    /// Set to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Runs a trial. Whatever goes wrong is part of the result; its files are removed, or kept where that was asked for.
+pub fn run(context: &Context<'_>, plan: &TrialPlan, tell: &mut dyn FnMut(Event)) -> TrialResult {
+    let mut result = blank(plan);
+    let folder = TrialFolder::new(&context.folder.join(plan.id()));
+    match jobs(context, plan, &folder) {
+        Ok(jobs) => {
+            Rooms { context, plan, folder: &folder, result: &mut result, tell }.walk(jobs);
+            finish(context, plan, &folder, &mut result);
+        }
+        Err(why) => (result.status, result.reason) = (Status::Skipped, Some(why)),
+    }
+    // The whole folder of the run is removed at its end in any case.
+    let _ = fs::remove_dir_all(folder.path());
+    result
+}
+
+/// Keeps the files, and says how the trial ended.
+fn finish(context: &Context<'_>, plan: &TrialPlan, folder: &TrialFolder, result: &mut TrialResult) {
+    if let Some(keep_in) = context.keep_in.filter(|_| folder.path().exists()) {
+        match folder.keep(&keep_in.join(plan.id()), context.out_dir) {
+            Ok(kept_in) => result.kept_in = Some(kept_in),
+            Err(error) => add_problem(&mut result.problems, Stage::Keep, &error),
+        }
+    }
+    result.reason = result.problems.first().map(|problem| problem.message.clone());
+    result.status = match (result.problems.is_empty(), context.interrupt.is_set()) {
+        (false, _) => Status::Failed,
+        (true, true) => Status::Interrupted,
+        (true, false) => Status::Completed,
+    };
+}
+
+/// Adds what went wrong. Work that was stopped by an interrupt is no problem.
+fn add_problem(problems: &mut Vec<Problem>, stage: Stage, error: &anyhow::Error) {
+    if !is_interrupt(error) {
+        problems.push(Problem { stage, message: format!("{error:#}") });
+    }
+}
+
+fn is_interrupt(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::Interrupted);
+        let judge = matches!(cause.downcast_ref(), Some(JudgeError::Interrupted));
+        io || judge
+    })
+}
+
+/// What the strategy runs for every snapshot of the plan, or why it cannot run here.
+fn jobs(context: &Context<'_>, plan: &TrialPlan, folder: &TrialFolder) -> Result<Vec<Job>, String> {
+    let mut jobs = Vec::new();
+    for number in 0..plan.timeline.snapshots() {
+        let (live, own_folder) = (folder.live(), folder.snapshot(number));
+        let site =
+            Site { programs: context.programs, options: &plan.strategy_options, live: &live, folder: &own_folder };
+        match plan.strategy.procedure(&site) {
+            Procedure::Unavailable(why) => return Err(why),
+            Procedure::Nothing => {}
+            Procedure::Run(task) => jobs.push(Job { number, task, folder: own_folder }),
+        }
+    }
+    Ok(jobs)
+}
+
+/// The rooms of one trial, and the result that they fill.
+struct Rooms<'a, 't> {
+    context: &'a Context<'a>,
+    plan: &'a TrialPlan,
+    folder: &'a TrialFolder,
+    result: &'a mut TrialResult,
+    tell: &'t mut dyn FnMut(Event),
+}
+
+/// A trial whose load has ended.
+struct Loaded {
+    measurement: Measurement,
+    workload: Workload,
+    ledger: PathBuf,
+    /// When the times of the ledger begin, before operation 0 was due.
+    offset_s: f64,
+    steps: Steps,
+}
+
+/// What the ledger says of a trial.
+struct Evaluated {
+    history: LedgerFile,
+    last: State,
+}
+
+impl Rooms<'_, '_> {
+    /// Goes through the rooms, as far as they are open.
+    fn walk(&mut self, jobs: Vec<Job>) {
+        let Some(loaded) = self.load(jobs) else { return };
+        let evaluated = self.evaluated(&loaded);
+        let steps = self.steps(&loaded);
+        let evaluated = match evaluated {
+            Some(evaluated) if self.result.problems.is_empty() => evaluated,
+            _ => return self.leave_unjudged(&loaded, steps),
+        };
+        self.judge(&loaded, &evaluated, steps);
+        self.check_live_database(&evaluated);
+    }
+
+    /// Passes on what succeeded, and notes what did not.
+    fn note<T>(&mut self, stage: Stage, outcome: Result<T>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                add_problem(&mut self.result.problems, stage, &error);
+                None
+            }
+        }
+    }
+
+    fn load(&mut self, jobs: Vec<Job>) -> Option<Loaded> {
+        let Context { dataset, interrupt, .. } = *self.context;
+        (self.tell)(Event::Preparing);
+        let prepared = prepare::prepare(self.plan, dataset, self.folder, &jobs, interrupt);
+        self.note(Stage::Prepare, prepared)?;
+        let live = self.folder.live();
+        let workload = Workload::new(self.plan.mix, dataset.manifest.torrents(), self.plan.workload_seed);
+        let ledger = Ledger::create(&self.folder.ledger()).context("cannot create the ledger");
+        let ledger = self.note(Stage::Connect, ledger)?;
+        let connections = connect(self.plan, &live, &ledger, &workload);
+        let Connections { streams, background, checkpoints, writers, settings } =
+            self.note(Stage::Connect, connections)?;
+        self.result.settings = settings;
+        let steps = Steps::new(&self.plan.steps, self.folder.backups(), interrupt);
+        let order = Order {
+            plan: self.plan,
+            workload: &workload,
+            streams,
+            background,
+            ledger: &ledger,
+            writers: &writers,
+            live: &live,
+            jobs,
+            steps: &steps,
+            interrupt,
+        };
+        let measurement = conduct(order, self.tell);
+        let mut measurement = self.note(Stage::Load, measurement)?;
+        count_checkpoints(&mut measurement, checkpoints.as_ref());
+        if let Some(fatal) = &measurement.fatal {
+            self.result.problems.push(Problem { stage: Stage::Load, message: fatal.clone() });
+        }
+        let offset_s = measurement.start.saturating_duration_since(ledger.created()).as_secs_f64();
+        let ledger = ledger.path().to_owned();
+        Some(Loaded { measurement, workload, ledger, offset_s, steps })
+    }
+
+    fn evaluated(&mut self, loaded: &Loaded) -> Option<Evaluated> {
+        let Loaded { measurement, workload, ledger, offset_s, .. } = loaded;
+        self.result.wal_bytes_max = measurement.wal_bytes_max;
+        self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
+        let read = commits(ledger, self.context.dataset, *offset_s);
+        let read = self.note(Stage::Evaluate, read);
+        let (commits, evaluated) =
+            read.map_or_else(Default::default, |(commits, evaluated)| (commits, Some(evaluated)));
+        let Figures { phases, series, achieved_rate_ops } =
+            evaluate::evaluate(&measurement.phases, &measurement.series, &commits);
+        let result = &mut *self.result;
+        (result.phases, result.series, result.achieved_rate_ops) = (phases, series, achieved_rate_ops);
+        if measurement.fatal.is_none() {
+            let accounts = evaluate::check_accounts(&self.plan.streams, workload, &measurement.phases);
+            self.note(Stage::Evaluate, accounts.map_err(anyhow::Error::msg));
+        }
+        evaluated
+    }
+
+    /// The results of the steps after each snapshot.
+    fn steps(&mut self, loaded: &Loaded) -> Vec<Vec<StepResult>> {
+        let Loaded { measurement, steps, .. } = loaded;
+        let during_load = || measurement.snapshots.iter().map(|snapshot| snapshot.run.steps.clone()).collect();
+        if steps.are_during_load() || measurement.fatal.is_some() {
+            return during_load();
+        }
+        let of = measurement.snapshots.len();
+        let candidates = measurement.snapshots.iter().map(|snapshot| snapshot.run.candidate());
+        let results =
+            steps.run_all(candidates, self.context.interrupt, |number| (self.tell)(Event::Steps { number, of }));
+        self.note(Stage::Steps, results.map_err(anyhow::Error::from)).unwrap_or_else(during_load)
+    }
+
+    fn leave_unjudged(&mut self, loaded: &Loaded, steps: Vec<Vec<StepResult>>) {
+        let why = match self.result.problems.first() {
+            Some(problem) => format!("the trial failed: {}", problem.message),
+            None => JudgeError::Interrupted.to_string(),
+        };
+        self.result.snapshots = judge::leave_unjudged(self.plan, &loaded.measurement.snapshots, steps, &why);
+    }
+
+    fn judge(&mut self, loaded: &Loaded, evaluated: &Evaluated, steps: Vec<Vec<StepResult>>) {
+        let Context { dataset, keep_in, interrupt, .. } = *self.context;
+        let court = Court {
+            plan: self.plan,
+            folder: self.folder,
+            is_kept: keep_in.is_some(),
+            start: &dataset.manifest,
+            history: &evaluated.history,
+            interrupt,
+        };
+        self.result.snapshots = judge::judge(&court, &loaded.measurement.snapshots, steps, self.tell);
+    }
+
+    /// The harness's check of itself: the live database must be what the ledger says.
+    fn check_live_database(&mut self, evaluated: &Evaluated) {
+        (self.tell)(Event::Checking);
+        let interrupt = self.context.interrupt;
+        let found = oracle::content_digest(&self.folder.live(), interrupt.flag());
+        if interrupt.is_set() {
+            return;
+        }
+        let expected = evaluated.last.digest;
+        self.result.live_database_matches_ledger = Some(found == Ok(expected));
+        let message = match found {
+            Ok(digest) if digest == expected => return,
+            Ok(_) => "the live database is not what the ledger says: its verdicts are not to be relied on".to_owned(),
+            Err(damage) => format!("the live database cannot be compared with the ledger: {damage}"),
+        };
+        self.result.problems.push(Problem { stage: Stage::Check, message });
+    }
+}
+
+/// The commits of a trial: when each was made, and the state after the last.
+fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTimes, Evaluated)> {
+    let history = LedgerFile::open(ledger)?;
+    let mut times_s = Vec::new();
+    let last = replay::replay(&history, &dataset.manifest, |state| {
+        if state.commit > 0 && !state.void {
+            times_s.push(state.at_us as f64 / 1e6 - offset_s);
+        }
+    })?;
+    Ok((CommitTimes::new(times_s), Evaluated { history, last }))
+}
+
+/// Says of each snapshot what the checkpoint thread did meanwhile.
+fn count_checkpoints(measurement: &mut Measurement, checkpoints: Option<&Checkpoints>) {
+    let Some(checkpoints) = checkpoints else { return };
+    for snapshot in &mut measurement.snapshots {
+        let Some(wal) = &mut snapshot.observation.wal else { continue };
+        let ended = snapshot.run.begun + snapshot.run.outcome.duration;
+        let (count, pages) = checkpoint::checkpoints_between(checkpoints, snapshot.run.begun, ended);
+        (wal.checkpoints, wal.checkpointed_pages) = (Some(count), Some(pages));
+    }
+}
+
+fn blank(plan: &TrialPlan) -> TrialResult {
+    TrialResult {
+        id: plan.id(),
+        journal_mode: plan.settings.journal_mode,
+        synchronous: plan.settings.synchronous,
+        strategy: plan.strategy,
+        strategy_options: plan.strategy.options(&plan.strategy_options),
+        write_profile: plan.mix.write_profile,
+        repetition: plan.repetition,
+        offered_rate_ops: plan.offered_rate_ops,
+        achieved_rate_ops: 0.0,
+        status: Status::Failed,
+        reason: None,
+        problems: Vec::new(),
+        kept_in: None,
+        page_cache: plan.page_cache,
+        settings: BTreeMap::new(),
+        wal_bytes_max: 0,
+        live_database_matches_ledger: None,
+        phases: Vec::new(),
+        snapshots: Vec::new(),
+        snapshots_not_taken: Recorded::Known(0),
+        series: Vec::new(),
+    }
+}

@@ -1,0 +1,162 @@
+//! One snapshot: from the instant at which it is due to the sync of what it left.
+//!
+//! Everything here happens while the load runs, so the live database is never opened, and what could take long (the sync)
+//! is done on a thread of its own.
+
+use std::{
+    cell::Cell,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::{
+    blocking, folder,
+    steps::{Candidate, Steps},
+    task_runner::{self, TaskOutcome, Writers},
+};
+use crate::{
+    child::{Limits, Room},
+    history::ledger::Ledger,
+    measure::SLICE_NS,
+    oracle::Claim,
+    results::{FileLeft, StepResult},
+    scenario::Turn,
+    snapshot::{CopyProgress, Task},
+    sqlite, work,
+};
+
+/// A snapshot to be taken.
+pub struct Job {
+    /// Its place in the trial, from 0.
+    pub number: usize,
+    /// What takes it.
+    pub task: Task,
+    /// Its own folder, empty.
+    pub folder: PathBuf,
+}
+
+/// What a snapshot needs of the trial.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// When operation 0 was due.
+    pub start: Instant,
+    /// Where commits are recorded.
+    pub ledger: &'a Ledger,
+    /// Who can be asked to stop, or to copy.
+    pub writers: &'a Writers,
+    /// The live database.
+    pub live: &'a Path,
+    /// Becomes what the strategy last said of its progress.
+    pub progress: &'a Cell<Option<CopyProgress>>,
+    /// A snapshot is given up where less than this is free.
+    pub free_bytes_min: u64,
+    /// What is done with a snapshot afterwards.
+    pub steps: &'a Steps,
+    /// When the load ends.
+    pub load_end: Instant,
+}
+
+/// A snapshot that was taken, or tried.
+pub struct SnapshotRun {
+    /// Its place in the trial, from 0.
+    pub number: usize,
+    /// Its own folder.
+    pub folder: PathBuf,
+    /// When it began.
+    pub begun: Instant,
+    /// When it began, from the start of the load.
+    pub started_after: Duration,
+    /// By how much that was put off, because the one before it had not ended.
+    pub late: Duration,
+    /// When it would have been stopped, from its beginning.
+    pub deadline: Duration,
+    /// How its task ended.
+    pub outcome: TaskOutcome,
+    /// What the oracle judges it by.
+    pub claim: Claim,
+    /// What it last said of its progress.
+    pub progress: Option<CopyProgress>,
+    /// What it left, before anything opened it.
+    pub files: Vec<FileLeft>,
+    /// How long the sync of that took; `None` where the copy had failed.
+    pub sync: Option<Result<Duration, String>>,
+    /// What was done with it while the load ran.
+    pub steps: Vec<StepResult>,
+}
+
+impl SnapshotRun {
+    /// What the steps after a snapshot need to know.
+    pub fn candidate(&self) -> Candidate<'_> {
+        Candidate { number: self.number, folder: &self.folder, finished: self.claim.finished }
+    }
+}
+
+/// Waits until the snapshot is due, takes it, and syncs what it left.
+pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun {
+    let Job { number, task, folder } = job;
+    let Turn { planned_slice, first_slice, deadline } = turn;
+    let Surroundings { start, ledger, writers, live, progress, steps, load_end, free_bytes_min } = around;
+    let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
+    tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
+    progress.set(None);
+    let commit_at_start = ledger.acknowledged();
+    let begun = Instant::now();
+    let room = Room { folders: vec![folder.clone()], least_free_bytes: free_bytes_min };
+    let limits = Limits { deadline, room: Some(room) };
+    let outcome = task_runner::run(task, &limits, writers, ledger, progress).await;
+    let commit_at_end = outcome.commit_while_stopped.unwrap_or_else(|| ledger.issued());
+    let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
+    let claim = Claim { finished: outcome.finished, commit_at_start, commit_at_end, ended_us };
+    let files = sizes(&folder);
+    let sync = if claim.finished { Some(sync_aside(folder.clone(), live.to_owned()).await) } else { None };
+    folder::write_claim(&folder, claim, deadline);
+    let candidate = Candidate { number, folder: &folder, finished: claim.finished };
+    let steps = if steps.are_during_load() { steps.run(candidate, load_end).await } else { Vec::new() };
+    SnapshotRun {
+        number,
+        folder,
+        begun,
+        started_after: begun.saturating_duration_since(start),
+        late: time_at(first_slice).saturating_sub(time_at(planned_slice)),
+        deadline,
+        outcome,
+        claim,
+        progress: progress.get(),
+        files,
+        sync,
+        steps,
+    }
+}
+
+/// The files in the folder of a snapshot, with their sizes.
+fn sizes(folder: &Path) -> Vec<FileLeft> {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = |path: PathBuf| FileLeft { name: name(&path), bytes: work::file_bytes(&path) };
+    work::files_in(folder).unwrap_or_default().into_iter().map(file).collect()
+}
+
+/// Syncs a snapshot's files and their folder on another thread, and says how long it took.
+async fn sync_aside(folder: PathBuf, live: PathBuf) -> Result<Duration, String> {
+    let synced = blocking::run(move || {
+        let begun = Instant::now();
+        sync(&folder, &live)?;
+        Ok(begun.elapsed())
+    });
+    synced.await.map_err(|error| error.to_string())
+}
+
+/// Makes what lies in a folder durable, and the folder itself.
+fn sync(folder: &Path, live: &Path) -> io::Result<()> {
+    let identity = |path: &Path| path.symlink_metadata().map(|found| (found.dev(), found.ino())).ok();
+    let of_live: Vec<_> =
+        [live.to_owned(), sqlite::side_file(live, "-shm")].iter().map(|path| identity(path)).collect();
+    for path in work::files_in(folder)? {
+        // A link to the live file must not be opened in this process (`docs/sqlite.md`, 1).
+        if path.symlink_metadata()?.is_file() && !of_live.contains(&identity(&path)) {
+            fs::File::open(&path)?.sync_all()?;
+        }
+    }
+    fs::File::open(folder)?.sync_all()
+}
