@@ -42,7 +42,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
     let folder = folder_with_scenario();
-    let strategies = "snapshots.strategies=[\"none\", \"cp\", \"vacuum-into\"]";
+    let strategies = "snapshots.strategies=[\"none\", \"vacuum-into\"]";
     let run = output(folder.path(), &["run", "test.toml", "--out", "out", "--set", strategies]);
     assert!(run.status.success(), "{}", text(&run.stderr));
     let stdout = text(&run.stdout);
@@ -57,13 +57,13 @@ fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
     let json = folder.path().join("out/results.json");
     assert_eq!(stdout.lines().last(), json.to_str());
     let results = Results::load(&json).unwrap();
-    assert_eq!(results.trials.len(), 6);
+    assert_eq!(results.trials.len(), 4);
     assert!(results.trials.iter().all(|trial| trial.status == Status::Completed && trial.kept_in.is_none()));
     assert_eq!(names(&folder.path().join("out")), ["report.md", "results.json"]);
     assert_eq!(names(&folder.path().join("work")), ["datasets"], "the run's own folder is gone");
     // No terminal, so plain lines, and each trial among them.
     let stderr = text(&run.stderr);
-    assert!(stderr.contains("[6/6] wal-full-1500-vacuum-into-1: exact") && !stderr.contains('\x1b'), "{stderr}");
+    assert!(stderr.contains("[4/4] wal-full-1500-vacuum-into-1: exact") && !stderr.contains('\x1b'), "{stderr}");
 
     // `report` makes the same again.
     let again = output(folder.path(), &["report", "out/results.json"]);

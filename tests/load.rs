@@ -60,10 +60,17 @@ fn run(overrides: &[&str]) -> Results {
 
 #[test]
 fn every_profile_is_accounted_for_and_its_snapshots_are_exact() {
-    for profile in ["every-announce", "completed-only", "tracker-3", "tracker-4", "batched"] {
-        let set = format!("load.write_profile={profile}");
+    let both = r#"["delete", "wal"]"#;
+    for (profile, journal_mode) in [
+        ("every-announce", both),
+        ("completed-only", both),
+        ("tracker-3", "delete"),
+        ("tracker-4", "wal"),
+        ("batched", "delete"),
+    ] {
         let results = run(&[
-            &set,
+            &format!("load.write_profile={profile}"),
+            &format!("sqlite.journal_mode={journal_mode}"),
             "snapshots.deadline_s=1",
             "load.rate_ops=600",
             "sqlite.synchronous=off",
