@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    load::Target,
     sqlite::{JournalMode, Synchronous},
+    target::Target,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 

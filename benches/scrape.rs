@@ -15,9 +15,8 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    load::Target,
     sqlite::Synchronous,
-    target::sqlite::SqliteTarget,
+    target::{Target, sqlite::SqliteTarget},
     torrents::Torrent,
     workload::{Action, Kind, Mix, Operation, Workload, WriteProfile},
 };

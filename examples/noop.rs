@@ -11,9 +11,10 @@ use std::{
 };
 
 use journalbench::{
-    load::{Execution, Load, Pace, Stream, Target},
+    load::{Load, Pace, Stream},
     measure::{SLICE_NS, Tally, percentile},
     pace::{Rate, Schedule, Spread},
+    target::{Execution, Target},
     torrents::Torrents,
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };

@@ -120,7 +120,7 @@ fn a_database_of_version_4_is_run_judged_and_left_as_it_was() {
     assert_eq!(told, []);
     Connection::open(&path).unwrap().execute("UPDATE torrents SET completed = 99 WHERE id = 3", []).unwrap();
     let (second, told) = ensure();
-    assert_eq!(told, [cache::Progress::Adopting]);
+    assert_eq!(told, [cache::DatasetEvent::Adopting]);
     assert_ne!(first.manifest.digest, second.manifest.digest);
     assert!(!first.path.exists() && second.path.exists());
 }

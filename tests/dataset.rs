@@ -8,7 +8,8 @@ use std::{
 
 use journalbench::{
     dataset::{
-        Dataset, GenerateError, IndexFill, Manifest, Options, file_bytes, generate, generate_with, inserted, rows_for,
+        Dataset, FileOptions, GenerateError, IndexFill, Manifest, file_bytes, generate, generate_with, inserted,
+        rows_for,
     },
     oracle,
     pages::header::Header,
@@ -153,7 +154,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     let dataset = Dataset { rows: 60_000, ..DATASET };
     let bytes = [1, 2, 5].map(|threads| {
         let path = folder.path().join(format!("{threads}.db"));
-        let options = Options { threads, ..Options::default() };
+        let options = FileOptions { threads, ..FileOptions::default() };
         generate_with(&dataset, &options, &path, &AtomicBool::new(false), &mut |_| ()).unwrap();
         fs::read(path).unwrap()
     });
@@ -173,7 +174,7 @@ fn index_pages_are_as_full_as_random_inserts_leave_them_or_as_asked() {
     assert!(made.abs_diff(grown) * 100 < grown * 4, "{made} and {grown} bytes");
     let sizes = [0.5, 0.75, 0.9, 1.0].map(|share| {
         let path = folder.path().join(format!("{share}.db"));
-        let options = Options { index_fill: IndexFill::new(share).unwrap(), ..Options::default() };
+        let options = FileOptions { index_fill: IndexFill::new(share).unwrap(), ..FileOptions::default() };
         let manifest = generate_with(&dataset, &options, &path, &AtomicBool::new(false), &mut |_| ()).unwrap();
         assert_eq!(check(&path, "integrity_check"), "ok", "{share}");
         manifest.bytes
@@ -207,7 +208,7 @@ fn an_interrupted_generation_and_an_existing_file_leave_nothing() {
     let left = || fs::read_dir(folder.path()).unwrap().count();
     let path = folder.path().join("x.db");
     let interrupted = AtomicBool::new(false);
-    let result = generate_with(&dataset, &Options::default(), &path, &interrupted, &mut |done| {
+    let result = generate_with(&dataset, &FileOptions::default(), &path, &interrupted, &mut |done| {
         interrupted.store(done.bytes > done.of_bytes / 2, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(matches!(result, Err(GenerateError::Interrupted)), "{result:?}");

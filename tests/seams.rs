@@ -16,10 +16,11 @@ use std::{
 use journalbench::{
     dataset::{Dataset, Manifest, generate},
     history::{Change, Commit, History, HistoryError},
-    load::{Batch, Execution, Load, Pace, Stream, Target},
+    load::{Batch, Load, Pace, Stream},
     measure::Tally,
     oracle::{self, Claim, Evidence, Examination, JudgeError, Question, SqliteChecks, Verdict},
     pace::{Rate, Schedule, Spread},
+    target::{Execution, IdleWork, Target},
     torrents::{Torrent, Torrents},
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
@@ -58,7 +59,7 @@ impl Target for AppendOnlyFile {
         self.append(operations)
     }
 
-    fn idle(&self) -> journalbench::load::IdleWork<'_> {
+    fn idle(&self) -> IdleWork<'_> {
         Box::new(|_until| {
             self.idle_calls.fetch_add(1, Ordering::Relaxed);
         })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{Ended, Failure, print};
+use super::{CommandError, Ended, print};
 use crate::{
     dataset::{self, Dataset, GenerateError, IndexFill, Size},
     interrupt::Interrupt,
@@ -52,19 +52,19 @@ fn index_fill(text: &str) -> Result<IndexFill, String> {
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
-pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
+pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
     let Arguments { rows, out, index_fill, .. } = arguments;
     let files = sqlite::SIDE_FILES.map(|suffix| sqlite::side_file(out, suffix));
     if let Some(file) = [out].into_iter().chain(&files).find(|file| file.symlink_metadata().is_ok()) {
-        return Err(Failure::Usage(anyhow!("{}: exists, and nothing is overwritten", file.display())));
+        return Err(CommandError::Usage(anyhow!("{}: exists, and nothing is overwritten", file.display())));
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     let dataset = match dataset_of(arguments, rows, &interrupt) {
-        Err(Failure::Environment(error)) if interrupted(&error) => return Ok(Ended::Interrupted),
+        Err(CommandError::Environment(error)) if interrupted(&error) => return Ok(Ended::Interrupted),
         dataset => dataset?,
     };
     let mut display = progress::Bytes::new("generating");
-    let options = dataset::Options { index_fill: *index_fill, ..dataset::Options::default() };
+    let options = dataset::FileOptions { index_fill: *index_fill, ..dataset::FileOptions::default() };
     let result = dataset::generate_with(&dataset, &options, out, interrupt.flag(), &mut |done| {
         display.show(done.bytes, done.of_bytes);
     });
@@ -83,7 +83,7 @@ fn interrupted(error: &anyhow::Error) -> bool {
 }
 
 /// The dataset that was asked for, if there is room for it.
-fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt) -> Result<Dataset, Failure> {
+fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt) -> Result<Dataset, CommandError> {
     /// Bytes that a row takes at the least, whatever the page size.
     const BYTES_PER_ROW_MIN: u64 = 95;
 
@@ -91,7 +91,7 @@ fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt
     let (seed, page_size_bytes, index_fill) = (*seed, *page_size_bytes, *index_fill);
     let check_room = |needed: u64| match work::free_bytes(out).filter(|free| *free < needed) {
         None => Ok(()),
-        Some(free) => Err(Failure::Usage(anyhow!(
+        Some(free) => Err(CommandError::Usage(anyhow!(
             "{}: needs {} MB, and {} MB are free there",
             out.display(),
             needed / 1_000_000,
@@ -112,9 +112,9 @@ fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt
     Ok(dataset)
 }
 
-fn refused(error: GenerateError) -> Failure {
+fn refused(error: GenerateError) -> CommandError {
     match error {
-        GenerateError::TooLarge => Failure::Usage(error.into()),
-        error => Failure::Environment(error.into()),
+        GenerateError::TooLarge => CommandError::Usage(error.into()),
+        error => CommandError::Environment(error.into()),
     }
 }

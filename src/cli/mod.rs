@@ -69,7 +69,7 @@ enum Command {
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandError {
     /// The environment failed: exit status 1.
     Environment(anyhow::Error),
     /// The arguments or the scenario are wrong: exit status 2.
@@ -87,20 +87,20 @@ enum Ended {
     Found,
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
         Self::Environment(error)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Environment(error) | Self::Usage(error)) = self;
         write!(f, "{error:#}")
     }
 }
 
-impl Failure {
+impl CommandError {
     /// The exit status that tells it.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
@@ -114,8 +114,8 @@ impl Failure {
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C, where the first has not ended the program yet.
 ///
 /// # Errors
-/// [`Failure`], with the exit status that tells it.
-pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, Failure> {
+/// [`CommandError`], with the exit status that tells it.
+pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     let ended = match cli.command {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
         Command::Report(arguments) => report::report(&arguments)?,

@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{Ended, Failure, absolute, print};
+use super::{CommandError, Ended, absolute, print};
 use crate::{
     dataset::Source,
     interrupt::Interrupt,
     progress::Display,
     report::{self, Format},
-    results::{Status, write_atomically},
+    results::{Results, Status, write_atomically},
     run::{self, Options},
     scenario::{Scenario, TrialPlan},
     snapshot::Programs,
@@ -45,31 +45,16 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
-pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
-    let usage = |error: anyhow::Error| Failure::Usage(error);
-    let scenario = Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| usage(error.into()))?;
-    if let Source::Adopted(path) = &scenario.dataset.source {
-        fs::metadata(path).with_context(|| format!("dataset.path = {}", path.display()))?;
-    }
+pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
+    let scenario = load(arguments)?;
     let work_dir = absolute(&arguments.work_dir)?;
-    let check_room = || {
-        run::check_room(&scenario, &work_dir, arguments.keep)
-            .map_err(|error| usage(anyhow!("{}: {error}", arguments.scenario.display())))
-    };
     if arguments.dry_run {
         print(&dry_run(&scenario, &work_dir, arguments.keep))?;
-        check_room()?;
+        check_room(arguments, &scenario, &work_dir)?;
         return Ok(Ended::Done);
     }
-    let out_dir = match &arguments.out {
-        Some(out) => absolute(out)?,
-        None => absolute(&default_out(&scenario.name))?,
-    };
-    if out_dir.symlink_metadata().is_ok() {
-        let error = anyhow!("--out {}: exists; name a folder that does not, nothing is overwritten", out_dir.display());
-        return Err(usage(error));
-    }
-    check_room()?;
+    let out_dir = out_dir(arguments, &scenario)?;
+    check_room(arguments, &scenario, &work_dir)?;
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     let out = OutFolder::create(&out_dir)?;
     let options = Options {
@@ -79,24 +64,63 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         programs: Programs::find(std::env::current_exe().context("cannot find this program")?),
         interrupt,
     };
-    let mut display = Display::new();
-    let results = run::run(&scenario, &options, &mut |event| display.show(&event));
-    display.finish();
-    let results = results?;
-    let json = out_dir.join("results.json");
-    let markdown = report::render(&results, Format::Markdown);
-    results.save(&json).with_context(|| format!("cannot write {}", json.display()))?;
-    write_atomically(&out_dir.join("report.md"), markdown.as_bytes())
-        .with_context(|| format!("cannot write {}", out_dir.join("report.md").display()))?;
+    let results = measure(&scenario, &options)?;
+    let json = write(&results, &out_dir)?;
     out.keep();
     print(&format!("{}\n{}\n", report::render(&results, Format::Text), json.display()))?;
-    Ok(if options.interrupt.is_set() {
+    Ok(ended(&results, &options.interrupt))
+}
+
+/// The scenario, and that the database it names is there.
+fn load(arguments: &Arguments) -> Result<Scenario, CommandError> {
+    let scenario =
+        Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| CommandError::Usage(error.into()))?;
+    if let Source::Adopted(path) = &scenario.dataset.source {
+        fs::metadata(path).with_context(|| format!("dataset.path = {}", path.display()))?;
+    }
+    Ok(scenario)
+}
+
+/// The results folder that was asked for, or the default one; an existing one is refused.
+fn out_dir(arguments: &Arguments, scenario: &Scenario) -> Result<PathBuf, CommandError> {
+    let path = absolute(&arguments.out.clone().unwrap_or_else(|| default_out(&scenario.name)))?;
+    if path.symlink_metadata().is_ok() {
+        let error = anyhow!("--out {}: exists; name a folder that does not, nothing is overwritten", path.display());
+        return Err(CommandError::Usage(error));
+    }
+    Ok(path)
+}
+
+fn check_room(arguments: &Arguments, scenario: &Scenario, work_dir: &Path) -> Result<(), CommandError> {
+    run::check_room(scenario, work_dir, arguments.keep)
+        .map_err(|error| CommandError::Usage(anyhow!("{}: {error}", arguments.scenario.display())))
+}
+
+/// Runs the trials, with their progress on standard error.
+fn measure(scenario: &Scenario, options: &Options) -> anyhow::Result<Results> {
+    let mut display = Display::new();
+    let results = run::run(scenario, options, &mut |event| display.show(&event));
+    display.finish();
+    results
+}
+
+/// Writes the results and the report, and returns where the results are.
+fn write(results: &Results, out_dir: &Path) -> anyhow::Result<PathBuf> {
+    let (json, markdown) = (out_dir.join("results.json"), out_dir.join("report.md"));
+    results.save(&json).with_context(|| format!("cannot write {}", json.display()))?;
+    write_atomically(&markdown, report::render(results, Format::Markdown).as_bytes())
+        .with_context(|| format!("cannot write {}", markdown.display()))?;
+    Ok(json)
+}
+
+fn ended(results: &Results, interrupt: &Interrupt) -> Ended {
+    if interrupt.is_set() {
         Ended::Interrupted
     } else if results.trials.iter().any(|trial| trial.status == Status::Failed) {
         Ended::Failed
     } else {
         Ended::Done
-    })
+    }
 }
 
 fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {

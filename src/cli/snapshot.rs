@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Ended, Failure, absolute, print};
+use super::{CommandError, Ended, absolute, print};
 use crate::{
     child::{self, Limits, Room},
     dataset::Size,
@@ -93,13 +93,13 @@ struct Order {
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
-pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
+pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
     let order = order(arguments)?;
     match arguments.strategy.live_copy(order.in_wal) {
         LiveCopy::Complete => {}
         LiveCopy::AtPrice(price) => eprintln!("{} {price}", order.live.display()),
         LiveCopy::Refused(advice) => {
-            return Err(Failure::Usage(anyhow!("--strategy {}: {advice}", arguments.strategy)));
+            return Err(CommandError::Usage(anyhow!("--strategy {}: {advice}", arguments.strategy)));
         }
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
@@ -110,12 +110,12 @@ pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<E
 }
 
 /// Refuses what cannot be done, before anything is written.
-fn order(arguments: &Arguments) -> Result<Order, Failure> {
+fn order(arguments: &Arguments) -> Result<Order, CommandError> {
     let Arguments { live, out, keep_free, .. } = arguments;
     // SQLite's side files lie beside what a link leads to.
     let live = live.canonicalize().with_context(|| format!("cannot find the database {}", live.display()))?;
     let out = absolute(out)?;
-    refuse_existing(&out).map_err(Failure::Usage)?;
+    refuse_existing(&out).map_err(CommandError::Usage)?;
     let header = Header::read(&live).ok().filter(Header::is_database);
     let Some(header) = header else {
         return Err(anyhow!("{} is no SQLite database", live.display()).into());
@@ -123,7 +123,7 @@ fn order(arguments: &Arguments) -> Result<Order, Failure> {
     let bytes = work::file_bytes(&live) + work::file_bytes(&sqlite::side_file(&live, "-wal"));
     let needed = bytes + keep_free.bytes;
     if let Some(free) = work::free_bytes(&out).filter(|free| *free < needed) {
-        return Err(Failure::Usage(anyhow!(
+        return Err(CommandError::Usage(anyhow!(
             "{}: the copy takes {} MB and {keep_free} are to stay free, but {} MB are free there",
             out.display(),
             bytes / 1_000_000,

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Ended, Failure, print};
+use super::{CommandError, Ended, print};
 use crate::{
     dataset::Manifest,
     history::{HistoryError, ledger::LedgerFile, replay},
@@ -63,7 +63,7 @@ struct Answer {
 }
 
 /// Runs the command.
-pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, Failure> {
+pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     match answer(arguments, &interrupt) {
         Err(_) if interrupt.is_set() => Ok(Ended::Interrupted),
@@ -80,7 +80,7 @@ pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<End
     }
 }
 
-fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Failure> {
+fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, CommandError> {
     let Arguments { trial, snapshot, .. } = arguments;
     let trial = TrialFolder::new(trial);
     let manifest = trial.read_manifest()?;
@@ -136,7 +136,7 @@ fn any_time(history: &LedgerFile, start: &Manifest) -> Result<Claim, HistoryErro
 }
 
 /// What the trial noted of the snapshot; nothing where it noted of none.
-fn claim(arguments: &Arguments, trial: &TrialFolder) -> Result<Option<Claim>, Failure> {
+fn claim(arguments: &Arguments, trial: &TrialFolder) -> Result<Option<Claim>, CommandError> {
     let number = match (arguments.number, trial.count_snapshots()) {
         (Some(number), _) => number,
         (None, 0) => return Ok(None),
@@ -144,7 +144,7 @@ fn claim(arguments: &Arguments, trial: &TrialFolder) -> Result<Option<Claim>, Fa
         (None, count) => {
             let last = count - 1;
             let trial = trial.path().display();
-            return Err(Failure::Usage(anyhow!(
+            return Err(CommandError::Usage(anyhow!(
                 "{trial} has {count} snapshots: say which with --snapshot 0 to {last}"
             )));
         }

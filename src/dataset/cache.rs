@@ -28,7 +28,7 @@ pub struct Cached {
 
 /// A dataset that is being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum DatasetEvent {
     /// So many rows are generated.
     Rows(u64),
     /// The original is being copied, and the copy is read.
@@ -64,7 +64,7 @@ pub fn ensure(
     scratch: &Path,
     source: &Source,
     interrupted: &Arc<AtomicBool>,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(DatasetEvent),
 ) -> Result<Cached> {
     if let Some(cached) = find(work_dir, source) {
         return Ok(cached);
@@ -74,11 +74,11 @@ pub fn ensure(
     let half_path = scratch.join("dataset.db");
     let (path, manifest) = match source {
         Source::Generated(dataset) => {
-            let rows = &mut |rows| progress(Progress::Rows(rows));
+            let rows = &mut |rows| progress(DatasetEvent::Rows(rows));
             (generated_path(work_dir, dataset), generate(dataset, &half_path, interrupted, rows)?)
         }
         Source::Adopted(original) => {
-            progress(Progress::Adopting);
+            progress(DatasetEvent::Adopting);
             let manifest = adopt::adopt(original, &half_path, interrupted)?;
             let Origin::Adopted(Adopted { files, .. }) = &manifest.origin else {
                 anyhow::bail!("{} was adopted and has no files", original.display())

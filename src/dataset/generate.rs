@@ -37,7 +37,7 @@ const SCHEMA_COOKIE: u32 = 4;
 
 /// How a dataset's file is made. None of it changes the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct FileOptions {
     /// How full the pages of indexes are.
     pub index_fill: IndexFill,
     /// Threads that make pages; 0 for as many as the machine has. The bytes do not depend on it.
@@ -46,7 +46,7 @@ pub struct Options {
 
 /// How far a generation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct BytesWritten {
     /// Bytes written.
     pub bytes: u64,
     /// Bytes of the whole file.
@@ -64,7 +64,7 @@ pub fn generate(
     interrupted: &Arc<AtomicBool>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Manifest, GenerateError> {
-    generate_with(dataset, &Options::default(), path, interrupted, &mut |done| {
+    generate_with(dataset, &FileOptions::default(), path, interrupted, &mut |done| {
         let rows = u128::from(dataset.rows) * u128::from(done.bytes) / u128::from(done.of_bytes.max(1));
         progress(u64::try_from(rows).unwrap_or(dataset.rows));
     })
@@ -77,10 +77,10 @@ pub fn generate(
 /// [`GenerateError`]; nothing is left at `path`.
 pub fn generate_with(
     dataset: &Dataset,
-    options: &Options,
+    options: &FileOptions,
     path: &Path,
     interrupted: &AtomicBool,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(BytesWritten),
 ) -> Result<Manifest, GenerateError> {
     let layout = Layout::new(dataset, options.settings(dataset.page_size_bytes), interrupted)?;
     let fail = |source| GenerateError::Io { path: path.to_owned(), source };
@@ -93,9 +93,9 @@ pub fn generate_with(
     let half = tempfile::Builder::new().prefix("half-").permissions(permissions).tempfile_in(&folder).map_err(fail)?;
     let sum =
         fill(&layout, half.as_file(), options.threads(), interrupted, progress).map_err(|failure| match failure {
-            Failure::Interrupted => GenerateError::Interrupted,
-            Failure::Io(source) => fail(source),
-            Failure::Generate(error) => error,
+            FillError::Interrupted => GenerateError::Interrupted,
+            FillError::Io(source) => fail(source),
+            FillError::Generate(error) => error,
         })?;
     half.as_file().sync_all().map_err(fail)?;
     if interrupted.load(Ordering::Relaxed) {
@@ -122,7 +122,7 @@ fn header(layout: &Layout) -> io::Result<Header> {
 /// # Errors
 /// [`GenerateError::TooLarge`] and [`GenerateError::Interrupted`].
 pub fn file_bytes(dataset: &Dataset, index_fill: IndexFill, interrupted: &AtomicBool) -> Result<u64, GenerateError> {
-    let options = Options { index_fill, ..Options::default() };
+    let options = FileOptions { index_fill, ..FileOptions::default() };
     Ok(Layout::new(dataset, options.settings(dataset.page_size_bytes), interrupted)?.bytes())
 }
 
@@ -159,7 +159,7 @@ pub fn rows_for(
     Ok(best.map_or(Dataset { rows: 1, seed, page_size_bytes }, |(_, dataset)| dataset))
 }
 
-impl Options {
+impl FileOptions {
     fn settings(&self, page_size_bytes: u32) -> Settings {
         Settings { page_size_bytes, index_fill: self.index_fill, lock_byte: LOCK_BYTE }
     }
@@ -181,13 +181,13 @@ fn folder_of(path: &Path) -> PathBuf {
 
 /// Why a file could not be filled; its path is the caller's to add.
 #[derive(Debug)]
-enum Failure {
+enum FillError {
     Interrupted,
     Io(io::Error),
     Generate(GenerateError),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for FillError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -206,8 +206,8 @@ fn fill(
     file: &File,
     threads: usize,
     interrupted: &AtomicBool,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Sum, Failure> {
+    progress: &mut dyn FnMut(BytesWritten),
+) -> Result<Sum, FillError> {
     let jobs = Mutex::new(layout.jobs());
     let mut sum = thread::scope(|scope| {
         let (done, results) = mpsc::sync_channel(threads);
@@ -222,15 +222,15 @@ fn fill(
         let collected = collect(layout, results, &due, interrupted, progress);
         drop(due);
         match syncing.join() {
-            Ok(synced) => synced.map_err(Failure::from).and(collected),
-            Err(_) => Err(Failure::Io(io::Error::other("the thread that syncs has panicked"))),
+            Ok(synced) => synced.map_err(FillError::from).and(collected),
+            Err(_) => Err(FillError::Io(io::Error::other("the thread that syncs has panicked"))),
         }
     })?;
     // Its value is known now.
-    let aggregate = layout.aggregate(sum.downloads, interrupted).map_err(Failure::Generate)?;
+    let aggregate = layout.aggregate(sum.downloads, interrupted).map_err(FillError::Generate)?;
     let job = Job { tree: &aggregate, first_page: root::AGGREGATE, pages: vec![Page::Leaf(0..1)] };
     sum += make(layout, &job, file, &mut Vec::new())?.sum;
-    progress(Progress { bytes: layout.bytes(), of_bytes: layout.bytes() });
+    progress(BytesWritten { bytes: layout.bytes(), of_bytes: layout.bytes() });
     Ok(sum)
 }
 
@@ -270,19 +270,19 @@ fn collect(
     results: Receiver<io::Result<Done>>,
     due: &SyncSender<()>,
     interrupted: &AtomicBool,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Sum, Failure> {
+    progress: &mut dyn FnMut(BytesWritten),
+) -> Result<Sum, FillError> {
     let mut sum = Sum::default();
     let (mut bytes, mut unsynced) = (0, 0);
     for result in results {
         if interrupted.load(Ordering::Relaxed) {
-            return Err(Failure::Interrupted);
+            return Err(FillError::Interrupted);
         }
         let done = result?;
         sum += done.sum;
         bytes += done.bytes;
         unsynced += done.bytes;
-        progress(Progress { bytes, of_bytes: layout.bytes() });
+        progress(BytesWritten { bytes, of_bytes: layout.bytes() });
         if unsynced >= SYNC_EVERY_BYTES {
             unsynced = 0;
             if due.send(()).is_err() {
@@ -320,7 +320,7 @@ mod tests {
     fn the_lock_page_is_left_out_and_never_last() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 512 };
-        let settings = Options::default().settings(512);
+        let settings = FileOptions::default().settings(512);
         let never = AtomicBool::new(false);
         let pages = Layout::new(&dataset, settings, &never).unwrap().pages;
         // Among small tables, leaves and interior pages, as the last page, and as the page after it.
@@ -344,10 +344,10 @@ mod tests {
     fn a_failed_write_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset { rows: 20_000, seed: 310, page_size_bytes: 4096 };
-        let layout = Layout::new(&dataset, Options::default().settings(4096), &AtomicBool::new(false)).unwrap();
+        let layout = Layout::new(&dataset, FileOptions::default().settings(4096), &AtomicBool::new(false)).unwrap();
         let path = folder.path().join("read-only");
         File::create_new(&path).unwrap();
         let result = fill(&layout, &File::open(&path).unwrap(), 3, &AtomicBool::new(false), &mut |_| ());
-        assert!(matches!(result, Err(Failure::Io(_))), "{result:?}");
+        assert!(matches!(result, Err(FillError::Io(_))), "{result:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Work beside the operations, on a thread of its own: a tracker's listener, a checkpoint thread.
+//! What a target's background threads have of the load.
 
 use std::{
     sync::{Arc, mpsc},
@@ -6,34 +6,27 @@ use std::{
 };
 
 use super::control::Control;
-use crate::measure::Slice;
+use crate::{measure::Slice, target::LoadContext};
 
-/// Work that ends soon after [`BackgroundContext::is_stopped`].
-pub type Background = Box<dyn FnOnce(BackgroundContext) + Send>;
-
-/// What a background thread has of the load.
-pub struct BackgroundContext {
-    pub(super) control: Arc<Control>,
-    pub(super) slices: mpsc::Sender<Slice>,
+/// For one background thread.
+pub(super) struct BackgroundContext {
+    pub control: Arc<Control>,
+    pub slices: mpsc::Sender<Slice>,
 }
 
-impl BackgroundContext {
-    /// Whether the load has stopped.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
+impl LoadContext for BackgroundContext {
+    fn is_stopped(&self) -> bool {
         self.control.is_stopped()
     }
 
-    /// Reports what happened at an instant: `fill` is given an empty slice that lies there.
-    pub fn report(&self, at: Instant, fill: impl FnOnce(&mut Slice)) {
+    fn report(&self, at: Instant, fill: &mut dyn FnMut(&mut Slice)) {
         let mut slice = Slice { index: self.control.slice_at(at), ..Slice::default() };
         fill(&mut slice);
         // Nobody takes it where the load was given up.
         let _ = self.slices.send(slice);
     }
 
-    /// Says that the trial cannot go on.
-    pub fn fail(&self, why: String) {
+    fn fail(&self, why: String) {
         self.control.fail(why);
     }
 }

@@ -17,7 +17,6 @@
 
 mod background;
 mod control;
-mod target;
 mod worker;
 
 use std::{
@@ -30,15 +29,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use background::{Background, BackgroundContext};
-pub use target::{Execution, IdleWork, Target};
-
+use background::BackgroundContext;
 use control::{Control, nanoseconds};
 use worker::{WaitingBatch, Worker};
 
 use crate::{
     measure::{SLICE_NS, Slice},
     pace::Schedule,
+    target::{Background, Target},
     workload::{Kind, Operation, Workload},
 };
 
@@ -131,7 +129,7 @@ impl Load {
         }
         for work in background {
             let context = BackgroundContext { control: Arc::clone(&control), slices: sender.clone() };
-            threads.push(thread::spawn(move || work(context)));
+            threads.push(thread::spawn(move || work(&context)));
         }
         Self { control, claims, workload: workload.clone(), slices, recycled, threads }
     }

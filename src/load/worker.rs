@@ -16,10 +16,10 @@ use std::{
 use super::{
     Batch, Pace,
     control::{Control, nanoseconds},
-    target::{Execution, IdleWork, Target},
 };
 use crate::{
     measure::{Outcome, Sample, Slice},
+    target::{Execution, IdleWork, Target},
     workload::{Kind, Operation, Workload},
 };
 

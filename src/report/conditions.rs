@@ -1,6 +1,6 @@
 //! How it was measured: dataset, load, SQLite, programs and machine, and what the results file does not hold.
 
-use super::words::{count, number};
+use super::figure_text::{count, number};
 use crate::{
     dataset::Source,
     results::{Evidence, OperationResult, Results, SnapshotResult},

@@ -1,7 +1,7 @@
 //! What a report needs of the scenario, and the groups of trials that it tells apart: all that it reads of a scenario is here
 //! and in [`super::conditions`].
 
-use super::words::{count, sentence};
+use super::figure_text::{count, sentence};
 use crate::{
     results::{Results, TrialResult},
     scenario::{Arrivals, OfferedRate, Scenario},

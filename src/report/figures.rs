@@ -1,7 +1,7 @@
 //! What a report is made of before it is words: tables of typed cells, charts, and the sentences between them.
 //!
 //! A figure keeps its value and its kind, so that a format, a comparison or a threshold reads it without taking text apart.
-//! How a figure is written is the business of `words`, beside it.
+//! How a figure is written is the business of `figure_text`, beside it.
 
 /// One part of a report.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,9 @@
 //! The report for an issue: GitHub's Markdown.
 
 use super::{
+    figure_text,
     figures::{Block, Table},
-    seconds, words,
+    seconds,
 };
 
 /// Renders blocks as Markdown.
@@ -27,12 +28,12 @@ fn draw(table: &Table) -> String {
     let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |", cells.collect::<Vec<_>>().join(" | "));
     let rule = |is_numeric| if is_numeric { "---:" } else { "---" };
     let mut lines = vec![
-        line(&mut table.columns.iter().map(|column| escape(&words::heading(column)))),
+        line(&mut table.columns.iter().map(|column| escape(&figure_text::heading(column)))),
         line(&mut table.columns.iter().map(|column| rule(column.unit.is_numeric()).to_owned())),
     ];
     lines.extend(table.rows.iter().map(|row| {
         let cells = row.iter().zip(&table.columns);
-        line(&mut cells.map(|(cell, column)| escape(&words::cell(cell, column.unit))))
+        line(&mut cells.map(|(cell, column)| escape(&figure_text::cell(cell, column.unit))))
     }));
     lines.join("\n")
 }

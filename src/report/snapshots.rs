@@ -3,10 +3,10 @@
 
 use super::{
     context::Group,
+    figure_text::{first_line, number, shorten},
     figures::{Cell, Column, Table, Unit, Value},
     notes::Note,
     tables::{label_columns, labels},
-    words::{first_line, number, shorten},
 };
 use crate::{
     results::{Recorded, SnapshotResult, StepResult, TrialResult},

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::{
     context::{Context, Group, groups},
+    figure_text::{count, number, range, response},
     tables,
-    words::{count, number, range, response},
 };
 use crate::{
     measure::Percentile,

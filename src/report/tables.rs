@@ -2,9 +2,9 @@
 
 use super::{
     context::Group,
+    figure_text::count,
     figures::{Cell, Column, Mark, Table, Unit, Value},
     notes::Note,
-    words::count,
 };
 use crate::{
     measure::Percentile,

@@ -3,8 +3,9 @@
 use comfy_table::{CellAlignment, ContentArrangement, presets::NOTHING};
 
 use super::{
+    figure_text,
     figures::{Block, Table},
-    seconds, words,
+    seconds,
 };
 
 /// Width of the text, and of a table where there is no terminal.
@@ -53,10 +54,10 @@ fn draw(table: &Table) -> String {
     if !drawn.is_tty() {
         drawn.set_width(COLUMNS);
     }
-    drawn.set_header(table.columns.iter().map(words::heading));
+    drawn.set_header(table.columns.iter().map(figure_text::heading));
     drawn.add_rows(table.rows.iter().map(|row| {
         let cells = row.iter().zip(&table.columns);
-        cells.map(|(cell, column)| words::cell(cell, column.unit)).collect::<Vec<_>>()
+        cells.map(|(cell, column)| figure_text::cell(cell, column.unit)).collect::<Vec<_>>()
     }));
     for (column, drawn) in table.columns.iter().zip(drawn.column_iter_mut()) {
         drawn.set_cell_alignment(if column.unit.is_numeric() { CellAlignment::Right } else { CellAlignment::Left });

@@ -147,8 +147,8 @@ fn prepare_dataset(
     };
     let mut progress = |progress| {
         tell(match progress {
-            cache::Progress::Rows(rows) => Event::Generating { rows, of },
-            cache::Progress::Adopting => Event::Adopting,
+            cache::DatasetEvent::Rows(rows) => Event::Generating { rows, of },
+            cache::DatasetEvent::Adopting => Event::Adopting,
         });
     };
     let cached = match cache::ensure(&options.work_dir, scratch, source, options.interrupt.flag(), &mut progress) {

@@ -14,7 +14,8 @@ mod overrides;
 mod steps;
 mod timeline;
 mod trace;
-mod trial;
+mod trial_order;
+mod trial_plan;
 mod validate;
 
 use std::{path::Path, time::Duration};
@@ -26,7 +27,7 @@ pub use load::{Arrivals, LoadPlan, OfferedRate, StreamPlan};
 pub use machine::{DatasetCopy, PageCache};
 pub use steps::{Compression, Retention, Step, StepsPlan};
 pub use timeline::{Phases, Timeline, Turn};
-pub use trial::{StreamSchedule, TrialPlan};
+pub use trial_plan::{StreamSchedule, TrialPlan};
 
 use crate::{
     dataset::Source,
@@ -156,7 +157,7 @@ impl Scenario {
     /// How long the load of one trial lasts, in seconds, at the most.
     #[must_use]
     pub fn load_s_max(&self) -> f64 {
-        self.timeline(trial::JITTER_S_MAX).load_s()
+        self.timeline(timeline::JITTER_S_MAX).load_s()
     }
 
     /// The offered rates that trials are made for; `None` stands for one that is not one number.

@@ -4,10 +4,17 @@
 
 use std::time::Duration;
 
-use crate::measure::{seconds, slices};
+use crate::{
+    measure::{seconds, slices},
+    random::mix,
+    snapshot::Strategy,
+};
 
 /// A late snapshot that has less time than this until the load ends is not begun.
 const DEADLINE_MIN_S: f64 = 0.1;
+
+/// The most by which the beginning of a snapshot is put off, in seconds.
+pub(super) const JITTER_S_MAX: f64 = 1.0;
 
 /// How long each part of a trial lasts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,6 +107,16 @@ impl Timeline {
         let deadline = self.deadline.min(Duration::from_secs_f64(left_s));
         (left_s >= DEADLINE_MIN_S).then_some(Turn { planned_slice, first_slice, deadline })
     }
+}
+
+/// By how much the baseline of a trial is longer than the scenario says, in seconds, from 0.02 to [`JITTER_S_MAX`]: the
+/// same for all journal modes, another for each strategy and repetition.
+///
+/// At one rate of commits, checkpoints come at regular times. A snapshot that always began at the same time would
+/// always meet the same state of the WAL.
+pub(super) fn jitter_s(seed: u64, strategy: Strategy) -> f64 {
+    let random = mix(mix(seed) ^ strategy as u64);
+    0.02 + (random % 99) as f64 / 100.0
 }
 
 #[cfg(test)]

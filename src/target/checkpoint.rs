@@ -9,8 +9,8 @@ use std::{
 use rusqlite::Connection;
 
 use crate::{
-    load::{Background, BackgroundContext},
     sqlite,
+    target::{Background, LoadContext},
 };
 
 /// A checkpoint of the checkpoint thread.
@@ -40,7 +40,7 @@ pub fn checkpoints_between(all: &Checkpoints, from: Instant, to: Instant) -> (u6
 
 /// Runs a passive checkpoint every `interval` on a connection of its own, and notes it.
 pub fn checkpointer(connection: Connection, interval: Duration, done: Checkpoints) -> Background {
-    Box::new(move |context: BackgroundContext| {
+    Box::new(move |context: &dyn LoadContext| {
         let mut next = Instant::now() + interval;
         while !context.is_stopped() {
             let left = next.saturating_duration_since(Instant::now());

@@ -1,10 +1,64 @@
-//! What executes the operations of a load: one file for each kind of target, an implementation of [`crate::load::Target`].
+//! What a load drives: the interface, and one file for each kind of target that implements it.
+//!
+//! A [`Target`] executes operations: a SQLite database through a write profile's SQL, or a tracker over a network. The load
+//! generator knows nothing of either. A target knows nothing of when operations are due, of snapshots or of results.
 //!
 //! * [`sqlite`]: a connection to a SQLite database, with the SQL that a write profile runs for an operation.
-//! * [`queue`] and [`checkpoint`]: what works beside such connections on threads of its own.
-//!
-//! A target knows nothing of when operations are due, of snapshots or of results.
+//! * [`queue`] and [`checkpoint`]: what works beside such connections on threads of its own, as [`Background`].
 
 pub mod checkpoint;
 pub mod queue;
 pub mod sqlite;
+
+use std::time::Instant;
+
+use crate::{
+    measure::{OperationFailure, Slice},
+    workload::Operation,
+};
+
+/// Executes operations, one at a time, on the thread that owns it.
+pub trait Target: Send + 'static {
+    /// Executes one operation. `until` is when its client gives up: a target that retries stops then.
+    fn execute(&self, operation: &Operation, until: Instant) -> Execution;
+
+    /// Executes several operations together, all or none of them: each of them writes, and all share one write transaction.
+    fn execute_batch(&self, operations: &[Operation], until: Instant) -> Execution;
+
+    /// What the target does of its own between operations; most do nothing. It is called once before each wait for the next
+    /// operation, with the instant at which that wait ends, and should return by then.
+    fn idle(&self) -> IdleWork<'_> {
+        Box::new(|_until| ())
+    }
+}
+
+/// The work of a target between operations, with whatever it remembers from one time to the next.
+pub type IdleWork<'a> = Box<dyn FnMut(Instant) + 'a>;
+
+/// What came of executing an operation, or several together.
+#[derive(Debug, Default)]
+pub struct Execution {
+    /// What the client was shown, if it was not success.
+    pub failure: Option<OperationFailure>,
+    /// SQL statements that ran, retries included, `BEGIN` and `COMMIT` not counted.
+    pub statements: u32,
+    /// Writes that were given up although the client is answered as if all were well.
+    pub lost_writes: u64,
+    /// Why the trial cannot go on, if it cannot: its history is no longer whole.
+    pub fatal: Option<String>,
+}
+
+/// Work beside the operations, on a thread of its own. It ends soon after [`LoadContext::is_stopped`].
+pub type Background = Box<dyn FnOnce(&dyn LoadContext) + Send>;
+
+/// What a background thread has of the load.
+pub trait LoadContext {
+    /// Whether the load has stopped.
+    fn is_stopped(&self) -> bool;
+
+    /// Reports what happened at an instant: `fill` is given an empty slice that lies there.
+    fn report(&self, at: Instant, fill: &mut dyn FnMut(&mut Slice));
+
+    /// Says that the trial cannot go on.
+    fn fail(&self, why: String);
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    load::{Background, BackgroundContext, Execution},
+    target::{Background, Execution, LoadContext},
     torrents::Torrent,
     workload::Kind,
 };
@@ -41,7 +41,7 @@ pub fn listener(
     queue: mpsc::Receiver<QueuedDownload>,
     count_download: impl Fn(Torrent) -> Execution + Send + 'static,
 ) -> Background {
-    Box::new(move |context: BackgroundContext| {
+    Box::new(move |context: &dyn LoadContext| {
         let mut stopped: Option<Instant> = None;
         loop {
             if context.is_stopped() {
@@ -56,16 +56,17 @@ pub fn listener(
                 Err(_) => return,
             };
             let execution = count_download(queued.torrent);
-            context.report(Instant::now(), |slice| slice.background_statements = u64::from(execution.statements));
+            context.report(Instant::now(), &mut |slice| slice.background_statements = u64::from(execution.statements));
             if execution.lost_writes > 0 {
-                context.report(queued.at, |slice| slice.lost_writes[Kind::Announce as usize] = execution.lost_writes);
+                context
+                    .report(queued.at, &mut |slice| slice.lost_writes[Kind::Announce as usize] = execution.lost_writes);
             }
             if let Some(why) = execution.fatal {
                 context.fail(why);
             }
         }
         for queued in queue.try_iter() {
-            context.report(queued.at, |slice| slice.lost_writes[Kind::Announce as usize] = WRITES_PER_DOWNLOAD);
+            context.report(queued.at, &mut |slice| slice.lost_writes[Kind::Announce as usize] = WRITES_PER_DOWNLOAD);
         }
     })
 }

@@ -19,10 +19,10 @@ use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::queue::{QueuedDownload, WRITES_PER_DOWNLOAD};
+use super::{Execution, IdleWork, Target};
 use crate::{
     dataset::DOWNLOADS_TOTAL,
     history::{Change, ledger::Session},
-    load::{Execution, IdleWork, Target},
     measure::OperationFailure,
     random::mix,
     snapshot::in_writer::{CopyRequest, WriterCopy},

@@ -24,22 +24,21 @@ use super::{
     steps::Steps,
     task_runner::Writers,
     ticker::{Look, Ticker},
-    wal::{WalSample, WalSampler},
+    wal_sampler::{SAMPLE_INTERVAL, WalSample, WalSampler},
 };
 use crate::{
     history::ledger::Ledger,
     interrupt::Interrupt,
-    load::{Background, Load, Stream, Target},
+    load::{Load, Stream},
     measure::SLICE_NS,
     results::{PhaseName, SeriesPoint},
     scenario::{Timeline, TrialPlan},
     snapshot::CopyProgress,
     sqlite::JournalMode,
+    target::{Background, Target},
     workload::Workload,
 };
 
-/// How often the conductor looks.
-const TICK: Duration = Duration::from_millis(20);
 /// How long operations in flight may take to end after an interrupt.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -125,7 +124,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
     let mut running = queue.next(&mut recorder, around, 0);
     let mut watch = Watch::new(order.live, plan.settings.journal_mode);
     let mut ticker = Ticker::new(order.live, timeline.end_slice());
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut finished = None;

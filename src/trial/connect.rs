@@ -7,9 +7,10 @@ use anyhow::Result;
 use super::task_runner::Writers;
 use crate::{
     history::ledger::Ledger,
-    load::{Background, Stream},
+    load::Stream,
     scenario::TrialPlan,
     sqlite,
+    target::Background,
     target::{
         checkpoint::{self, Checkpoints},
         queue,

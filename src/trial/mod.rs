@@ -19,7 +19,7 @@ mod snapshot_run;
 mod steps;
 mod task_runner;
 mod ticker;
-mod wal;
+mod wal_sampler;
 
 use std::{
     collections::BTreeMap,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::wal::WalSample;
+use super::wal_sampler::WalSample;
 use crate::{
     measure::seconds,
     results::{ProgressPoint, WalResult},

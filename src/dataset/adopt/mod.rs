@@ -55,19 +55,19 @@ pub enum AdoptError {
 
 /// Why a copy is not taken; its path is the caller's to add.
 #[derive(Debug)]
-enum Failure {
+enum ReadError {
     Sqlite(rusqlite::Error),
     Refused(String),
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for ReadError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-fn refuse<T>(reason: impl Into<String>) -> Result<T, Failure> {
-    Err(Failure::Refused(reason.into()))
+fn refuse<T>(reason: impl Into<String>) -> Result<T, ReadError> {
+    Err(ReadError::Refused(reason.into()))
 }
 
 /// The database and its journal or WAL, where there is something in it, as they are now.
@@ -124,11 +124,11 @@ pub fn adopt(path: &Path, copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<
     let described = recover(copy, interrupted).and_then(|()| describe(copy, interrupted)).map_err(|failure| {
         let path = path.to_owned();
         match failure {
-            Failure::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            ReadError::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
                 AdoptError::Interrupted
             }
-            Failure::Sqlite(source) => AdoptError::Sqlite { path, source },
-            Failure::Refused(reason) => AdoptError::Refused { path, reason },
+            ReadError::Sqlite(source) => AdoptError::Sqlite { path, source },
+            ReadError::Refused(reason) => AdoptError::Refused { path, reason },
         }
     })?;
     let finish = || -> io::Result<(u64, Header)> {
@@ -158,7 +158,7 @@ fn open(copy: &Path, flags: OpenFlags, interrupted: &Arc<AtomicBool>) -> rusqlit
 }
 
 /// Makes one file of the copy: what a hot journal or a WAL holds is brought into it.
-fn recover(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
+fn recover(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<(), ReadError> {
     let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE, interrupted)?;
     // The first reading rolls a hot journal back; leaving WAL runs a checkpoint and removes the log.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
@@ -180,7 +180,7 @@ struct Described {
     schema: Vec<SchemaRow>,
 }
 
-fn describe(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<Described, Failure> {
+fn describe(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<Described, ReadError> {
     let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_ONLY, interrupted)?;
     let schema = SchemaRow::read_all(&connection)?;
     let tables = shape::check(&connection, &schema)?;

@@ -14,7 +14,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, params, types::ValueRef};
 
-use super::{Failure, open, refuse, shape::Table};
+use super::{ReadError, open, refuse, shape::Table};
 use crate::{
     dataset::{Aggregate, DOWNLOADS_TOTAL},
     digest::{self, Digest, Part},
@@ -56,7 +56,7 @@ enum Task {
     Entries(Table, i64),
 }
 
-pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Result<Scanned, Failure> {
+pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Result<Scanned, ReadError> {
     let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_ONLY, interrupted)?;
     let (sequence, of_sequence) = read_sequence(&connection)?;
     let tasks = tasks(&connection, tables)?;
@@ -69,7 +69,7 @@ pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Res
         for worker in workers {
             all.add(worker.join().unwrap_or_else(|_| refuse("reading it panicked"))?);
         }
-        Ok::<_, Failure>(())
+        Ok::<_, ReadError>(())
     })?;
     if all.expected != all.found {
         return refuse(
@@ -88,7 +88,7 @@ pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Res
 }
 
 /// What `sqlite_sequence` says of `torrents`, and the digest of all of it.
-fn read_sequence(connection: &Connection) -> Result<(Option<i64>, Digest), Failure> {
+fn read_sequence(connection: &Connection) -> Result<(Option<i64>, Digest), ReadError> {
     let mut of_torrents = None;
     let mut digest = Digest::default();
     let mut statement = connection.prepare("SELECT name, seq FROM sqlite_sequence")?;
@@ -108,7 +108,7 @@ fn read_sequence(connection: &Connection) -> Result<(Option<i64>, Digest), Failu
     Ok((of_torrents, digest))
 }
 
-fn read_aggregate(connection: &Connection) -> Result<Option<Aggregate>, Failure> {
+fn read_aggregate(connection: &Connection) -> Result<Option<Aggregate>, ReadError> {
     let sql = "SELECT id, value FROM torrent_aggregate_metrics WHERE metric_name = ?1";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([DOWNLOADS_TOTAL])?;
@@ -118,7 +118,7 @@ fn read_aggregate(connection: &Connection) -> Result<Option<Aggregate>, Failure>
     })
 }
 
-fn tasks(connection: &Connection, tables: &[Table]) -> Result<Vec<Task>, Failure> {
+fn tasks(connection: &Connection, tables: &[Table]) -> Result<Vec<Task>, ReadError> {
     let mut tasks = Vec::new();
     for table in tables {
         let sql = format!("SELECT ifnull(max(id), 0) FROM {}", table.name);
@@ -136,7 +136,7 @@ fn tasks(connection: &Connection, tables: &[Table]) -> Result<Vec<Task>, Failure
     Ok(tasks)
 }
 
-fn work(copy: &Path, tasks: &[Task], next: &AtomicUsize, interrupted: &Arc<AtomicBool>) -> Result<Sums, Failure> {
+fn work(copy: &Path, tasks: &[Task], next: &AtomicUsize, interrupted: &Arc<AtomicBool>) -> Result<Sums, ReadError> {
     let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_ONLY, interrupted)?;
     let mut sums = Sums::new();
     while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -162,7 +162,13 @@ impl Sums {
         self.sampler.merge(other.sampler);
     }
 
-    fn read_rows(&mut self, connection: &Connection, table: &Table, from: i64, to: Option<i64>) -> Result<(), Failure> {
+    fn read_rows(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        from: i64,
+        to: Option<i64>,
+    ) -> Result<(), ReadError> {
         let Table { name, text, .. } = table;
         let number = table.number.map(|number| format!(", {number}")).unwrap_or_default();
         let below = if to.is_some() { "AND id < ?2" } else { "AND ?2 IS NULL" };
@@ -183,7 +189,7 @@ impl Sums {
         Ok(())
     }
 
-    fn sample(&mut self, id: ValueRef<'_>, text: ValueRef<'_>, completed: ValueRef<'_>) -> Result<(), Failure> {
+    fn sample(&mut self, id: ValueRef<'_>, text: ValueRef<'_>, completed: ValueRef<'_>) -> Result<(), ReadError> {
         self.rows += 1;
         let (ValueRef::Integer(id), ValueRef::Integer(completed)) = (id, completed) else {
             return refuse("its table torrents has a count that is no whole number");
@@ -201,7 +207,7 @@ impl Sums {
         Ok(())
     }
 
-    fn read_entries(&mut self, connection: &Connection, table: &Table, range: i64) -> Result<(), Failure> {
+    fn read_entries(&mut self, connection: &Connection, table: &Table, range: i64) -> Result<(), ReadError> {
         let Table { name, text, .. } = table;
         // The first range begins with the least text, and the last one ends with the largest.
         let from = if range == 0 { String::new() } else { format!("{range:02x}") };

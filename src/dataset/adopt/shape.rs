@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Failure, refuse};
+use super::{ReadError, refuse};
 use crate::{dataset::SchemaRow, digest::Part, pages::header::Header};
 
 /// A table of the tracker.
@@ -80,12 +80,12 @@ pub fn check_header(header: &Header) -> Result<(), String> {
 }
 
 /// Drops the table of migrations from a copy: no load touches it, and its few pages become free ones.
-pub fn drop_migrations(connection: &Connection) -> Result<(), Failure> {
+pub fn drop_migrations(connection: &Connection) -> Result<(), ReadError> {
     Ok(connection.execute_batch(&format!("DROP TABLE IF EXISTS {MIGRATIONS}"))?)
 }
 
 /// The tables that are there: those of tracker 3.x, or of 4.x.
-pub fn check(connection: &Connection, schema: &[SchemaRow]) -> Result<Vec<Table>, Failure> {
+pub fn check(connection: &Connection, schema: &[SchemaRow]) -> Result<Vec<Table>, ReadError> {
     for row in schema {
         let of_tracker = TABLES.iter().any(|table| table.name == row.table);
         let automatic = row.sql.is_none();
@@ -110,7 +110,7 @@ pub fn check(connection: &Connection, schema: &[SchemaRow]) -> Result<Vec<Table>
     Ok(tables)
 }
 
-fn check_table(connection: &Connection, table: &Table, schema: &[SchemaRow]) -> Result<(), Failure> {
+fn check_table(connection: &Connection, table: &Table, schema: &[SchemaRow]) -> Result<(), ReadError> {
     let name = table.name;
     let columns = connection
         .prepare("SELECT name, upper(type), \"notnull\", pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?
@@ -138,7 +138,7 @@ fn check_table(connection: &Connection, table: &Table, schema: &[SchemaRow]) -> 
 }
 
 /// One unique index, on the text, compared byte by byte.
-fn check_index(connection: &Connection, table: &Table) -> Result<(), Failure> {
+fn check_index(connection: &Connection, table: &Table) -> Result<(), ReadError> {
     let sql = "SELECT x.name, x.coll, x.\"desc\" FROM pragma_index_list(?1) AS l, pragma_index_xinfo(l.name) AS x
         WHERE l.\"unique\" AND NOT l.partial AND x.key";
     let found = connection

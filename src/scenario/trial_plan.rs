@@ -1,20 +1,21 @@
-//! The plans of a scenario's trials, and the order in which they run.
+//! The plan of a trial: everything that it is to do. In which order trials run is not decided here (`trial_order`).
 
 use std::time::Duration;
 
-use super::{Arrivals, DatasetCopy, OfferedRate, PageCache, Scenario, StepsPlan, timeline::Timeline};
+use super::{
+    Arrivals, DatasetCopy, OfferedRate, PageCache, Scenario, StepsPlan,
+    timeline::{self, Timeline},
+    trial_order::Choice,
+};
 use crate::{
     load::{Batch, Pace},
     measure::SLICE_NS,
     pace::{Rate, Schedule},
     random::mix,
     snapshot::{Strategy, StrategyOptions},
-    sqlite::{JournalMode, Settings, Synchronous, TransactionMode},
+    sqlite::{Settings, TransactionMode},
     workload::{Kind, Mix},
 };
-
-/// The most by which the beginning of a snapshot is put off, in seconds.
-pub(super) const JITTER_S_MAX: f64 = 1.0;
 
 /// Everything that one trial is to do: one journal mode x one strategy x one offered rate x one repetition.
 #[derive(Debug, Clone)]
@@ -70,53 +71,18 @@ pub struct StreamSchedule {
     pub batch: Option<Batch>,
 }
 
-/// What tells a trial from the others of its scenario.
-#[derive(Debug, Clone, Copy)]
-struct Choice {
-    journal_mode: JournalMode,
-    synchronous: Synchronous,
-    strategy: Strategy,
-    rate_ops: Option<f64>,
-    repetition: u32,
-}
-
 impl Scenario {
-    /// The trials in the order in which they run: repetitions outermost, every second one backwards (A B B A), so that
-    /// a drift of the machine falls on all alike.
-    #[must_use]
-    pub fn trials(&self) -> Vec<TrialPlan> {
-        let mut once = Vec::new();
-        for rate_ops in self.rates_ops() {
-            for &synchronous in &self.sqlite.synchronous {
-                for &strategy in &self.snapshots.strategies {
-                    for &journal_mode in &self.sqlite.journal_modes {
-                        once.push(Choice { journal_mode, synchronous, strategy, rate_ops, repetition: 1 });
-                    }
-                }
-            }
-        }
-        let mut all = Vec::new();
-        for repetition in 1..=self.repetitions {
-            let again = once.iter().map(|choice| self.trial(Choice { repetition, ..*choice }));
-            if repetition % 2 == 1 {
-                all.extend(again);
-            } else {
-                all.extend(again.rev());
-            }
-        }
-        all
-    }
-
     /// The instants of a trial whose baseline is longer by so much.
     pub(super) fn timeline(&self, jitter_s: f64) -> Timeline {
         Timeline::new(&self.phases, &self.snapshots.times_s, self.snapshots.deadline_s, jitter_s)
     }
 
-    fn trial(&self, choice: Choice) -> TrialPlan {
+    /// The plan of one trial.
+    pub(super) fn plan_of(&self, choice: Choice) -> TrialPlan {
         let Choice { journal_mode, synchronous, strategy, rate_ops, repetition } = choice;
         let (sqlite, snapshots) = (&self.sqlite, &self.snapshots);
         let seed = self.load.seed ^ u64::from(repetition);
-        let timeline = self.timeline(jitter_s(seed, strategy));
+        let timeline = self.timeline(timeline::jitter_s(seed, strategy));
         let rate = self.rate(rate_ops);
         let load_s = timeline.load_s();
         TrialPlan {
@@ -171,16 +137,6 @@ impl Scenario {
         });
         streams.collect()
     }
-}
-
-/// By how much the baseline of a trial is longer than the scenario says, in seconds, from 0.02 to [`JITTER_S_MAX`]: the
-/// same for all journal modes, another for each strategy and repetition.
-///
-/// At one rate of commits, checkpoints come at regular times. A snapshot that always began at the same time would
-/// always meet the same state of the WAL.
-fn jitter_s(seed: u64, strategy: Strategy) -> f64 {
-    let random = mix(mix(seed) ^ strategy as u64);
-    0.02 + (random % 99) as f64 / 100.0
 }
 
 impl TrialPlan {

@@ -1,7 +1,7 @@
 //! Samples the WAL of the live database: the size of its file, how much of it is in use, and whether a checkpoint has
 //! written to the main file.
 //!
-//! The conductor takes a sample every 20 ms, so what is shorter may be missed. Sampling is harmless: the main file is only
+//! The conductor takes a sample every [`SAMPLE_INTERVAL`], so what is shorter may be missed. Sampling is harmless: the main file is only
 //! asked for its time, and of the files of a live database the WAL alone may be opened in this process (`docs/sqlite.md`, 1).
 
 use std::{
@@ -9,9 +9,13 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{sqlite, work};
+
+/// How often the WAL is sampled, and with it all else that is looked at while a snapshot runs.
+pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Samples the WAL of one database.
 pub struct WalSampler {
