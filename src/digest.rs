@@ -41,6 +41,21 @@ pub enum Part {
     IndexEntry = 6,
 }
 
+impl Part {
+    /// The table whose content it is; entries of indexes are alike for all tables.
+    #[must_use]
+    pub fn table(self) -> Option<&'static str> {
+        match self {
+            Self::Torrents => Some("torrents"),
+            Self::Whitelist => Some("whitelist"),
+            Self::Keys => Some("keys"),
+            Self::Aggregate => Some("torrent_aggregate_metrics"),
+            Self::Sequence => Some("sqlite_sequence"),
+            Self::IndexEntry => None,
+        }
+    }
+}
+
 /// The fixed key: digests are compared between processes and runs, so it is no secret and never changes.
 const KEY: (u64, u64) = (0x6a6f_7572_6e61_6c62, 0x656e_6368_2064_6967);
 

@@ -26,7 +26,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// As the operating system says.
-    pub fn on_signals(again: fn()) -> io::Result<Self> {
+    pub(crate) fn on_signals(again: fn()) -> io::Result<Self> {
         let interrupt = Self::default();
         let set = interrupt.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;

@@ -85,7 +85,7 @@ impl Rate {
 
     /// Arrivals on average from the start until `at_s`.
     #[must_use]
-    pub fn arrivals_until(&self, at_s: f64) -> f64 {
+    pub(crate) fn arrivals_until(&self, at_s: f64) -> f64 {
         let index = self.pieces.partition_point(|piece| piece.starts_s <= at_s).saturating_sub(1);
         let Some(piece) = self.pieces.get(index) else { return 0.0 };
         let Step { duration_s, from_ops, to_ops } = piece.step;

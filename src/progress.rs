@@ -169,9 +169,9 @@ impl Bytes {
 }
 
 /// Says on a terminal that something goes on, until it is dropped.
-pub struct Waiting(Option<ProgressBar>);
+pub struct Spinner(Option<ProgressBar>);
 
-impl Waiting {
+impl Spinner {
     /// For what this says.
     #[must_use]
     pub fn new(what: &'static str) -> Self {
@@ -183,7 +183,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Spinner {
     fn drop(&mut self) {
         if let Some(line) = &self.0 {
             line.finish_and_clear();

@@ -54,7 +54,7 @@ impl JournalMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Synchronous {
-    /// Never.
+    /// SQLite never calls it.
     Off,
     /// At the most critical moments; in WAL only around checkpoints.
     Normal,
@@ -122,7 +122,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// What SQLite says.
-pub fn read_back(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+pub(crate) fn read_back(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     let pragmas = [
         "journal_mode",
         "synchronous",
@@ -217,7 +217,7 @@ pub fn pragma_text(connection: &Connection, pragma: &str) -> rusqlite::Result<St
 ///
 /// # Errors
 /// What SQLite says.
-pub fn open_file(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
+pub(crate) fn open_file(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     stop_when(&mut connection, interrupted)?;
@@ -228,7 +228,7 @@ pub fn open_file(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result
 ///
 /// # Errors
 /// What SQLite says.
-pub fn stop_when(connection: &mut Connection, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<()> {
+pub(crate) fn stop_when(connection: &mut Connection, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<()> {
     let flag = Arc::clone(interrupted);
     connection.progress_handler(10_000, Some(move || flag.load(Ordering::Relaxed)))
 }

@@ -117,7 +117,7 @@ pub fn reflink(from: &Path, to: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`copy`].
-pub fn copy_folder(from: &Path, to: &Path, interrupted: &AtomicBool) -> Result<()> {
+pub(crate) fn copy_folder(from: &Path, to: &Path, interrupted: &AtomicBool) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     for path in files_in(from)? {
         let target = to.join(path.file_name().unwrap_or_default());
@@ -132,7 +132,7 @@ pub fn copy_folder(from: &Path, to: &Path, interrupted: &AtomicBool) -> Result<(
 
 /// Bytes that are free for this user on the file system of a folder, or of its nearest parent that exists.
 #[must_use]
-pub fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let absolute = std::path::absolute(folder).ok()?;
     let existing = absolute.ancestors().find(|folder| folder.exists())?;
     let space = rustix::fs::statvfs(existing).ok()?;
@@ -149,7 +149,7 @@ pub fn file_bytes(path: &Path) -> u64 {
 ///
 /// # Errors
 /// As the operating system says.
-pub fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     files.sort();
     Ok(files)

@@ -108,25 +108,25 @@ impl WriteProfile {
 
     /// Whether announces and scrapes share one pool of connections, as in a tracker, rather than having their own.
     #[must_use]
-    pub fn is_pooled(self) -> bool {
+    pub(crate) fn is_pooled(self) -> bool {
         self.rules().pooled
     }
 
     /// Whether it adds downloads to the total in `torrent_aggregate_metrics`, which trackers of version 3 do not have.
     #[must_use]
-    pub fn counts_in_total(self) -> bool {
+    pub(crate) fn counts_in_total(self) -> bool {
         self.rules().counts_in_total
     }
 
     /// Whether the writes of several operations share a transaction.
     #[must_use]
-    pub fn is_batched(self) -> bool {
+    pub(crate) fn is_batched(self) -> bool {
         self.rules().writes == WritePath::Batched
     }
 
     /// Whether a listener writes, off the response path, what operations put into its queue.
     #[must_use]
-    pub fn has_listener(self) -> bool {
+    pub(crate) fn has_listener(self) -> bool {
         self.rules().writes == WritePath::Queued
     }
 }
@@ -234,7 +234,7 @@ impl std::ops::AddAssign for Work {
 impl Operation {
     /// What it asks of the database.
     #[must_use]
-    pub fn asks(&self) -> Work {
+    pub(crate) fn asks(&self) -> Work {
         match self.action {
             Action::Nothing => Work::default(),
             Action::Read => Work { statements: self.torrents.len() as u64, commits: 0 },

@@ -97,10 +97,10 @@ pub enum Exit {
     NotStarted(String),
 }
 
-/// A child process that has ended.
+/// What is known of a child process that has ended.
 #[derive(Debug, Clone)]
-pub struct Ended {
-    /// How.
+pub struct ChildOutcome {
+    /// How it ended.
     pub exit: Exit,
     /// From before it was started to its end.
     pub duration: Duration,
@@ -110,7 +110,7 @@ pub struct Ended {
     pub resources: Option<Resources>,
 }
 
-impl Ended {
+impl ChildOutcome {
     /// Whether it ended in time with status 0.
     #[must_use]
     pub fn succeeded(&self) -> bool {
@@ -188,12 +188,12 @@ struct Reaped {
 }
 
 /// Runs `command` until it ends or a limit is reached. `on_line` is given the lines of its standard output.
-pub async fn run(mut command: Command, limits: &Limits, mut on_line: impl FnMut(&str)) -> Ended {
+pub async fn run(mut command: Command, limits: &Limits, mut on_line: impl FnMut(&str)) -> ChildOutcome {
     let begun = Instant::now();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let not_started = |error: &io::Error| {
         let exit = Exit::NotStarted(error.to_string());
-        Ended { exit, duration: begun.elapsed(), stderr: String::new(), resources: None }
+        ChildOutcome { exit, duration: begun.elapsed(), stderr: String::new(), resources: None }
     };
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -237,7 +237,7 @@ pub async fn run(mut command: Command, limits: &Limits, mut on_line: impl FnMut(
     let stderr = String::from_utf8_lossy(&pipes.kept).into_owned();
     let Ok(Reaped { at, how }) = reaped else {
         let exit = Exit::NotStarted("the thread that waits for it has gone".to_owned());
-        return Ended { exit, duration: begun.elapsed(), stderr, resources: None };
+        return ChildOutcome { exit, duration: begun.elapsed(), stderr, resources: None };
     };
     let duration = at.saturating_duration_since(begun);
     let (exit, mut resources) = match how {
@@ -247,7 +247,7 @@ pub async fn run(mut command: Command, limits: &Limits, mut on_line: impl FnMut(
     if let Some(resources) = &mut resources {
         resources.memory_peak_bytes = resources.memory_peak_bytes.max(sampled_bytes);
     }
-    Ended { exit, duration, stderr, resources }
+    ChildOutcome { exit, duration, stderr, resources }
 }
 
 /// Waits for the child on a thread of its own, kills what it has left running, and reaps it.
@@ -327,7 +327,7 @@ async fn next_bytes(stderr: &mut Option<ChildStderr>, buffer: &mut [u8]) -> usiz
 mod tests {
     use super::*;
 
-    fn run_script(script: &str, deadline_ms: u64) -> (Ended, Vec<String>) {
+    fn run_script(script: &str, deadline_ms: u64) -> (ChildOutcome, Vec<String>) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let mut lines = Vec::new();

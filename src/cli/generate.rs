@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{CommandError, Ended, print};
+use super::{CommandError, CommandOutcome, print};
 use crate::{
     dataset::{self, Dataset, GenerateError, IndexFill, Size},
     interrupt::Interrupt,
@@ -52,7 +52,7 @@ fn index_fill(text: &str) -> Result<IndexFill, String> {
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
-pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
+pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let Arguments { rows, out, index_fill, .. } = arguments;
     let files = sqlite::SIDE_FILES.map(|suffix| sqlite::side_file(out, suffix));
     if let Some(file) = [out].into_iter().chain(&files).find(|file| file.symlink_metadata().is_ok()) {
@@ -60,7 +60,7 @@ pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<E
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     let dataset = match dataset_of(arguments, rows, &interrupt) {
-        Err(CommandError::Environment(error)) if interrupted(&error) => return Ok(Ended::Interrupted),
+        Err(CommandError::Environment(error)) if interrupted(&error) => return Ok(CommandOutcome::Interrupted),
         dataset => dataset?,
     };
     let mut display = progress::Bytes::new("generating");
@@ -70,12 +70,12 @@ pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<E
     });
     display.finish();
     let manifest = match result {
-        Err(GenerateError::Interrupted) => return Ok(Ended::Interrupted),
+        Err(GenerateError::Interrupted) => return Ok(CommandOutcome::Interrupted),
         result => result.map_err(anyhow::Error::from)?,
     };
     let dataset::Manifest { bytes, digest, .. } = manifest;
     print(&format!("rows    {}\nbytes   {bytes}\ndigest  {digest}\n{}\n", dataset.rows, out.display()))?;
-    Ok(Ended::Done)
+    Ok(CommandOutcome::Done)
 }
 
 fn interrupted(error: &anyhow::Error) -> bool {

@@ -78,7 +78,7 @@ pub enum CommandError {
 
 /// How a command ended that did what it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum CommandOutcome {
     Done,
     /// Some trials failed; the results are written.
     Failed,
@@ -124,14 +124,14 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
         Command::Copy { method, live, out } => {
             copy_process::run(&method, &live, &out)?;
-            Ended::Done
+            CommandOutcome::Done
         }
     };
     Ok(match ended {
-        Ended::Done => ExitCode::SUCCESS,
-        Ended::Failed => ExitCode::from(1),
-        Ended::Interrupted => ExitCode::from(130),
-        Ended::Found => ExitCode::from(3),
+        CommandOutcome::Done => ExitCode::SUCCESS,
+        CommandOutcome::Failed => ExitCode::from(1),
+        CommandOutcome::Interrupted => ExitCode::from(130),
+        CommandOutcome::Found => ExitCode::from(3),
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{CommandError, Ended, print};
+use super::{CommandError, CommandOutcome, print};
 use crate::{
     report::{self, Format},
     results::{Results, write_atomically},
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) fn report(arguments: &Arguments) -> Result<Ended, CommandError> {
+pub(super) fn report(arguments: &Arguments) -> Result<CommandOutcome, CommandError> {
     let results = Results::load(&arguments.results).map_err(anyhow::Error::from)?;
     let text = report::render(&results, arguments.format);
     match &arguments.output {
@@ -35,5 +35,5 @@ pub(super) fn report(arguments: &Arguments) -> Result<Ended, CommandError> {
         }
         None => print(&text)?,
     }
-    Ok(Ended::Done)
+    Ok(CommandOutcome::Done)
 }

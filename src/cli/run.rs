@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{CommandError, Ended, absolute, print};
+use super::{CommandError, CommandOutcome, absolute, print};
 use crate::{
     dataset::Source,
     interrupt::Interrupt,
@@ -45,13 +45,13 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
-pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
+pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let scenario = load(arguments)?;
     let work_dir = absolute(&arguments.work_dir)?;
     if arguments.dry_run {
         print(&dry_run(&scenario, &work_dir, arguments.keep))?;
         check_room(arguments, &scenario, &work_dir)?;
-        return Ok(Ended::Done);
+        return Ok(CommandOutcome::Done);
     }
     let out_dir = out_dir(arguments, &scenario)?;
     check_room(arguments, &scenario, &work_dir)?;
@@ -113,13 +113,13 @@ fn write(results: &Results, out_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(json)
 }
 
-fn ended(results: &Results, interrupt: &Interrupt) -> Ended {
+fn ended(results: &Results, interrupt: &Interrupt) -> CommandOutcome {
     if interrupt.is_set() {
-        Ended::Interrupted
+        CommandOutcome::Interrupted
     } else if results.trials.iter().any(|trial| trial.status == Status::Failed) {
-        Ended::Failed
+        CommandOutcome::Failed
     } else {
-        Ended::Done
+        CommandOutcome::Done
     }
 }
 

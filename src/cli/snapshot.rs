@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{CommandError, Ended, absolute, print};
+use super::{CommandError, CommandOutcome, absolute, print};
 use crate::{
     child::{self, Limits, Room},
     dataset::Size,
@@ -93,7 +93,7 @@ struct Order {
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
-pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
+pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let order = order(arguments)?;
     match arguments.strategy.live_copy(order.in_wal) {
         LiveCopy::Complete => {}
@@ -104,7 +104,7 @@ pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<E
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     match make(arguments, &order, &interrupt) {
-        Err(_) if interrupt.is_set() => Ok(Ended::Interrupted),
+        Err(_) if interrupt.is_set() => Ok(CommandOutcome::Interrupted),
         made => Ok(made?),
     }
 }
@@ -146,7 +146,7 @@ fn refuse_existing(out: &Path) -> Result<()> {
     }
 }
 
-fn make(arguments: &Arguments, order: &Order, interrupt: &Interrupt) -> Result<Ended> {
+fn make(arguments: &Arguments, order: &Order, interrupt: &Interrupt) -> Result<CommandOutcome> {
     let Order { out, .. } = order;
     let parent = out.parent().with_context(|| format!("{} is no name for a file", out.display()))?;
     let mut prefix = OsString::from(".");
@@ -158,10 +158,10 @@ fn make(arguments: &Arguments, order: &Order, interrupt: &Interrupt) -> Result<E
     let checked = check(&copy, arguments.verify, interrupt)?;
     if let Some(answer) = checked.as_ref().filter(|checked| checked.answer != "ok").map(|checked| &checked.answer) {
         if interrupt.is_set() {
-            return Ok(Ended::Interrupted);
+            return Ok(CommandOutcome::Interrupted);
         }
         eprintln!("journalbench: the copy is not sound, and {} was not made: {answer}", out.display());
-        return Ok(Ended::Found);
+        return Ok(CommandOutcome::Found);
     }
     let begun = Instant::now();
     File::open(&copy)?.sync_all().with_context(|| format!("cannot sync {}", copy.display()))?;
@@ -180,7 +180,7 @@ fn make(arguments: &Arguments, order: &Order, interrupt: &Interrupt) -> Result<E
         copied.duration_s,
         checked.unwrap_or_default()
     ))?;
-    Ok(Ended::Done)
+    Ok(CommandOutcome::Done)
 }
 
 struct Copied {
@@ -247,7 +247,7 @@ fn check(copy: &Path, verify: bool, interrupt: &Interrupt) -> Result<Option<Chec
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).with_context(describe)?;
     let mut checked = None;
     if verify {
-        let _waiting = progress::Waiting::new("integrity_check reads the copy");
+        let _waiting = progress::Spinner::new("integrity_check reads the copy");
         let begun = Instant::now();
         // What it cannot read to the end is not sound either; an interrupt is noticed by the caller.
         let answer = sqlite::check(&connection, "integrity_check").unwrap_or_else(|error| error.to_string());

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{CommandError, Ended, print};
+use super::{CommandError, CommandOutcome, print};
 use crate::{
     dataset::Manifest,
     history::{HistoryError, ledger::LedgerFile, replay},
@@ -63,10 +63,10 @@ struct Answer {
 }
 
 /// Runs the command.
-pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<Ended, CommandError> {
+pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     match answer(arguments, &interrupt) {
-        Err(_) if interrupt.is_set() => Ok(Ended::Interrupted),
+        Err(_) if interrupt.is_set() => Ok(CommandOutcome::Interrupted),
         Err(failure) => Err(failure),
         Ok(answer) => {
             if arguments.json {
@@ -75,7 +75,7 @@ pub(super) fn verify(arguments: &Arguments, interrupt_again: fn()) -> Result<End
             } else {
                 print(&words(&answer))?;
             }
-            Ok(if answer.judgement.verdict.is_exact() { Ended::Done } else { Ended::Found })
+            Ok(if answer.judgement.verdict.is_exact() { CommandOutcome::Done } else { CommandOutcome::Found })
         }
     }
 }

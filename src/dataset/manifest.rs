@@ -16,7 +16,7 @@ use crate::{
 /// What is known of the database that a trial starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`super::FORMAT`] when it was made.
+    /// The format of datasets when it was made.
     pub format: u32,
     /// Where it comes from.
     pub origin: Origin,

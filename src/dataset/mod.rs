@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Version of what a seed means: part of a cached dataset's identity, raised whenever the same seed would give other rows.
-pub const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// The name of the one row of `torrent_aggregate_metrics`.
 pub const DOWNLOADS_TOTAL: &str = "torrents_downloads_total";
@@ -133,7 +133,7 @@ impl Dataset {
 
     /// Rows of `whitelist`.
     #[must_use]
-    pub fn whitelist_rows(&self) -> u64 {
+    pub(crate) fn whitelist_rows(&self) -> u64 {
         (self.rows.saturating_mul(DEMO_WHITELIST) / DEMO_TORRENTS).max(1)
     }
 
@@ -174,7 +174,7 @@ impl Dataset {
 
     /// About how many bytes the file takes, on the generous side.
     #[must_use]
-    pub fn estimated_bytes(&self) -> u64 {
+    pub(crate) fn estimated_bytes(&self) -> u64 {
         // Twelve pages are the least: a root for each table and index, and the schema.
         self.rows * BYTES_PER_ROW + 12 * u64::from(self.page_size_bytes)
     }

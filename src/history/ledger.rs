@@ -107,7 +107,7 @@ impl Ledger {
 
     /// The instant from which the times in the ledger count.
     #[must_use]
-    pub fn created(&self) -> Instant {
+    pub(crate) fn created(&self) -> Instant {
         self.created
     }
 

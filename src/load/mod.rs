@@ -13,7 +13,7 @@
 //! its response times hide every stall.
 //!
 //! What executes an operation is a [`Target`]. Which phase an operation belongs to, and what the numbers mean, is not decided
-//! here ([`crate::trial`], [`crate::measure`]).
+//! here (`trial`, [`crate::measure`]).
 
 mod background;
 mod control;
@@ -172,7 +172,7 @@ impl Load {
 
     /// Why the load cannot go on, if a target said so.
     #[must_use]
-    pub fn fatal(&self) -> Option<String> {
+    pub(crate) fn fatal(&self) -> Option<String> {
         self.control.fatal()
     }
 

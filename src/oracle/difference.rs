@@ -208,7 +208,7 @@ fn fixed_differences(
     let mut small = |part: Part, row: i64, expected: &str, found: &str| {
         count += 1;
         if sample.len() < SAMPLE {
-            let of = if part == Part::Keys { "keys" } else { "whitelist" }.to_owned();
+            let of = part.table().unwrap_or("an index").to_owned();
             let (expected, found) = (expected.to_owned(), found.to_owned());
             sample.push(RowDifference { of, row, expected, found, found_after_commits: None });
         }

@@ -156,3 +156,38 @@ fn judge_one(claim: &Claim, inspection: &Inspection, states: States) -> Result<J
     }
     Ok(judgement)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_silent_where_the_strategy_and_sqlite_both_say_that_all_is_well() {
+        for (finished, answer, verdict, is_silent) in [
+            (true, Some("ok"), Verdict::Torn, true),
+            (true, Some("ok"), Verdict::Stale, true),
+            (true, Some("ok"), Verdict::Corrupt, true),
+            (true, Some("ok"), Verdict::Exact, false),
+            (true, Some("row 7 missing from index"), Verdict::Torn, false),
+            (true, None, Verdict::Torn, false),
+            (false, Some("ok"), Verdict::Unfinished, false),
+        ] {
+            let judgement = Judgement {
+                verdict,
+                reason: String::new(),
+                left_behind: None,
+                commit: None,
+                age_commits: None,
+                age_s: None,
+                missing_commits: None,
+                missing_s: None,
+                downloads_lost: None,
+                digest: None,
+            };
+            let claim = Claim { finished, commit_at_start: 1, commit_at_end: 2, ended_us: 3 };
+            let check = answer.map(|answer| Check { answer: answer.to_owned(), duration_s: 0.1 });
+            let context = format!("{verdict}, finished {finished}, {answer:?}");
+            assert_eq!(judgement.is_silent_failure(&claim, check.as_ref()), is_silent, "{context}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use super::{put_u16, put_u32, read::get_u32};
 
 /// Bytes of the database header, at the beginning of page 1.
-pub const HEADER_BYTES: usize = 100;
+pub(crate) const HEADER_BYTES: usize = 100;
 
 /// What every database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -37,7 +37,7 @@ pub enum FileVersion {
 impl Header {
     /// Whether a database begins so.
     #[must_use]
-    pub fn is_database(&self) -> bool {
+    pub(crate) fn is_database(&self) -> bool {
         self.0.starts_with(MAGIC)
     }
 
@@ -53,7 +53,7 @@ impl Header {
 
     /// What it says of the journal mode.
     #[must_use]
-    pub fn file_version(&self) -> FileVersion {
+    pub(crate) fn file_version(&self) -> FileVersion {
         match [self.0[18], self.0[19]] {
             [1, 1] => FileVersion::Rollback,
             [2, 2] => FileVersion::Wal,
@@ -63,7 +63,7 @@ impl Header {
 
     /// Bytes at the end of each page that are reserved for an extension.
     #[must_use]
-    pub fn reserved_bytes(&self) -> u8 {
+    pub(crate) fn reserved_bytes(&self) -> u8 {
         self.0[20]
     }
 
@@ -82,13 +82,13 @@ impl Header {
 
     /// Whether the file has pointer maps.
     #[must_use]
-    pub fn has_auto_vacuum(&self) -> bool {
+    pub(crate) fn has_auto_vacuum(&self) -> bool {
         get_u32(&self.0, 52) != 0
     }
 
     /// Whether texts are stored as UTF-8, as they are in a file without any, too.
     #[must_use]
-    pub fn is_utf8(&self) -> bool {
+    pub(crate) fn is_utf8(&self) -> bool {
         get_u32(&self.0, 56) <= 1
     }
 
@@ -149,7 +149,7 @@ pub struct NewHeader {
 }
 
 impl NewHeader {
-    /// Writes the header to the first [`HEADER_BYTES`] of page 1.
+    /// Writes the header to the first 100 bytes of page 1.
     pub fn write(&self, page: &mut [u8]) {
         /// Transactions that have changed the file: one, which made it.
         const CHANGE_COUNTER: u32 = 1;

@@ -11,13 +11,13 @@ pub mod read;
 use rusqlite::types::ValueRef;
 
 /// The byte that SQLite locks: the page that holds it, the *lock page*, is never used.
-pub const LOCK_BYTE: u64 = 1 << 30;
+pub(crate) const LOCK_BYTE: u64 = 1 << 30;
 
 /// Bytes of the entry in the cell pointer array that each cell has.
-pub const CELL_POINTER_BYTES: usize = 2;
+pub(crate) const CELL_POINTER_BYTES: usize = 2;
 
 /// Bytes of the page number before the payload or key of an interior cell.
-pub const CHILD_BYTES: usize = 4;
+pub(crate) const CHILD_BYTES: usize = 4;
 
 /// The kinds of b-tree page; the discriminant is the first byte of the page's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum PageKind {
 impl PageKind {
     /// Bytes of the b-tree page header: an interior page has the number of its right-most child, too.
     #[must_use]
-    pub fn header_bytes(self) -> usize {
+    pub(crate) fn header_bytes(self) -> usize {
         match self {
             Self::IndexLeaf | Self::TableLeaf => 8,
             Self::IndexInterior | Self::TableInterior => 12,
@@ -45,14 +45,14 @@ impl PageKind {
 
 /// The number of the lock page of a database of this page size.
 #[must_use]
-pub fn lock_page(lock_byte: u64, page_size_bytes: u32) -> u64 {
+pub(crate) fn lock_page(lock_byte: u64, page_size_bytes: u32) -> u64 {
     lock_byte / u64::from(page_size_bytes) + 1
 }
 
 /// Bytes of a value as a varint: seven bits in each of eight bytes, and eight in a ninth.
 #[must_use]
 #[inline]
-pub fn varint_bytes(value: u64) -> usize {
+pub(crate) fn varint_bytes(value: u64) -> usize {
     match value.checked_ilog2() {
         None => 1,
         Some(log) if log < 56 => log as usize / 7 + 1,
@@ -62,7 +62,7 @@ pub fn varint_bytes(value: u64) -> usize {
 
 /// Appends a varint: big-endian, the top bit of every byte but the last (or the ninth) set.
 #[inline]
-pub fn push_varint(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn push_varint(out: &mut Vec<u8>, value: u64) {
     // Nearly all lengths and types are of this kind.
     if value < 0x80 {
         out.push(value.to_le_bytes()[0]);
@@ -82,7 +82,7 @@ pub fn push_varint(out: &mut Vec<u8>, value: u64) {
 /// The serial type of a value in a record. Integers take the shortest form, and 0 and 1 none at all (schema format 4).
 #[must_use]
 #[inline]
-pub fn serial_type(value: ValueRef<'_>) -> u64 {
+pub(crate) fn serial_type(value: ValueRef<'_>) -> u64 {
     match value {
         ValueRef::Null => 0,
         ValueRef::Integer(0) => 8,
@@ -101,7 +101,7 @@ pub fn serial_type(value: ValueRef<'_>) -> u64 {
 /// Bytes of an integer in the body of a record, two's complement: 0, 1, 2, 3, 4, 6 or 8.
 #[must_use]
 #[inline]
-pub fn integer_bytes(number: i64) -> usize {
+pub(crate) fn integer_bytes(number: i64) -> usize {
     // Bits without the sign's.
     let bits = 64 - (number ^ (number >> 63)).leading_zeros();
     match bits {
@@ -117,7 +117,7 @@ pub fn integer_bytes(number: i64) -> usize {
 
 /// Appends a record: the header (its own length, then a serial type for each value) and the body.
 #[inline]
-pub fn push_record(out: &mut Vec<u8>, values: &[ValueRef<'_>]) {
+pub(crate) fn push_record(out: &mut Vec<u8>, values: &[ValueRef<'_>]) {
     let types: usize = values.iter().map(|value| varint_bytes(serial_type(*value))).sum();
     // The length counts itself; where it takes a second byte, that byte, too.
     let header = types + if types + 1 < 128 { 1 } else { 2 };
@@ -169,7 +169,7 @@ impl<'p> PageWriter<'p> {
 
     /// Bytes for another cell and its pointer.
     #[must_use]
-    pub fn free_bytes(&self) -> usize {
+    pub(crate) fn free_bytes(&self) -> usize {
         let pointers = usize::from(self.cells) * CELL_POINTER_BYTES;
         self.content.saturating_sub(self.header + self.kind.header_bytes() + pointers)
     }

@@ -70,13 +70,13 @@ impl PageKind {
 
     /// Whether pages of this kind have no children.
     #[must_use]
-    pub fn is_leaf(self) -> bool {
+    pub(crate) fn is_leaf(self) -> bool {
         matches!(self, Self::IndexLeaf | Self::TableLeaf)
     }
 
     /// Whether pages of this kind belong to an index.
     #[must_use]
-    pub fn is_index(self) -> bool {
+    pub(crate) fn is_index(self) -> bool {
         matches!(self, Self::IndexInterior | Self::IndexLeaf)
     }
 }
@@ -110,13 +110,13 @@ impl<'p> Page<'p> {
 
     /// Number of cells.
     #[must_use]
-    pub fn cells(&self) -> usize {
+    pub(crate) fn cells(&self) -> usize {
         self.cells
     }
 
     /// The right-most child of an interior page, 0 on a leaf.
     #[must_use]
-    pub fn right_child(&self) -> u32 {
+    pub(crate) fn right_child(&self) -> u32 {
         if self.kind.is_leaf() { 0 } else { get_u32(self.bytes, self.header + 8) }
     }
 
@@ -239,7 +239,7 @@ impl Space {
 }
 
 /// The most columns that a table or index of a tracker's database, SQLite's own tables included, has.
-pub const COLUMNS_MAX: usize = 5;
+pub(crate) const COLUMNS_MAX: usize = 5;
 
 /// The values of a record.
 #[derive(Debug, Clone, Copy)]
@@ -254,7 +254,7 @@ impl<'p> Record<'p> {
     /// # Errors
     /// Where header and body do not add up, or a serial type is none.
     #[inline]
-    pub fn decode(payload: &'p [u8]) -> Result<Self, PageFault> {
+    pub(crate) fn decode(payload: &'p [u8]) -> Result<Self, PageFault> {
         let mut rest = payload;
         let header_bytes = take_varint(&mut rest).and_then(|bytes| usize::try_from(bytes).ok());
         let taken = payload.len() - rest.len();
@@ -280,7 +280,7 @@ impl<'p> Record<'p> {
 
     /// Puts the rowid where the column that stands for it has NULL.
     #[inline]
-    pub fn set_first(&mut self, value: ValueRef<'p>) {
+    pub(crate) fn set_first(&mut self, value: ValueRef<'p>) {
         self.values[0] = value;
     }
 }
@@ -314,7 +314,7 @@ fn take_value<'p>(serial: u64, body: &mut &'p [u8]) -> Option<ValueRef<'p>> {
 
 /// Takes a varint off the front; `None` where the bytes end inside it.
 #[inline]
-pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let first = *bytes.first()?;
     if first < 0x80 {
         *bytes = &bytes[1..];
@@ -335,7 +335,7 @@ pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 /// A big-endian number of two bytes. `at` must be on the page.
 #[must_use]
 #[inline]
-pub fn get_u16(page: &[u8], at: usize) -> usize {
+pub(crate) fn get_u16(page: &[u8], at: usize) -> usize {
     usize::from(u16::from_be_bytes([page[at], page[at + 1]]))
 }
 

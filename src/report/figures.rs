@@ -72,9 +72,9 @@ pub enum Mark {
 pub enum Value {
     /// Words.
     Text(String),
-    /// So many.
+    /// A number of things.
     Count(u64),
-    /// So many a second.
+    /// A number of things a second.
     Rate(f64),
     /// A time, in seconds.
     Duration(f64),
@@ -86,9 +86,9 @@ pub enum Value {
     Range(Box<Value>, Box<Value>),
     /// What was offered and what was achieved of it, a second.
     Achieved {
-        /// So many a second.
+        /// A number of things a second.
         offered: f64,
-        /// So many a second.
+        /// A number of things a second.
         achieved: f64,
     },
     /// Different values and how often each came; a single one is not repeated.
@@ -159,20 +159,20 @@ pub struct Series {
 /// A point of a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// Where.
+    /// Where it lies along x.
     pub x: f64,
-    /// How much; `None` where there is no figure.
+    /// Its value; `None` where there is no figure.
     pub y: Option<f64>,
 }
 
 impl Column {
-    /// Of words.
+    /// A column of words.
     #[must_use]
     pub fn words(title: &str) -> Self {
         Self { title: title.to_owned(), unit: Unit::Words }
     }
 
-    /// Of figures in a unit.
+    /// A column of figures in a unit.
     #[must_use]
     pub fn of(title: &str, unit: Unit) -> Self {
         Self { title: title.to_owned(), unit }

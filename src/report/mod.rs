@@ -1,8 +1,8 @@
 //! Results in, a report out: pure functions, one file a format.
 //!
-//! What is said is found once, as a list of [`Block`]s: tables of typed cells, charts, and sentences ([`figures`]). How a
-//! figure is written is the same for every format (`figure_text`); how a page looks is the business of [`terminal`] and of
-//! [`markdown`] (for an issue). A new format is a variant of [`Format`], its arm in [`render`], and a file.
+//! What is said is found once, as a list of `Block`s: tables of typed cells, charts, and sentences (`figures`). How a
+//! figure is written is the same for every format (`figure_text`); how a page looks is the business of `terminal` and of
+//! `markdown` (for an issue). A new format is a variant of [`Format`], its arm in [`render`], and a file.
 //!
 //! Nothing is averaged over trials: every trial has its own rows, and a sentence that speaks of several gives the range.
 
@@ -10,14 +10,14 @@ mod conditions;
 mod context;
 mod costs;
 mod figure_text;
-pub mod figures;
-pub mod markdown;
+mod figures;
+mod markdown;
 mod notes;
 mod seconds;
 mod snapshots;
 mod summary;
 mod tables;
-pub mod terminal;
+mod terminal;
 
 use clap::ValueEnum;
 

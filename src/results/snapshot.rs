@@ -169,7 +169,7 @@ pub struct ProgressPoint {
 /// A step after a snapshot, on copies of what it left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepResult {
-    /// Which.
+    /// Which step it is.
     pub step: Step,
     /// Whether the load was running when it began.
     pub during_load: bool,
@@ -194,7 +194,7 @@ pub struct StepResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
-    /// Well.
+    /// It was done, and what was asked of the copy holds.
     Done,
     /// The copy did not pass it, or it could not be done.
     Failed,

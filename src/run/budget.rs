@@ -13,7 +13,7 @@ use crate::{
 /// snapshots, the backups that steps make of them, and half as much again for WAL, journal and ledger; all of that for every
 /// trial where it is kept, and then the snapshots of a trial once more, for the oracle.
 #[must_use]
-pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
+pub(crate) fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
     // A database that is not there is an error of the run.
     let (bytes, cached) = cache::bytes(work_dir, &scenario.dataset.source).unwrap_or_default();
     let steps = &scenario.snapshots.steps;
@@ -35,7 +35,7 @@ pub fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
 ///
 /// # Errors
 /// The bytes needed and those free, in words.
-pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
+pub(crate) fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
     let needed = bytes_needed(scenario, work_dir, keep);
     let Some(free) = work::free_bytes(work_dir).filter(|free| *free < needed) else { return Ok(()) };
     let dataset = match &scenario.dataset.source {
@@ -55,7 +55,7 @@ pub fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<()
 /// Assumed: generating, adopting and copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
 /// a load that ends with everything stuck until the client timeout.
 #[must_use]
-pub fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
+pub(crate) fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
     let (bytes, to_make) = cache::bytes(work_dir, &scenario.dataset.source).unwrap_or_default();
     let bytes = bytes as f64;
     let generating_s = to_make as f64 / 50e6 + 1.0;

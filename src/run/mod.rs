@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-pub use budget::{bytes_needed, check_room, duration_bound};
+pub(crate) use budget::{bytes_needed, check_room, duration_bound};
 
 use crate::{
     analysis,

@@ -62,7 +62,7 @@ pub struct StreamPlan {
 impl Arrivals {
     /// The offered rates that trials are made for; `None` stands for a rate that is not one number.
     #[must_use]
-    pub fn rates_ops(&self) -> Vec<Option<f64>> {
+    pub(crate) fn rates_ops(&self) -> Vec<Option<f64>> {
         match self {
             Self::Open { rate: OfferedRate::Constant(rates), .. } => rates.iter().copied().map(Some).collect(),
             Self::Open { rate: OfferedRate::Steps(_) | OfferedRate::Trace(_), .. } | Self::Closed => vec![None],
@@ -71,7 +71,7 @@ impl Arrivals {
 
     /// Whether an operation is due only when the one before it has ended.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         match self {
             Self::Open { .. } => false,
             Self::Closed => true,
@@ -82,7 +82,7 @@ impl Arrivals {
 impl LoadPlan {
     /// Connections that write: only one of them can copy the database by itself.
     #[must_use]
-    pub fn writing_connections(&self) -> u32 {
+    pub(crate) fn writing_connections(&self) -> u32 {
         let in_stream = |stream: &StreamPlan| match stream.kind {
             None | Some(Kind::Announce) => stream.connections,
             Some(Kind::Scrape) => 0,

@@ -156,13 +156,13 @@ impl Scenario {
 
     /// How long the load of one trial lasts, in seconds, at the most.
     #[must_use]
-    pub fn load_s_max(&self) -> f64 {
+    pub(crate) fn load_s_max(&self) -> f64 {
         self.timeline(timeline::JITTER_S_MAX).load_s()
     }
 
     /// The offered rates that trials are made for; `None` stands for one that is not one number.
     #[must_use]
-    pub fn rates_ops(&self) -> Vec<Option<f64>> {
+    pub(crate) fn rates_ops(&self) -> Vec<Option<f64>> {
         self.load.arrivals.rates_ops()
     }
 }

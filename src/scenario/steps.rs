@@ -63,7 +63,7 @@ impl Compression {
 
     /// What a file is called that it has compressed.
     #[must_use]
-    pub fn name_of(self, file: &Path) -> OsString {
+    pub(crate) fn name_of(self, file: &Path) -> OsString {
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(match self {
             Self::Gzip => ".gz",

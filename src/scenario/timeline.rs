@@ -69,25 +69,25 @@ impl Timeline {
 
     /// The slice in which the warm-up ends and the baseline begins.
     #[must_use]
-    pub fn baseline_slice(&self) -> u64 {
+    pub(crate) fn baseline_slice(&self) -> u64 {
         self.baseline_slice
     }
 
     /// The slice in which the baseline ends: the first snapshot is due, in a trial that takes any.
     #[must_use]
-    pub fn baseline_end_slice(&self) -> u64 {
+    pub(crate) fn baseline_end_slice(&self) -> u64 {
         self.snapshot_slices.first().copied().unwrap_or(self.snapshots_end_slice)
     }
 
     /// The slice in which the load ends.
     #[must_use]
-    pub fn end_slice(&self) -> u64 {
+    pub(crate) fn end_slice(&self) -> u64 {
         self.end_slice
     }
 
     /// How long the load lasts, in seconds.
     #[must_use]
-    pub fn load_s(&self) -> f64 {
+    pub(crate) fn load_s(&self) -> f64 {
         seconds(self.end_slice)
     }
 

@@ -26,7 +26,7 @@ pub struct TrialPlan {
     pub strategy: Strategy,
     /// What is set for strategies.
     pub strategy_options: StrategyOptions,
-    /// From 1.
+    /// The number of the repetition, from 1.
     pub repetition: u32,
     /// Operations that arrive, a second, where that is one number.
     pub rate_ops: Option<f64>,

@@ -81,7 +81,7 @@ pub(crate) enum LiveCopy {
 pub enum Procedure {
     /// Nothing: there is no snapshot.
     Nothing,
-    /// A task.
+    /// A task that takes a snapshot.
     Run(Task),
     /// The strategy cannot run here, for the reason given.
     Unavailable(String),
@@ -132,7 +132,7 @@ pub struct Programs {
 impl Definition {
     /// Whether a script that knows nothing of the writers can take such a copy, and can rely on it.
     #[must_use]
-    pub fn is_for_scripts(&self) -> bool {
+    pub(crate) fn is_for_scripts(&self) -> bool {
         matches!((self.isolation, self.writers), (Isolation::Isolated, WriterRole::None))
     }
 }

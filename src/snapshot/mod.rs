@@ -1,7 +1,7 @@
 //! The ways to copy a live database: what each one runs.
 //!
 //! Nearly every strategy is a child process, as an administrator would run it: a program of the system, or this program's
-//! own binary in a [`copy_process`]. The process that has the database open never touches its file otherwise
+//! own binary in a `copy_process`. The process that has the database open never touches its file otherwise
 //! (`docs/sqlite.md`, 1). One strategy stops the writers while its child runs, and one is done by the writer itself: their
 //! [`Task`]s say so.
 //!
@@ -20,12 +20,12 @@
 //! options      what a scenario can set
 //! ```
 
-pub mod backup_api;
-pub mod copy_process;
+mod backup_api;
+pub(crate) mod copy_process;
 mod definition;
 pub mod in_writer;
 mod main_file;
-pub mod options;
+pub(crate) mod options;
 pub mod protocol;
 mod strategies;
 

@@ -52,7 +52,7 @@ pub struct StepOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WaitOptions {
-    /// In milliseconds.
+    /// How long, in milliseconds.
     pub busy_timeout_ms: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct WaitOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HoldOptions {
-    /// In milliseconds.
+    /// How long, in milliseconds.
     pub busy_timeout_ms: u64,
 }
 

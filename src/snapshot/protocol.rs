@@ -26,7 +26,7 @@ use super::{
 };
 
 /// The hidden subcommand of the binary that is the copying child.
-pub const COMMAND: &str = "copy-process";
+pub(crate) const COMMAND: &str = "copy-process";
 
 /// How the child copies; as an argument of its command line, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub enum Part {
 pub struct PartResult {
     /// The part.
     pub part: Part,
-    /// In seconds.
+    /// How long it took, in seconds.
     pub duration_s: f64,
 }
 

@@ -4,10 +4,10 @@
 //! generator knows nothing of either. A target knows nothing of when operations are due, of snapshots or of results.
 //!
 //! * [`sqlite`]: a connection to a SQLite database, with the SQL that a write profile runs for an operation.
-//! * [`queue`] and [`checkpoint`]: what works beside such connections on threads of its own, as [`Background`].
+//! * `queue` and `checkpoint`: what works beside such connections on threads of its own, as [`Background`].
 
-pub mod checkpoint;
-pub mod queue;
+pub(crate) mod checkpoint;
+pub(crate) mod queue;
 pub mod sqlite;
 
 use std::time::Instant;

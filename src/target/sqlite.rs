@@ -120,7 +120,7 @@ impl SqliteTarget {
 
     /// Copies the database when it is asked to, between operations.
     #[must_use]
-    pub fn with_copy_requests(self, requests: mpsc::Receiver<CopyRequest>) -> Self {
+    pub(crate) fn with_copy_requests(self, requests: mpsc::Receiver<CopyRequest>) -> Self {
         Self { copy_requests: Some(requests), ..self }
     }
 
@@ -131,13 +131,13 @@ impl SqliteTarget {
 
     /// With what the connections of one tracker share: its counts, and the queue of its listener.
     #[must_use]
-    pub fn of_tracker(self, counts: &MemoryCounts, queue: Option<mpsc::SyncSender<QueuedDownload>>) -> Self {
+    pub(crate) fn of_tracker(self, counts: &MemoryCounts, queue: Option<mpsc::SyncSender<QueuedDownload>>) -> Self {
         Self { counts: counts.clone(), queue, ..self }
     }
 
     /// The listener's own connection queues nothing.
     #[must_use]
-    pub fn without_queue(self) -> Self {
+    pub(crate) fn without_queue(self) -> Self {
         Self { queue: None, ..self }
     }
 

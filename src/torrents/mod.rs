@@ -122,7 +122,7 @@ impl InfoHash {
     /// The text of these 160 bits.
     #[must_use]
     #[inline]
-    pub fn from_bytes(bytes: [u8; 20]) -> Self {
+    pub(crate) fn from_bytes(bytes: [u8; 20]) -> Self {
         let mut hex = [0; 40];
         // From '0' to '9', and 39 characters further on from 'a' to 'f'; without a look-up, sixteen digits at a time.
         let digit = |nibble: u8| nibble + b'0' + if nibble > 9 { 39 } else { 0 };
@@ -135,7 +135,7 @@ impl InfoHash {
 
     /// The 160 bits of a text of 40 lower-case hexadecimal characters; `None` for any other.
     #[must_use]
-    pub fn to_bytes(text: &[u8]) -> Option<[u8; 20]> {
+    pub(crate) fn to_bytes(text: &[u8]) -> Option<[u8; 20]> {
         let digit = |digit: u8| match digit {
             b'0'..=b'9' => Some(digit - b'0'),
             b'a'..=b'f' => Some(digit - b'a' + 10),

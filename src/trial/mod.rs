@@ -144,7 +144,7 @@ struct Rooms<'a, 't> {
 }
 
 /// A trial whose load has ended.
-struct Loaded {
+struct LoadOutcome {
     measurement: Measurement,
     workload: Workload,
     ledger: PathBuf,
@@ -154,7 +154,7 @@ struct Loaded {
 }
 
 /// What the ledger says of a trial.
-struct Evaluated {
+struct TrialFigures {
     history: LedgerFile,
     last: State,
 }
@@ -184,7 +184,7 @@ impl Rooms<'_, '_> {
         }
     }
 
-    fn load(&mut self, jobs: Vec<Job>) -> Option<Loaded> {
+    fn load(&mut self, jobs: Vec<Job>) -> Option<LoadOutcome> {
         let Context { dataset, interrupt, .. } = *self.context;
         (self.tell)(Event::Preparing);
         let prepared = prepare::prepare(self.plan, dataset, self.folder, &jobs, interrupt);
@@ -218,11 +218,11 @@ impl Rooms<'_, '_> {
         }
         let offset_s = measurement.start.saturating_duration_since(ledger.created()).as_secs_f64();
         let ledger = ledger.path().to_owned();
-        Some(Loaded { measurement, workload, ledger, offset_s, steps })
+        Some(LoadOutcome { measurement, workload, ledger, offset_s, steps })
     }
 
-    fn evaluated(&mut self, loaded: &Loaded) -> Option<Evaluated> {
-        let Loaded { measurement, workload, ledger, offset_s, .. } = loaded;
+    fn evaluated(&mut self, loaded: &LoadOutcome) -> Option<TrialFigures> {
+        let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
         let read = commits(ledger, self.context.dataset, *offset_s);
@@ -241,8 +241,8 @@ impl Rooms<'_, '_> {
     }
 
     /// The results of the steps after each snapshot.
-    fn steps(&mut self, loaded: &Loaded) -> Vec<Vec<StepResult>> {
-        let Loaded { measurement, steps, .. } = loaded;
+    fn steps(&mut self, loaded: &LoadOutcome) -> Vec<Vec<StepResult>> {
+        let LoadOutcome { measurement, steps, .. } = loaded;
         let during_load = || measurement.snapshots.iter().map(|snapshot| snapshot.run.steps.clone()).collect();
         if steps.are_during_load() || measurement.fatal.is_some() {
             return during_load();
@@ -254,7 +254,7 @@ impl Rooms<'_, '_> {
         self.note(Stage::Steps, results.map_err(anyhow::Error::from)).unwrap_or_else(during_load)
     }
 
-    fn leave_unjudged(&mut self, loaded: &Loaded, steps: Vec<Vec<StepResult>>) {
+    fn leave_unjudged(&mut self, loaded: &LoadOutcome, steps: Vec<Vec<StepResult>>) {
         let why = match self.result.problems.first() {
             Some(problem) => format!("the trial failed: {}", problem.message),
             None => JudgeError::Interrupted.to_string(),
@@ -262,7 +262,7 @@ impl Rooms<'_, '_> {
         self.result.snapshots = judge::leave_unjudged(self.plan, &loaded.measurement.snapshots, steps, &why);
     }
 
-    fn judge(&mut self, loaded: &Loaded, evaluated: &Evaluated, steps: Vec<Vec<StepResult>>) {
+    fn judge(&mut self, loaded: &LoadOutcome, evaluated: &TrialFigures, steps: Vec<Vec<StepResult>>) {
         let Context { dataset, keep_in, interrupt, .. } = *self.context;
         let court = Court {
             plan: self.plan,
@@ -276,7 +276,7 @@ impl Rooms<'_, '_> {
     }
 
     /// The harness's check of itself: the live database must be what the ledger says.
-    fn check_live_database(&mut self, evaluated: &Evaluated) {
+    fn check_live_database(&mut self, evaluated: &TrialFigures) {
         (self.tell)(Event::Checking);
         let interrupt = self.context.interrupt;
         let found = oracle::content_digest(&self.folder.live(), interrupt.flag());
@@ -295,7 +295,7 @@ impl Rooms<'_, '_> {
 }
 
 /// The commits of a trial: when each was made, and the state after the last.
-fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTimes, Evaluated)> {
+fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTimes, TrialFigures)> {
     let history = LedgerFile::open(ledger)?;
     let mut times_s = Vec::new();
     let last = replay::replay(&history, &dataset.manifest, |state| {
@@ -303,7 +303,7 @@ fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTime
             times_s.push(state.at_us as f64 / 1e6 - offset_s);
         }
     })?;
-    Ok((CommitTimes::new(times_s), Evaluated { history, last }))
+    Ok((CommitTimes::new(times_s), TrialFigures { history, last }))
 }
 
 /// Says of each snapshot what the checkpoint thread did meanwhile.

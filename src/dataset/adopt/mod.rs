@@ -74,7 +74,7 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, ReadError> {
 ///
 /// # Errors
 /// As the operating system says.
-pub fn stamps(path: &Path) -> io::Result<Vec<Stamp>> {
+pub(crate) fn stamps(path: &Path) -> io::Result<Vec<Stamp>> {
     // SQLite, too, looks for the other files beside the file that a link leads to.
     let path = path.canonicalize()?;
     let stamp = |path: PathBuf| -> io::Result<Stamp> {
@@ -136,7 +136,7 @@ pub fn adopt(path: &Path, copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<
         Ok((copy.metadata()?.len(), Header::read(copy)?))
     };
     let (bytes, header) = finish().map_err(|error| io(error.into()))?;
-    let Described { scanned, schema } = described;
+    let Description { scanned, schema } = described;
     Ok(Manifest {
         format: FORMAT,
         origin: Origin::Adopted(Adopted { files, sample: scanned.sample }),
@@ -175,12 +175,12 @@ fn recover(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<(), ReadError> 
     Ok(())
 }
 
-struct Described {
-    scanned: scan::Scanned,
+struct Description {
+    scanned: scan::ScanResult,
     schema: Vec<SchemaRow>,
 }
 
-fn describe(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<Described, ReadError> {
+fn describe(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<Description, ReadError> {
     let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_ONLY, interrupted)?;
     let schema = SchemaRow::read_all(&connection)?;
     let tables = shape::check(&connection, &schema)?;
@@ -189,5 +189,5 @@ fn describe(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<Described, Rea
         return refuse(format!("a copy of it is damaged ({answer}); was a tracker writing to it?"));
     }
     let scanned = scan::scan(copy, &tables, interrupted)?;
-    Ok(Described { scanned, schema })
+    Ok(Description { scanned, schema })
 }

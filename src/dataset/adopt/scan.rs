@@ -29,7 +29,7 @@ const RANGES: i64 = 256;
 
 /// What the rows say.
 #[derive(Debug)]
-pub struct Scanned {
+pub struct ScanResult {
     pub rows: u64,
     pub digest: Digest,
     pub sequence: i64,
@@ -56,7 +56,7 @@ enum Task {
     Entries(Table, i64),
 }
 
-pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Result<Scanned, ReadError> {
+pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Result<ScanResult, ReadError> {
     let connection = open(copy, OpenFlags::SQLITE_OPEN_READ_ONLY, interrupted)?;
     let (sequence, of_sequence) = read_sequence(&connection)?;
     let tasks = tasks(&connection, tables)?;
@@ -84,7 +84,7 @@ pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Res
     };
     let has_total = tables.iter().any(|table| table.part == Part::Aggregate);
     let aggregate = if has_total { read_aggregate(&connection)? } else { None };
-    Ok(Scanned { rows: all.rows, digest: all.digest + of_sequence, sequence, aggregate, sample })
+    Ok(ScanResult { rows: all.rows, digest: all.digest + of_sequence, sequence, aggregate, sample })
 }
 
 /// What `sqlite_sequence` says of `torrents`, and the digest of all of it.
