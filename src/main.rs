@@ -1,6 +1,9 @@
 //! The `journalbench` program: parse, dispatch, print the error, exit status.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use journalbench::cli::{self, Cli};
@@ -9,7 +12,8 @@ fn main() -> ExitCode {
     match cli::main(Cli::parse(), interrupted_again) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("journalbench: {failure}");
+            // The exit status stands even where nobody can read the words.
+            let _ = writeln!(io::stderr(), "journalbench: {failure}");
             failure.exit_code()
         }
     }

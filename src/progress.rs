@@ -2,7 +2,7 @@
 //! lines elsewhere.
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal, Write as _},
     sync::{
         atomic::{AtomicU64, Ordering},
         mpsc,
@@ -20,6 +20,11 @@ use crate::{
 
 /// How often a plain line is written while nothing changes.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Writes a line to standard error. One that is closed or full must not end what the line speaks of.
+pub fn print_line(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
 
 /// The display of one run.
 pub struct Display {
@@ -94,7 +99,7 @@ impl Display {
         if let Some(line) = &self.line {
             line.set_message(text.to_owned());
         } else if self.phase != phase || self.last_plain.elapsed() >= PLAIN_EVERY {
-            eprintln!("{text}");
+            print_line(text);
             self.last_plain = Instant::now();
         }
         phase.clone_into(&mut self.phase);
@@ -104,7 +109,7 @@ impl Display {
     fn lasting(&mut self, text: &str) {
         match &self.line {
             Some(line) => line.println(text),
-            None => eprintln!("{text}"),
+            None => print_line(text),
         }
     }
 }
@@ -149,14 +154,14 @@ impl Bytes {
         } else if self.last_plain.elapsed() >= PLAIN_EVERY {
             self.last_plain = Instant::now();
             let bytes_per_s = bytes as f64 / self.begun.elapsed().as_secs_f64();
-            eprintln!(
+            print_line(&format!(
                 "{}: {:.1} of {:.1} GB, {:.0} MB/s, {:.0} s left",
                 self.what,
                 bytes as f64 / 1e9,
                 of_bytes as f64 / 1e9,
                 bytes_per_s / 1e6,
                 of_bytes.saturating_sub(bytes) as f64 / bytes_per_s.max(1.0)
-            );
+            ));
         }
     }
 
@@ -227,7 +232,7 @@ where
                     line.tick();
                     every = Duration::from_millis(200);
                 } else {
-                    eprintln!("{message}");
+                    print_line(&message);
                     every = PLAIN_EVERY;
                 }
             }

@@ -74,10 +74,31 @@ fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
     assert_eq!(fs::read_to_string(folder.path().join("again.md")).unwrap(), report);
     assert!(report.len() < 65_536);
 
+    // An existing file is not replaced unasked, least of all the results.
+    let before = fs::read(&json).unwrap();
+    let refused = output(folder.path(), &["report", "out/results.json", "-o", "out/results.json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("out/results.json: exists"), "{}", text(&refused.stderr));
+    assert_eq!(fs::read(&json).unwrap(), before);
+    let replaced = output(folder.path(), &["report", "out/results.json", "-o", "again.md", "--overwrite"]);
+    assert!(replaced.status.success(), "{}", text(&replaced.stderr));
+    assert_ne!(fs::read_to_string(folder.path().join("again.md")).unwrap(), report, "it is text now");
+
     // An existing folder is never written to.
     let refused = output(folder.path(), &["run", "test.toml", "--out", "out"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("out: exists"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_full_standard_error_costs_no_result() {
+    let folder = folder_with_scenario();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let set = ["--set", "snapshots.strategies=none", "--set", "sqlite.journal_mode=wal", "--out", "out"];
+    let run = journalbench(folder.path(), &[&["run", "test.toml"][..], &set].concat()).stderr(full).output().unwrap();
+    assert_eq!(run.status.code(), Some(0));
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    assert_eq!(results.trials.len(), 1);
 }
 
 #[test]
@@ -206,10 +227,10 @@ fn an_interrupt_ends_the_run_within_two_seconds_and_keeps_what_was_measured() {
     assert_eq!(status.code(), Some(130));
     let results = Results::load(&folder.path().join("out/results.json")).unwrap();
     assert_eq!(results.trials.len(), 1);
-    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
-    assert!(report.contains("Interrupted: of 2 trials 1 are missing and 1 were cut short."), "{report}");
     let trial = &results.trials[0];
     assert_eq!(trial.status, Status::Interrupted);
+    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
+    assert!(report.contains("Interrupted: of 2 trials 1 are missing and 1 were cut short."), "{report}");
     assert!(trial.phases.iter().any(|phase| phase.counts().served > 100), "{:?}", trial.phases);
     assert_eq!(names(&folder.path().join("work")), ["datasets"]);
 }

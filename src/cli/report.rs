@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::{CommandError, CommandOutcome, print};
@@ -20,13 +20,21 @@ pub(super) struct Arguments {
     /// How it looks
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write to a file instead of standard output
+    /// Write to a file instead of standard output; it must not exist
     #[arg(short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace FILE where it exists
+    #[arg(long, requires = "output")]
+    overwrite: bool,
 }
 
 /// Runs the command.
 pub(super) fn report(arguments: &Arguments) -> Result<CommandOutcome, CommandError> {
+    if let Some(path) = arguments.output.as_ref().filter(|path| !arguments.overwrite && path.symlink_metadata().is_ok())
+    {
+        let error = anyhow!("-o {}: exists; name a file that does not, or add --overwrite", path.display());
+        return Err(CommandError::Usage(error));
+    }
     let results = Results::load(&arguments.results).map_err(anyhow::Error::from)?;
     let text = report::render(&results, arguments.format);
     match &arguments.output {

@@ -24,7 +24,7 @@ use crate::{
     dataset::Size,
     interrupt::Interrupt,
     pages::header::{FileVersion, Header},
-    progress,
+    progress::{self, print_line},
     snapshot::{
         LiveCopy, Procedure, Programs, SNAPSHOT_FILE, Site, Strategy, StrategyOptions, Task,
         protocol::{ChildMessage, PartResult},
@@ -97,7 +97,7 @@ pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<C
     let order = order(arguments)?;
     match arguments.strategy.live_copy(order.in_wal) {
         LiveCopy::Complete => {}
-        LiveCopy::AtPrice(price) => eprintln!("{} {price}", order.live.display()),
+        LiveCopy::AtPrice(price) => print_line(&format!("{} {price}", order.live.display())),
         LiveCopy::Refused(advice) => {
             return Err(CommandError::Usage(anyhow!("--strategy {}: {advice}", arguments.strategy)));
         }
@@ -160,7 +160,7 @@ fn make(arguments: &Arguments, order: &Order, interrupt: &Interrupt) -> Result<C
         if interrupt.is_set() {
             return Ok(CommandOutcome::Interrupted);
         }
-        eprintln!("journalbench: the copy is not sound, and {} was not made: {answer}", out.display());
+        print_line(&format!("journalbench: the copy is not sound, and {} was not made: {answer}", out.display()));
         return Ok(CommandOutcome::Found);
     }
     let begun = Instant::now();
