@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     fs,
-    io::Read,
+    io::{BufRead as _, Read as _},
     path::Path,
     process::{Command, Output, Stdio},
     sync::Arc,
@@ -228,11 +228,46 @@ fn an_interrupt_ends_the_run_within_two_seconds_and_keeps_what_was_measured() {
     let results = Results::load(&folder.path().join("out/results.json")).unwrap();
     assert_eq!(results.trials.len(), 1);
     let trial = &results.trials[0];
-    assert_eq!(trial.status, Status::Interrupted);
+    assert_eq!((trial.status, &trial.problems[..]), (Status::Interrupted, &[][..]));
     let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
     assert!(report.contains("Interrupted: of 2 trials 1 are missing and 1 were cut short."), "{report}");
     assert!(trial.phases.iter().any(|phase| phase.counts().served > 100), "{:?}", trial.phases);
     assert_eq!(names(&folder.path().join("work")), ["datasets"]);
+}
+
+#[test]
+fn an_interrupt_is_no_failure_while_a_worker_waits_for_a_lock() {
+    let folder = folder_with_scenario();
+    let long = ["run", "test.toml", "--out", "out", "--set", "phases.baseline_s=60"];
+    let mut child = journalbench(folder.path(), &long).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("baseline") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "ended early");
+    }
+    let database = live_database(&folder.path().join("work")).expect("a trial has a live database");
+    let mut holder = Command::new("sqlite3")
+        .arg(database)
+        .args([".timeout 5000", "BEGIN EXCLUSIVE;", ".shell echo locked; sleep 10"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    let trial = &results.trials[0];
+    assert_eq!((trial.status, &trial.problems[..]), (Status::Interrupted, &[][..]));
+}
+
+/// The live database of the trial that runs.
+fn live_database(folder: &Path) -> Option<std::path::PathBuf> {
+    fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find_map(|path| {
+        if path.is_dir() { live_database(&path) } else { (path.file_name()? == "live.db").then_some(path) }
+    })
 }
 
 #[test]

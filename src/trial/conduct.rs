@@ -82,6 +82,8 @@ pub struct Measurement {
     pub series: Vec<SeriesPoint>,
     /// Why the load could not go on, if it could not.
     pub fatal: Option<String>,
+    /// Workers that were still executing when they were no longer waited for: their operations are in no account.
+    pub workers_left: usize,
 }
 
 /// A snapshot, and what was seen of it from outside.
@@ -151,27 +153,24 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
     }
     // Kills the child process, where one still runs.
     drop(running);
-    let fatal = finish(load, &mut recorder, plan, interrupt.is_set());
-    measurement(recorder, watch, queue.jobs.len() as u64, start, fatal)
+    let (fatal, workers_left) = finish(load, &mut recorder, plan, interrupt.is_set());
+    let snapshots_not_taken = queue.jobs.len() as u64;
+    Measurement { fatal, workers_left, ..measurement(recorder, watch, snapshots_not_taken, start) }
 }
 
-/// Stops the load, waits for what is in flight, and says why it could not go on or did not end.
-fn finish(load: Load, recorder: &mut Recorder, plan: &TrialPlan, is_interrupted: bool) -> Option<String> {
+/// Stops the load, waits for what is in flight, and says why it could not go on or did not end, and how many workers had
+/// not ended.
+fn finish(load: Load, recorder: &mut Recorder, plan: &TrialPlan, is_interrupted: bool) -> (Option<String>, usize) {
     let fatal = load.fatal();
     load.stop(recorder.close(current_slice(&load)) * SLICE_NS);
     let patience = if is_interrupted { INTERRUPT_PATIENCE } else { drain_patience(plan) };
     let stuck = load.finish(patience, |slice| recorder.add(slice));
     let is_stuck = stuck > 0 && !is_interrupted;
-    fatal.or(is_stuck.then(|| format!("{stuck} threads had not ended {} s after the load", patience.as_secs())))
+    let patience_s = patience.as_secs();
+    (fatal.or(is_stuck.then(|| format!("{stuck} threads had not ended {patience_s} s after the load"))), stuck)
 }
 
-fn measurement(
-    recorder: Recorder,
-    watch: Watch,
-    snapshots_not_taken: u64,
-    start: Instant,
-    fatal: Option<String>,
-) -> Measurement {
+fn measurement(recorder: Recorder, watch: Watch, snapshots_not_taken: u64, start: Instant) -> Measurement {
     let Recorder { phases, seconds, .. } = recorder;
     let end_slice = phases.last().map_or(0, |phase| phase.end_slice);
     Measurement {
@@ -181,7 +180,8 @@ fn measurement(
         start,
         wal_bytes_max: watch.wal_bytes_max,
         series: seconds.finish(end_slice),
-        fatal,
+        fatal: None,
+        workers_left: 0,
     }
 }
 

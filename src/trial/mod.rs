@@ -233,7 +233,7 @@ impl Rooms<'_, '_> {
             evaluate::evaluate(&measurement.phases, &measurement.series, &commits);
         let result = &mut *self.result;
         (result.phases, result.series, result.achieved_rate_ops) = (phases, series, achieved_rate_ops);
-        if measurement.fatal.is_none() {
+        if measurement.fatal.is_none() && measurement.workers_left == 0 {
             let accounts = evaluate::check_accounts(&self.plan.streams, workload, &measurement.phases);
             self.note(Stage::Evaluate, accounts.map_err(anyhow::Error::msg));
         }
