@@ -2,8 +2,8 @@
 //!
 //! The oracle takes values and knows nothing of strategies: the same questions are asked of every file. [`inspect`] finds
 //! out what the files are by themselves, [`judge`] compares their digest with that of every state that a history proves, and
-//! the difference says how a torn one differs from the nearest; [`examine`] does all three for several snapshots. What it was tested with, and what SQLite's own checks
-//! say of the same faults, is in `docs/oracle.md`.
+//! the difference says how a torn one differs from the nearest; [`examine`] does all three for several snapshots. What it
+//! was tested with, and what SQLite's own checks say of the same faults, is in `docs/oracle.md`.
 //!
 //! # Why a bad snapshot does not pass
 //!

@@ -154,7 +154,7 @@ struct LoadOutcome {
 }
 
 /// What the ledger says of a trial.
-struct TrialFigures {
+struct TrialHistory {
     history: LedgerFile,
     last: State,
 }
@@ -163,14 +163,14 @@ impl Rooms<'_, '_> {
     /// Goes through the rooms, as far as they are open.
     fn walk(&mut self, jobs: Vec<Job>) {
         let Some(loaded) = self.load(jobs) else { return };
-        let evaluated = self.evaluated(&loaded);
+        let history = self.evaluate(&loaded);
         let steps = self.steps(&loaded);
-        let evaluated = match evaluated {
-            Some(evaluated) if self.result.problems.is_empty() => evaluated,
+        let history = match history {
+            Some(history) if self.result.problems.is_empty() => history,
             _ => return self.leave_unjudged(&loaded, steps),
         };
-        self.judge(&loaded, &evaluated, steps);
-        self.check_live_database(&evaluated);
+        self.judge(&loaded, &history, steps);
+        self.check_live_database(&history);
     }
 
     /// Passes on what succeeded, and notes what did not.
@@ -221,14 +221,13 @@ impl Rooms<'_, '_> {
         Some(LoadOutcome { measurement, workload, ledger, offset_s, steps })
     }
 
-    fn evaluated(&mut self, loaded: &LoadOutcome) -> Option<TrialFigures> {
+    fn evaluate(&mut self, loaded: &LoadOutcome) -> Option<TrialHistory> {
         let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
         let read = commits(ledger, self.context.dataset, *offset_s);
         let read = self.note(Stage::Evaluate, read);
-        let (commits, evaluated) =
-            read.map_or_else(Default::default, |(commits, evaluated)| (commits, Some(evaluated)));
+        let (commits, history) = read.map_or_else(Default::default, |(commits, history)| (commits, Some(history)));
         let Figures { phases, series, achieved_rate_ops } =
             evaluate::evaluate(&measurement.phases, &measurement.series, &commits);
         let result = &mut *self.result;
@@ -237,7 +236,7 @@ impl Rooms<'_, '_> {
             let accounts = evaluate::check_accounts(&self.plan.streams, workload, &measurement.phases);
             self.note(Stage::Evaluate, accounts.map_err(anyhow::Error::msg));
         }
-        evaluated
+        history
     }
 
     /// The results of the steps after each snapshot.
@@ -262,28 +261,28 @@ impl Rooms<'_, '_> {
         self.result.snapshots = judge::leave_unjudged(self.plan, &loaded.measurement.snapshots, steps, &why);
     }
 
-    fn judge(&mut self, loaded: &LoadOutcome, evaluated: &TrialFigures, steps: Vec<Vec<StepResult>>) {
+    fn judge(&mut self, loaded: &LoadOutcome, history: &TrialHistory, steps: Vec<Vec<StepResult>>) {
         let Context { dataset, keep_in, interrupt, .. } = *self.context;
         let court = Court {
             plan: self.plan,
             folder: self.folder,
             is_kept: keep_in.is_some(),
             start: &dataset.manifest,
-            history: &evaluated.history,
+            history: &history.history,
             interrupt,
         };
         self.result.snapshots = judge::judge(&court, &loaded.measurement.snapshots, steps, self.tell);
     }
 
     /// The harness's check of itself: the live database must be what the ledger says.
-    fn check_live_database(&mut self, evaluated: &TrialFigures) {
+    fn check_live_database(&mut self, history: &TrialHistory) {
         (self.tell)(Event::Checking);
         let interrupt = self.context.interrupt;
         let found = oracle::content_digest(&self.folder.live(), interrupt.flag());
         if interrupt.is_set() {
             return;
         }
-        let expected = evaluated.last.digest;
+        let expected = history.last.digest;
         self.result.live_database_matches_ledger = Some(found == Ok(expected));
         let message = match found {
             Ok(digest) if digest == expected => return,
@@ -295,7 +294,7 @@ impl Rooms<'_, '_> {
 }
 
 /// The commits of a trial: when each was made, and the state after the last.
-fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTimes, TrialFigures)> {
+fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTimes, TrialHistory)> {
     let history = LedgerFile::open(ledger)?;
     let mut times_s = Vec::new();
     let last = replay::replay(&history, &dataset.manifest, |state| {
@@ -303,7 +302,7 @@ fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTime
             times_s.push(state.at_us as f64 / 1e6 - offset_s);
         }
     })?;
-    Ok((CommitTimes::new(times_s), TrialFigures { history, last }))
+    Ok((CommitTimes::new(times_s), TrialHistory { history, last }))
 }
 
 /// Says of each snapshot what the checkpoint thread did meanwhile.
