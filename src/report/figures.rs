@@ -154,6 +154,8 @@ pub struct Series {
     pub label: String,
     /// Ascending along x, in the units of the axes.
     pub points: Vec<Point>,
+    /// Where along x the stretch of the last point ends.
+    pub end: f64,
 }
 
 /// A point of a line.

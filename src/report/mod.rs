@@ -77,7 +77,7 @@ fn of_operations(group: &Group<'_>, notes: &mut Notes) -> Vec<Block> {
         blocks.push(Block::Table(tables::response(group, kind)));
     }
     if let Some(chart) = seconds::chart(group) {
-        blocks.extend([notes.above(seconds::note()), Block::Chart(chart)]);
+        blocks.extend([notes.above(seconds::note(group)), Block::Chart(chart)]);
     }
     let errors = tables::errors(group);
     blocks.extend(if errors.rows.is_empty() {

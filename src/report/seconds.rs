@@ -1,4 +1,4 @@
-//! The chart of the seconds of trials, and how a chart is drawn where there are only characters.
+//! The chart of the seconds of trials, or of longer stretches where a trial was long, and how a chart is drawn where there are only characters.
 
 use super::{
     context::Group,
@@ -21,20 +21,53 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 const NO_BAR: char = '·';
 
 /// What stands above the chart.
-pub fn note() -> Note {
+pub fn note(group: &Group<'_>) -> Note {
+    let words = Words::of(group);
+    let Words { each, in_one, several, in_that } = &words;
     Note::new(
-        "The p99 of each second",
+        &format!("The p99 of each {each}"),
         &format!(
-            "A bar is the p99 response time of the operations that were due in one second and were served; the lowest bar of a row \
-            is its least p99, the highest its most. Of a trial of more than {BARS_MOST} s, a bar stands for the worst of several \
-            seconds. {NO_BAR}: fewer than {} operations were due in that second, or none was served. A group of more than \
+            "A bar is the p99 response time of the operations that were due in {in_one} and were served; the lowest bar of a row \
+            is its least p99, the highest its most. Of a trial of more than {} s, a bar stands for the worst of several \
+            {several}. {NO_BAR}: fewer than {} operations were due in {in_that}, or none was served. A group of more than \
             {TRIALS_MOST} trials has no such chart.",
+            BARS_MOST as u64 * stretch_s(group),
             Percentile::P99.least()
         ),
     )
 }
 
-/// The p99 of each second of each trial; none where there is nothing to show, or too much.
+/// What the stretch of a point is called.
+struct Words {
+    each: String,
+    in_one: String,
+    several: &'static str,
+    in_that: &'static str,
+}
+
+impl Words {
+    fn of(group: &Group<'_>) -> Self {
+        match stretch_s(group) {
+            1 => {
+                let (each, in_one) = ("second".to_owned(), "one second".to_owned());
+                Self { each, in_one, several: "seconds", in_that: "that second" }
+            }
+            long_s => {
+                let (each, in_one) = (format!("{long_s} s"), format!("{long_s} s"));
+                Self { each, in_one, several: "such stretches", in_that: "that time" }
+            }
+        }
+    }
+}
+
+/// How long a point is: a second, and more in a long trial. Trials of a group differ by a second at most, so that one may
+/// have longer points than another; the longest are spoken of.
+fn stretch_s(group: &Group<'_>) -> u64 {
+    let points = group.trials.iter().flat_map(|trial| &trial.series);
+    points.map(|point| point.duration_s).max().unwrap_or(1)
+}
+
+/// The p99 of each point of each trial; none where there is nothing to show, or too much.
 pub fn chart(group: &Group<'_>) -> Option<Chart> {
     if group.trials.len() > TRIALS_MOST {
         return None;
@@ -43,7 +76,7 @@ pub fn chart(group: &Group<'_>) -> Option<Chart> {
     let has_figure = |series: &Series| series.points.iter().any(|point| point.y.is_some());
     let series: Vec<_> = series.into_iter().filter(has_figure).collect();
     (!series.is_empty()).then(|| Chart {
-        title: "p99 response time of each second".to_owned(),
+        title: format!("p99 response time of each {}", Words::of(group).each),
         x: Axis { title: "length".to_owned(), unit: Unit::Seconds },
         y: Axis { title: "p99".to_owned(), unit: Unit::Milliseconds },
         series,
@@ -51,14 +84,16 @@ pub fn chart(group: &Group<'_>) -> Option<Chart> {
 }
 
 fn series(trial: &TrialResult) -> Series {
-    let is_enough = |second: &&SeriesPoint| second.due >= Percentile::P99.least();
-    let p99_ms = |second: &SeriesPoint| {
-        Some(second).filter(is_enough).and_then(|second| second.p99_us).map(|time_us| time_us as f64 / 1e3)
+    let is_enough = |point: &&SeriesPoint| point.due >= Percentile::P99.least();
+    let p99_ms = |point: &SeriesPoint| {
+        Some(point).filter(is_enough).and_then(|point| point.p99_us).map(|time_us| time_us as f64 / 1e3)
     };
-    let point = |second: &SeriesPoint| Point { x: second.t_s as f64, y: p99_ms(second) };
+    let point = |point: &SeriesPoint| Point { x: point.t_s as f64, y: p99_ms(point) };
+    let end_s = trial.series.last().map_or(0, |last| last.t_s.saturating_add(last.duration_s));
     Series {
         label: format!("{} {}", trial.journal_mode, strategy_label(trial)),
         points: trial.series.iter().map(point).collect(),
+        end: end_s as f64,
     }
 }
 
@@ -74,7 +109,7 @@ pub fn as_table(chart: &Chart) -> Table {
         let range = Value::range(series.points.iter().filter_map(|point| point.y), |y| on_axis(&chart.y, y));
         let cells: [Value; 4] = [
             Value::text(series.label.as_str()),
-            on_axis(&chart.x, length(&series.points)),
+            on_axis(&chart.x, series.end),
             range,
             Value::text(sparkline(&series.points)),
         ];
@@ -90,15 +125,6 @@ fn on_axis(axis: &Axis, number: f64) -> Value {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time, in whole microseconds")]
         Unit::Milliseconds => Value::Response((number * 1e3).round() as u64),
         Unit::Megabytes | Unit::One | Unit::Words => Value::Rate(number),
-    }
-}
-
-/// How far the points reach, the last one's own step with it.
-fn length(points: &[Point]) -> f64 {
-    match points {
-        [] => 0.0,
-        [only] => only.x + 1.0,
-        [.., before, last] => last.x + (last.x - before.x),
     }
 }
 
@@ -163,6 +189,27 @@ mod tests {
         let values: Vec<_> = table.rows[0].iter().map(|cell| cell.value.clone()).collect();
         let range = Value::Range(Value::Response(1_000).into(), Value::Response(3_000).into());
         assert_eq!(values, [Value::text("wal cp"), Value::Duration(3.0), range, Value::text("▁·█")]);
+    }
+
+    #[test]
+    fn the_points_of_a_long_trial_say_how_long_they_are() {
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        let short = samples::results(vec![trial.clone()]);
+        for (point, t_s) in trial.series.iter_mut().zip([0, 4, 8]) {
+            (point.t_s, point.duration_s) = (t_s, 4);
+        }
+        trial.series[2].duration_s = 1;
+        let long = samples::results(vec![trial]);
+        for (results, title, above, length_s) in [
+            (short, "p99 response time of each second", "due in one second and were served; the", 3.0),
+            (long, "p99 response time of each 4 s", "due in 4 s and were served; the", 9.0),
+        ] {
+            let group = &groups(&results)[0];
+            let chart = chart(group).unwrap();
+            assert_eq!(chart.title, title);
+            assert!(note(group).first().contains(above), "{}", note(group).first());
+            assert_eq!(as_table(&chart).rows[0][1].value, Value::Duration(length_s));
+        }
     }
 
     #[test]

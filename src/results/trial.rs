@@ -106,15 +106,19 @@ pub struct TrialResult {
     /// Snapshots of the schedule whose turn did not come, because those before them took too long.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub snapshots_not_taken: Recorded<u64>,
-    /// One for each second of the load.
+    /// All of the load, in points of equal length but for the last: a second each, or as many whole seconds as keep them at
+    /// 1,000 at most.
     pub series: Vec<SeriesPoint>,
 }
 
-/// One second of a trial.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// A stretch of a trial. Counts and percentiles are of all that happened in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesPoint {
     /// When it began, in seconds from the start of the load.
     pub t_s: u64,
+    /// How long it is, in seconds; 1 where the file does not say.
+    #[serde(default = "one_second", skip_serializing_if = "is_one_second")]
+    pub duration_s: u64,
     /// Operations that were due in it.
     pub due: u64,
     /// Operations that were served in it.
@@ -129,10 +133,39 @@ pub struct SeriesPoint {
     pub p99_us: Option<u64>,
     /// Largest of those.
     pub max_us: Option<u64>,
-    /// Operations that were due and not begun, at its end.
+    /// Operations that were due and not begun: the most at the end of one of its seconds.
     pub backlog: u64,
-    /// Size of the WAL at its end.
+    /// Size of the WAL: the largest at the end of one of its seconds.
     pub wal_bytes: u64,
+}
+
+/// What a point is that says nothing of its length.
+fn one_second() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one_second(duration_s: &u64) -> bool {
+    *duration_s == one_second()
+}
+
+impl Default for SeriesPoint {
+    /// A first second in which nothing happened.
+    fn default() -> Self {
+        Self {
+            t_s: 0,
+            duration_s: one_second(),
+            due: 0,
+            served: 0,
+            errors: 0,
+            commits: 0,
+            p50_us: None,
+            p99_us: None,
+            max_us: None,
+            backlog: 0,
+            wal_bytes: 0,
+        }
+    }
 }
 
 /// The part of a trial that a phase is.
@@ -401,6 +434,16 @@ mod tests {
             announces.counts.served = response.len() as u64;
             let result = OperationResult::new(Kind::Announce, announces, &of(lag));
             assert_eq!(result.generator_bound, Recorded::Known(is_bound), "{lag:?} of {response:?}");
+        }
+    }
+
+    #[test]
+    fn a_point_that_says_nothing_of_its_length_is_a_second() {
+        for (duration_s, says) in [(1, None), (4, Some(4))] {
+            let point = SeriesPoint { t_s: 8, duration_s, due: 5, ..SeriesPoint::default() };
+            let json = serde_json::to_value(&point).unwrap();
+            assert_eq!(json.get("duration_s").and_then(serde_json::Value::as_u64), says);
+            assert_eq!(serde_json::from_value::<SeriesPoint>(json).unwrap(), point);
         }
     }
 

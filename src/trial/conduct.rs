@@ -78,7 +78,7 @@ pub struct Measurement {
     pub start: Instant,
     /// Largest size of the WAL that was seen.
     pub wal_bytes_max: u64,
-    /// One for each second; commits are not filled in.
+    /// How it went over time; commits are not filled in.
     pub series: Vec<SeriesPoint>,
     /// Why the load could not go on, if it could not.
     pub fatal: Option<String>,
@@ -171,15 +171,14 @@ fn finish(load: Load, recorder: &mut Recorder, plan: &TrialPlan, is_interrupted:
 }
 
 fn measurement(recorder: Recorder, watch: Watch, snapshots_not_taken: u64, start: Instant) -> Measurement {
-    let Recorder { phases, seconds, .. } = recorder;
-    let end_slice = phases.last().map_or(0, |phase| phase.end_slice);
+    let Recorder { phases, points, .. } = recorder;
     Measurement {
         phases: phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect(),
         snapshots: watch.snapshots,
         snapshots_not_taken,
         start,
         wal_bytes_max: watch.wal_bytes_max,
-        series: seconds.finish(end_slice),
+        series: points.finish(),
         fatal: None,
         workers_left: 0,
     }

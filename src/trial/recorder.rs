@@ -3,7 +3,7 @@
 //! Phases follow each other without a gap. One begins at a slice that lies ahead when it is chosen, so whatever has been
 //! handed over already lies in a phase that is known.
 
-use super::series::{Seconds, WindowLog};
+use super::series::{Points, WindowLog};
 use crate::{
     measure::{Outcome, Slice, Tally},
     results::PhaseName,
@@ -33,14 +33,14 @@ pub struct Recorder {
     pub phases: Vec<Phase>,
     /// What was added since the display last looked.
     pub recent: Tally,
-    /// A point a second.
-    pub seconds: Seconds,
+    /// How it went over time.
+    pub points: Points,
 }
 
 impl Recorder {
     /// A warm-up that lasts until the end, for other phases to cut short.
     pub fn new(end_slice: u64) -> Self {
-        let mut recorder = Self { phases: Vec::new(), recent: Tally::default(), seconds: Seconds::default() };
+        let mut recorder = Self { phases: Vec::new(), recent: Tally::default(), points: Points::new(end_slice) };
         recorder.begin(PhaseName::Warmup, 0);
         recorder.close(end_slice);
         recorder
@@ -78,6 +78,7 @@ impl Recorder {
         for phase in &mut self.phases {
             phase.end_slice = phase.end_slice.min(slice);
         }
+        self.points.end(slice);
         self.phases.last().map_or(slice, |last| last.end_slice)
     }
 
@@ -104,6 +105,6 @@ impl Recorder {
             }
         }
         self.recent.add(slice);
-        self.seconds.add(slice);
+        self.points.add(slice);
     }
 }

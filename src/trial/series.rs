@@ -1,4 +1,8 @@
-//! What a trial looked like over time: a point a second, and windows of the baseline that are as long as a snapshot.
+//! What a trial looked like over time: points of equal length, and windows of the baseline that are as long as a snapshot.
+//!
+//! A short load has a point a second. Beyond [`POINTS_MOST`] seconds each point spans as many whole seconds as it takes to stay
+//! below that many, so that neither the results nor the memory of a trial grow with its length. That is decided before the
+//! load begins: percentiles cannot be put together from percentiles, so what is to share a point shares its histogram.
 
 use std::collections::BTreeMap;
 
@@ -15,76 +19,117 @@ const SLICES_PER_SECOND: u64 = 1_000_000_000 / SLICE_NS;
 /// Seconds that are kept open for operations that are handed over late.
 const OPEN_SECONDS: u64 = 30;
 
-/// Makes one point of each second. Memory grows by the points, some 100 bytes a second.
-#[derive(Default)]
-pub struct Seconds {
-    points: Vec<SeriesPoint>,
-    open: BTreeMap<u64, (SeriesPoint, Option<Histogram<u64>>)>,
+/// Points of a trial at most.
+const POINTS_MOST: u64 = 1_000;
+
+/// Makes the points of a trial, of equal length but for the last, which is cut off where the load ends.
+pub struct Points {
+    /// Seconds that a point spans.
+    width_s: u64,
+    /// The whole second in which the load has ended: what comes later is in no point.
+    end_s: u64,
+    closed: Vec<SeriesPoint>,
+    /// By their number.
+    open: BTreeMap<u64, OpenPoint>,
     /// The second of the last look.
-    noted: u64,
+    noted_s: u64,
 }
 
-impl Seconds {
+/// A point that operations are still added to.
+struct OpenPoint {
+    point: SeriesPoint,
+    /// Of the operations that were served; none before the first.
+    response: Option<Histogram<u64>>,
+}
+
+impl Points {
+    /// Those of a load that is planned to end before a slice.
+    pub fn new(end_slice: u64) -> Self {
+        let end_s = end_slice.div_ceil(SLICES_PER_SECOND);
+        let width_s = end_s.div_ceil(POINTS_MOST).max(1);
+        Self { width_s, end_s, closed: Vec::new(), open: BTreeMap::new(), noted_s: 0 }
+    }
+
+    /// The load ends before this slice, where it does so earlier than planned.
+    pub fn end(&mut self, end_slice: u64) {
+        self.end_s = self.end_s.min(end_slice.div_ceil(SLICES_PER_SECOND));
+    }
+
     /// Adds what one worker did in one slice.
     pub fn add(&mut self, slice: &Slice) {
         let (dropped, never): (u64, u64) = (slice.dropped.iter().sum(), slice.never_served.iter().sum());
         let late = slice.samples.iter().filter(|sample| sample.outcome != Outcome::Served).count() as u64;
-        let (point, _) = self.second(slice.index / SLICES_PER_SECOND);
-        point.due += slice.samples.len() as u64 + dropped + never;
-        point.errors += late + dropped + never;
+        if let Some(OpenPoint { point, .. }) = self.at(slice.index / SLICES_PER_SECOND) {
+            point.due += slice.samples.len() as u64 + dropped + never;
+            point.errors += late + dropped + never;
+        }
         for sample in slice.samples.iter().filter(|sample| sample.outcome == Outcome::Served) {
-            let (point, response) = self.second(u64::from(sample.ended_slice) / SLICES_PER_SECOND);
-            point.served += 1;
-            response.get_or_insert_with(measure::histogram).saturating_record(u64::from(sample.response_us));
+            if let Some(OpenPoint { point, response }) = self.at(u64::from(sample.ended_slice) / SLICES_PER_SECOND) {
+                point.served += 1;
+                response.get_or_insert_with(measure::histogram).saturating_record(u64::from(sample.response_us));
+            }
         }
     }
 
     /// Notes what only the present knows: the first look in a second is the end of the one before.
     pub fn note(&mut self, now_slice: u64, wal_bytes: u64, backlog: impl FnOnce() -> u64) {
-        let now = now_slice / SLICES_PER_SECOND;
-        if now <= self.noted {
+        let now_s = now_slice / SLICES_PER_SECOND;
+        if now_s <= self.noted_s {
             return;
         }
-        self.noted = now;
+        self.noted_s = now_s;
         let backlog = backlog();
-        let (point, _) = self.second(now - 1);
-        (point.wal_bytes, point.backlog) = (wal_bytes, backlog);
-    }
-
-    /// All points of a load that ended before a slice.
-    pub fn finish(mut self, end_slice: u64) -> Vec<SeriesPoint> {
-        let seconds = end_slice.div_ceil(SLICES_PER_SECOND);
-        if seconds > 0 {
-            self.second(seconds - 1);
+        if let Some(OpenPoint { point, .. }) = self.at(now_s - 1) {
+            point.wal_bytes = point.wal_bytes.max(wal_bytes);
+            point.backlog = point.backlog.max(backlog);
         }
+    }
+
+    /// All points, once nothing is added any more. Their commits are not filled in.
+    pub fn finish(mut self) -> Vec<SeriesPoint> {
+        let count = self.end_s.div_ceil(self.width_s);
         self.close(u64::MAX);
-        self.points.retain(|point| point.t_s < seconds);
-        self.points
+        // What lay ahead when the load was ended early is not part of it, and a point in which nothing happened is.
+        self.closed.retain(|point| point.t_s < self.end_s);
+        self.fill(count);
+        if let Some(last) = self.closed.last_mut() {
+            last.duration_s = self.end_s - last.t_s;
+        }
+        self.closed
     }
 
-    /// A second that is open; one that is not any more is the oldest that is.
-    fn second(&mut self, second: u64) -> &mut (SeriesPoint, Option<Histogram<u64>>) {
-        self.close(second.saturating_sub(OPEN_SECONDS));
-        let second = second.max(self.points.len() as u64);
-        self.open.entry(second).or_insert_with(|| (SeriesPoint { t_s: second, ..SeriesPoint::default() }, None))
+    /// The point that a second lies in, none after the end. Where that is closed it is the oldest that is open.
+    fn at(&mut self, second: u64) -> Option<&mut OpenPoint> {
+        if second >= self.end_s {
+            return None;
+        }
+        self.close(second.saturating_sub(OPEN_SECONDS) / self.width_s);
+        let number = (second / self.width_s).max(self.closed.len() as u64);
+        let empty = Self::empty(number, self.width_s);
+        Some(self.open.entry(number).or_insert_with(|| OpenPoint { point: empty, response: None }))
     }
 
-    /// Closes the seconds before one.
+    /// Closes the points before a number.
     fn close(&mut self, before: u64) {
-        while let Some(mut oldest) = self.open.first_entry().filter(|oldest| *oldest.key() < before) {
-            let second = *oldest.key();
-            let (point, response) = oldest.get_mut();
+        while let Some(oldest) = self.open.first_entry().filter(|oldest| *oldest.key() < before) {
+            let (number, OpenPoint { mut point, response }) = oldest.remove_entry();
             if let Some(response) = response {
-                let percentile = |quantile| measure::percentile(response, response.len(), quantile);
+                let percentile = |quantile| measure::percentile(&response, response.len(), quantile);
                 (point.p50_us, point.p99_us, point.max_us) = (percentile(0.5), percentile(0.99), percentile(1.0));
             }
-            // A second in which nothing at all happened has a point as well.
-            for t_s in self.points.len() as u64..second {
-                self.points.push(SeriesPoint { t_s, ..SeriesPoint::default() });
-            }
-            let (point, _) = oldest.remove();
-            self.points.push(point);
+            self.fill(number);
+            self.closed.push(point);
         }
+    }
+
+    /// Adds the points before a number in which nothing at all happened.
+    fn fill(&mut self, before: u64) {
+        let width_s = self.width_s;
+        self.closed.extend((self.closed.len() as u64..before).map(|number| Self::empty(number, width_s)));
+    }
+
+    fn empty(number: u64, width_s: u64) -> SeriesPoint {
+        SeriesPoint { t_s: number * width_s, duration_s: width_s, ..SeriesPoint::default() }
     }
 }
 
@@ -181,22 +226,119 @@ mod tests {
 
     #[test]
     fn a_point_a_second_even_where_nothing_happens() {
-        let mut seconds = Seconds::default();
-        seconds.add(&slice(0, &[10, 20, 30]));
+        let mut points = Points::new(600);
+        points.add(&slice(0, &[10, 20, 30]));
         // Due in second 1, ended in second 3.
-        seconds.add(&slice(150, &[2_000_000]));
-        seconds.add(&Slice { dropped: [4, 1], ..slice(150, &[]) });
+        points.add(&slice(150, &[2_000_000]));
+        points.add(&Slice { dropped: [4, 1], ..slice(150, &[]) });
         for now in [0, 50, 100, 101, 200, 300, 401] {
-            seconds.note(now, now * 7, || now);
+            points.note(now, now * 7, || now);
         }
-        let points = seconds.finish(600);
+        let points = points.finish();
         assert_eq!(points.iter().map(|point| point.t_s).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        assert!(points.iter().all(|point| point.duration_s == 1), "{points:?}");
         assert_eq!(points.iter().map(|point| point.due).collect::<Vec<_>>(), [3, 6, 0, 0, 0, 0]);
         assert_eq!(points.iter().map(|point| point.served).collect::<Vec<_>>(), [3, 0, 0, 1, 0, 0]);
         assert_eq!(points.iter().map(|point| point.errors).collect::<Vec<_>>(), [0, 5, 0, 0, 0, 0]);
         assert_eq!(points.iter().map(|point| point.backlog).collect::<Vec<_>>(), [100, 200, 300, 401, 0, 0]);
         assert_eq!((points[0].p50_us, points[0].max_us), (Some(20), Some(30)));
         assert_eq!(points[1].p99_us, None);
+    }
+
+    /// The points of a load that was planned to last so long, with `of_second` served in each second.
+    fn load_of(planned_s: u64, of_second: impl Fn(u64) -> Vec<u32>) -> Points {
+        let mut points = Points::new(planned_s * SLICES_PER_SECOND);
+        for second in 0..planned_s {
+            points.add(&slice(second * SLICES_PER_SECOND, &of_second(second)));
+            points.note((second + 1) * SLICES_PER_SECOND, 1_000 + second % 5, || second % 3);
+        }
+        points
+    }
+
+    #[test]
+    fn the_length_of_a_load_decides_how_long_its_points_are() {
+        for (planned_s, points, duration_s, last_s) in [
+            (1, 1, 1, 1),
+            (999, 999, 1, 1),
+            (1_000, 1_000, 1, 1),
+            (1_001, 501, 2, 1),
+            (2_000, 1_000, 2, 2),
+            (2_001, 667, 3, 3),
+            (3_600, 900, 4, 4),
+            (3_601, 901, 4, 1),
+            (86_400, 994, 87, 9),
+            (4_000_000, 1_000, 4_000, 4_000),
+        ] {
+            let found = Points::new(planned_s * SLICES_PER_SECOND).finish();
+            assert_eq!(found.len(), points, "{planned_s} s");
+            assert_eq!((found[0].t_s, found[0].duration_s), (0, duration_s), "{planned_s} s");
+            assert_eq!(found[points - 1].duration_s, last_s, "{planned_s} s");
+            let is_whole = found.windows(2).all(|pair| pair[0].t_s + pair[0].duration_s == pair[1].t_s);
+            assert!(is_whole && found.iter().map(|point| point.duration_s).sum::<u64>() == planned_s, "{planned_s} s");
+        }
+        assert_eq!(Points::new(0).finish(), []);
+    }
+
+    #[test]
+    fn a_long_point_counts_all_of_its_seconds_and_ranks_their_operations_together() {
+        // In every second 99 operations of 100 us and one that takes as many milliseconds as the second's number, from 1 to 4.
+        let of_second = |second: u64| {
+            let slow_us = u32::try_from(second % 4 + 1).unwrap() * 1_000;
+            [vec![100; 99], vec![slow_us]].concat()
+        };
+        let points = load_of(3_600, of_second).finish();
+        assert_eq!(points.len(), 900);
+        for (number, point) in points.iter().enumerate() {
+            assert_eq!((point.due, point.served, point.errors), (400, 400, 0), "{point:?}");
+            // Of 400 operations the 396th is the last of the fast ones; the p99 of the four seconds are 100, as well.
+            assert_eq!((point.p50_us, point.p99_us), (Some(100), Some(100)), "{point:?}");
+            assert_eq!(point.max_us, Some(4_001), "the largest of four, in the histogram's digits: {point:?}");
+            let seconds = number as u64 * 4..number as u64 * 4 + 4;
+            let most = |rest| seconds.clone().map(|second| second % rest).max().unwrap();
+            assert_eq!((point.wal_bytes, point.backlog), (1_000 + most(5), most(3)), "{point:?}");
+        }
+        // Two of a hundred in one second of four only: its own p99 is 9 ms, that of the point is not.
+        let uneven = |second: u64| {
+            if second.is_multiple_of(4) { [vec![100; 98], vec![9_000; 2]].concat() } else { vec![100; 100] }
+        };
+        let (short, long) = (load_of(100, uneven).finish(), load_of(3_600, uneven).finish());
+        assert_eq!((short[0].p99_us, long[0].p99_us), (short[0].max_us, Some(100)));
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_in_no_point() {
+        let late = |points: &mut Points| {
+            for second in [3_599, 3_600, 3_700, 40_000_000] {
+                points.add(&slice(second * SLICES_PER_SECOND, &[100]));
+                points.note(second * SLICES_PER_SECOND, 5_000, || 5);
+            }
+            assert!(points.open.len() <= 9 && points.closed.len() <= 900, "memory is as bounded as the results");
+        };
+        let mut points = load_of(3_600, |_| vec![100]);
+        late(&mut points);
+        let found = points.finish();
+        assert_eq!((found.len(), found[899].served), (900, 5));
+        // One that was ended in the middle of its sixth second.
+        let mut points = Points::new(3_600 * SLICES_PER_SECOND);
+        (0..6).for_each(|second| points.add(&slice(second * SLICES_PER_SECOND, &[100])));
+        points.end(550);
+        points.add(&slice(560, &[100]));
+        late(&mut points);
+        let found = points.finish();
+        assert_eq!(found.iter().map(|point| (point.t_s, point.duration_s)).collect::<Vec<_>>(), [(0, 4), (4, 2)]);
+        assert_eq!(found.iter().map(|point| point.served).collect::<Vec<_>>(), [4, 3]);
+    }
+
+    #[test]
+    fn operations_that_are_handed_over_late_still_find_their_point() {
+        let mut points = Points::new(3_600 * SLICES_PER_SECOND);
+        // The third is in time. The point of the fourth, from second 48 on, was closed when second 100 came.
+        for second in [50, 100, 71, 49] {
+            points.add(&slice(second * SLICES_PER_SECOND, &[100]));
+        }
+        let served = points.finish().into_iter().filter(|point| point.served > 0);
+        let served: Vec<_> = served.map(|point| (point.t_s, point.served)).collect();
+        assert_eq!(served, [(48, 1), (52, 1), (68, 1), (100, 1)]);
     }
 
     #[test]

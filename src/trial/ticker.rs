@@ -51,7 +51,7 @@ impl Ticker {
     /// Tells, where it is time to.
     pub fn show(&mut self, recorder: &mut Recorder, load: &mut Load, look: &Look<'_>, tell: &mut dyn FnMut(Event)) {
         let now = look.now;
-        recorder.seconds.note(now, look.wal_bytes, || load.backlog());
+        recorder.points.note(now, look.wal_bytes, || load.backlog());
         let phase = recorder.phase_at(now);
         let since_s = seconds(now - self.last_slice);
         if since_s < 1.0 && self.phase == Some(phase) {
