@@ -1,8 +1,11 @@
-//! The fourth room of a trial: from what was measured, and the times of the commits, to the figures of its results.
+//! The fourth room of a trial: from what was measured, and what is known of the commits, to the figures of its results.
 //!
 //! Everything here is a pure function of values: no clock, no file, no database.
 
-use super::recorder::Phase;
+use super::{
+    commits::{Commits, PhaseCommits},
+    recorder::Phase,
+};
 use crate::{
     load::Pace,
     measure::{SLICE_NS, seconds},
@@ -11,83 +14,34 @@ use crate::{
     workload::{Kind, Workload},
 };
 
-/// When the commits of a trial were made, in seconds from the start of the load, ascending.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct CommitTimes(Vec<f64>);
-
 /// The figures of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
     /// In time order.
     pub phases: Vec<PhaseResult>,
-    /// One for each second of the load.
+    /// All of the load, in points of equal length.
     pub series: Vec<SeriesPoint>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
 }
 
-/// Computes the figures of a trial.
-pub fn evaluate(phases: &[Phase], series: &[SeriesPoint], commits: &CommitTimes) -> Figures {
-    let mut results: Vec<_> = phases.iter().map(|phase| phase_result(phase, commits)).collect();
+/// Computes the figures of a trial. All of its commits have passed by `commits`, which was made for these phases and points.
+pub fn evaluate(phases: &[Phase], series: &[SeriesPoint], commits: Commits) -> Figures {
+    let (of_phases, of_points) = commits.finish();
+    let mut results: Vec<_> =
+        phases.iter().zip(&of_phases).map(|(phase, commits)| phase_result(phase, commits)).collect();
     place(phases, &mut results);
-    let with_commits = |point: &SeriesPoint| {
-        let (from_s, to_s) = (point.t_s as f64, (point.t_s + 1) as f64);
-        SeriesPoint { commits: commits.between(from_s, to_s).len() as u64, ..point.clone() }
-    };
+    let with_commits = |(point, commits): (&SeriesPoint, u64)| SeriesPoint { commits, ..point.clone() };
     Figures {
         phases: results,
-        series: series.iter().map(with_commits).collect(),
+        series: series.iter().zip(of_points).map(with_commits).collect(),
         achieved_rate_ops: achieved_rate_ops(phases),
     }
 }
 
-impl CommitTimes {
-    /// Of these times, which must ascend.
-    pub fn new(times_s: Vec<f64>) -> Self {
-        Self(times_s)
-    }
-
-    /// How many were made before an instant.
-    fn count_before(&self, at_s: f64) -> usize {
-        self.0.partition_point(|time_s| *time_s < at_s)
-    }
-
-    /// Those that were made from an instant on and before another.
-    fn between(&self, from_s: f64, to_s: f64) -> &[f64] {
-        let (first, end) = (self.count_before(from_s), self.count_before(to_s));
-        &self.0[first..end.max(first)]
-    }
-
-    /// The longest stretch without a commit that lies between two instants: what reaches beyond them is cut off.
-    fn longest_gap_within(&self, from_s: f64, to_s: f64) -> f64 {
-        longest_gap(from_s, self.between(from_s, to_s), to_s)
-    }
-
-    /// The longest stretch without a commit that touches the time between two instants, with what reaches beyond them. Where
-    /// there is no commit before, or none after, it is cut off at the instant.
-    fn longest_gap_touching(&self, from_s: f64, to_s: f64) -> f64 {
-        let last_before = self.count_before(from_s).checked_sub(1).and_then(|last| self.0.get(last));
-        let first_after = self.0.get(self.count_before(to_s));
-        let (before, after) = (last_before.copied().unwrap_or(from_s), first_after.copied().unwrap_or(to_s));
-        longest_gap(before, self.between(from_s, to_s), after)
-    }
-}
-
-fn longest_gap(before: f64, within: &[f64], after: f64) -> f64 {
-    let edges: Vec<f64> = std::iter::once(before).chain(within.iter().copied()).chain([after]).collect();
-    edges.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
-}
-
-fn phase_result(phase: &Phase, commits: &CommitTimes) -> PhaseResult {
+fn phase_result(phase: &Phase, commits: &PhaseCommits) -> PhaseResult {
     let (from_s, to_s) = (seconds(phase.first_slice), seconds(phase.end_slice));
     let duration_s = to_s - from_s;
-    let within = commits.between(from_s, to_s).len();
-    // A stretch that reaches beyond a snapshot counts whole: a short one is not to look better than it was. What reaches
-    // into the phases beside it is not theirs.
-    let longest_without_commit_s = match phase.name {
-        PhaseName::Snapshot => commits.longest_gap_touching(from_s, to_s),
-        PhaseName::Warmup | PhaseName::Baseline | PhaseName::Recovery => commits.longest_gap_within(from_s, to_s),
-    };
     let a_second = |count: u64| count as f64 / duration_s;
     let tallies = || Kind::ALL.into_iter().zip(&phase.tally.kinds);
     PhaseResult {
@@ -99,9 +53,9 @@ fn phase_result(phase: &Phase, commits: &CommitTimes) -> PhaseResult {
         offered_sql_per_s: a_second(phase.tally.asked.statements),
         achieved_sql_per_s: a_second(phase.statements),
         offered_commits_per_s: a_second(phase.tally.asked.commits),
-        achieved_commits_per_s: a_second(within as u64),
-        commits: within as u64,
-        longest_without_commit_s,
+        achieved_commits_per_s: a_second(commits.count),
+        commits: commits.count,
+        longest_without_commit_s: commits.longest_without_s,
         generator_bound: Recorded::Unknown,
         operations: tallies().map(|(kind, tally)| OperationResult::new(kind, tally, &phase.tally.lag)).collect(),
         lag: Distribution::new(&phase.tally.lag, phase.tally.lag.len()),
@@ -205,8 +159,15 @@ mod tests {
     }
 
     fn figures_of(phase: Phase, commits: &[f64]) -> PhaseResult {
-        let figures = evaluate(&[phase], &[], &CommitTimes::new(commits.to_vec()));
-        figures.phases.into_iter().next().unwrap()
+        with_commits(&[phase], &[], commits).phases.into_iter().next().unwrap()
+    }
+
+    fn with_commits(phases: &[Phase], series: &[SeriesPoint], times_s: &[f64]) -> Figures {
+        let mut commits = Commits::new(phases, series);
+        for at_s in times_s {
+            commits.add(*at_s);
+        }
+        evaluate(phases, series, commits)
     }
 
     #[test]
@@ -237,16 +198,42 @@ mod tests {
 
     #[test]
     fn commits_belong_to_the_phase_in_which_they_were_made() {
-        let commits = CommitTimes::new(vec![0.5, 1.0, 1.5, 1.999, 2.0, 7.0]);
+        let commits = [0.5, 1.0, 1.5, 1.999, 2.0, 7.0];
         let phases =
             [phase(PhaseName::Warmup, 0, 1), phase(PhaseName::Baseline, 1, 2), phase(PhaseName::Recovery, 2, 4)];
         let points: Vec<_> = (0..4).map(|t_s| SeriesPoint { t_s, due: 9, ..SeriesPoint::default() }).collect();
-        let figures = evaluate(&phases, &points, &commits);
+        let figures = with_commits(&phases, &points, &commits);
         assert_eq!(figures.phases.iter().map(|phase| phase.commits).collect::<Vec<_>>(), [1, 3, 1]);
         let a_second: Vec<_> = figures.phases.iter().map(|phase| phase.achieved_commits_per_s).collect();
         assert_eq!(a_second, [1.0, 3.0, 0.5]);
         assert_eq!(figures.series.iter().map(|point| point.commits).collect::<Vec<_>>(), [1, 3, 1, 0]);
         assert!(figures.series.iter().all(|point| point.due == 9), "the rest of a point stays");
+    }
+
+    #[test]
+    fn stretches_reach_from_phase_to_phase_by_table() {
+        use PhaseName::{Baseline, Recovery, Snapshot, Warmup};
+        // Warm-up to second 2, baseline to 6, a snapshot to 7, recovery to 10, a snapshot to 11, recovery to 12.
+        let ends = [(Warmup, 2), (Baseline, 6), (Snapshot, 7), (Recovery, 10), (Snapshot, 11), (Recovery, 12)];
+        let begins = [0].into_iter().chain(ends.map(|(_, end_s)| end_s));
+        let phases: Vec<_> = begins.zip(ends).map(|(from_s, (name, to_s))| phase(name, from_s, to_s)).collect();
+        let points =
+            [(0, 4), (4, 4), (8, 4)].map(|(t_s, duration_s)| SeriesPoint { t_s, duration_s, ..SeriesPoint::default() });
+        for (name, commits, longest_s, in_points) in [
+            ("none at all", &[][..], [2.0, 4.0, 1.0, 3.0, 1.0, 1.0], [0, 0, 0]),
+            ("before all", &[-1.0], [2.0, 4.0, 8.0, 3.0, 12.0, 1.0], [0, 0, 0]),
+            ("one in the middle", &[6.5], [2.0, 4.0, 0.5, 3.0, 4.5, 1.0], [0, 1, 0]),
+            ("one after all", &[12.5], [2.0, 4.0, 6.5, 3.0, 2.5, 1.0], [0, 0, 0]),
+            ("around both snapshots", &[1.0, 5.0, 9.0, 11.5], [1.0, 3.0, 4.0, 2.0, 2.5, 0.5], [1, 1, 2]),
+            ("at every edge", &[2.0, 6.0, 7.0, 10.0, 11.0], [2.0, 4.0, 4.0, 3.0, 3.0, 1.0], [1, 2, 2]),
+            ("twice at one instant", &[7.0, 7.0, 10.0], [2.0, 4.0, 1.0, 3.0, 3.0, 1.0], [0, 2, 1]),
+        ] {
+            let figures = with_commits(&phases, &points, commits);
+            let found_s: Vec<_> = figures.phases.iter().map(|phase| phase.longest_without_commit_s).collect();
+            assert_eq!(found_s, longest_s, "{name}");
+            let found: Vec<_> = figures.series.iter().map(|point| point.commits).collect();
+            assert_eq!(found, in_points, "{name}");
+        }
     }
 
     #[test]
@@ -280,7 +267,7 @@ mod tests {
         for (phase, completed) in phases.iter_mut().zip([90_000, 200, 30, 50]) {
             phase.completed = completed;
         }
-        let rate_ops = |phases: &[Phase]| evaluate(phases, &[], &CommitTimes::default()).achieved_rate_ops;
+        let rate_ops = |phases: &[Phase]| with_commits(phases, &[], &[]).achieved_rate_ops;
         assert!((rate_ops(&phases) - 70.0).abs() < 1e-9);
         assert!(rate_ops(&phases[..1]).abs() < 1e-9, "nothing but a warm-up");
     }
@@ -318,14 +305,14 @@ mod tests {
         }
         let mut snapshot = phase(PhaseName::Snapshot, 4, 5);
         snapshot.tally.add(&announces(400, [2_500; 10]));
-        let figures = evaluate(&[baseline, snapshot], &[], &CommitTimes::default());
+        let figures = with_commits(&[baseline, snapshot], &[], &[]);
         let of = |phase: usize, kind| figures.phases[phase].operation(kind).unwrap().placement;
         let placement = of(1, Kind::Announce).unwrap();
         assert_eq!((placement.windows, placement.windows_below), (4, 2));
         assert_eq!((placement.p99_least_us, placement.p99_most_us), (Some(1_000), Some(4_000)));
         assert_eq!(of(0, Kind::Announce), None, "the baseline is placed nowhere");
         assert_eq!(of(1, Kind::Scrape), None, "no scrape was due");
-        let alone = evaluate(&[phase(PhaseName::Snapshot, 0, 1)], &[], &CommitTimes::default());
+        let alone = with_commits(&[phase(PhaseName::Snapshot, 0, 1)], &[], &[]);
         assert_eq!(alone.phases[0].operation(Kind::Announce).unwrap().placement, None, "there is no baseline");
     }
 

@@ -5,6 +5,7 @@
 //! and what the results of a run say of all of them, is the business of [`crate::run`].
 
 mod blocking;
+mod commits;
 mod conduct;
 mod connect;
 mod evaluate;
@@ -31,6 +32,7 @@ use anyhow::{Context as _, Result};
 
 pub use event::{Event, Tick};
 
+use commits::Commits;
 use conduct::{Measurement, Order, conduct};
 use connect::{Connections, connect};
 use evaluate::{CommitTimes, Figures};
@@ -225,11 +227,12 @@ impl Rooms<'_, '_> {
         let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
-        let read = commits(ledger, self.context.dataset, *offset_s);
+        let none = || Commits::new(&measurement.phases, &measurement.series);
+        let read = count_commits(ledger, self.context.dataset, *offset_s, none());
         let read = self.note(Stage::Evaluate, read);
-        let (commits, history) = read.map_or_else(Default::default, |(commits, history)| (commits, Some(history)));
+        let (commits, history) = read.map_or_else(|| (none(), None), |(commits, history)| (commits, Some(history)));
         let Figures { phases, series, achieved_rate_ops } =
-            evaluate::evaluate(&measurement.phases, &measurement.series, &commits);
+            evaluate::evaluate(&measurement.phases, &measurement.series, commits);
         let result = &mut *self.result;
         (result.phases, result.series, result.achieved_rate_ops) = (phases, series, achieved_rate_ops);
         if measurement.fatal.is_none() && measurement.workers_left == 0 {
@@ -293,16 +296,20 @@ impl Rooms<'_, '_> {
     }
 }
 
-/// The commits of a trial: when each was made, and the state after the last.
-fn commits(ledger: &Path, dataset: &Cached, offset_s: f64) -> Result<(CommitTimes, TrialHistory)> {
+/// Has all commits of a trial pass by, and says what the ledger knows: the state after the last.
+fn count_commits(
+    ledger: &Path,
+    dataset: &Cached,
+    offset_s: f64,
+    mut commits: Commits,
+) -> Result<(Commits, TrialHistory)> {
     let history = LedgerFile::open(ledger)?;
-    let mut times_s = Vec::new();
     let last = replay::replay(&history, &dataset.manifest, |state| {
         if state.commit > 0 && !state.void {
-            times_s.push(state.at_us as f64 / 1e6 - offset_s);
+            commits.add(state.at_us as f64 / 1e6 - offset_s);
         }
     })?;
-    Ok((CommitTimes::new(times_s), TrialHistory { history, last }))
+    Ok((commits, TrialHistory { history, last }))
 }
 
 /// Says of each snapshot what the checkpoint thread did meanwhile.
