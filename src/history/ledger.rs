@@ -296,7 +296,10 @@ fn decode(record: &[u8; RECORD_BYTES]) -> Option<Record> {
 pub struct LedgerFile {
     path: PathBuf,
     records: u64,
-    /// The tokens of the commits that failed after their hook.
+    /// Those of them that are about a torrent that the dataset does not have.
+    unseen: u64,
+    /// The tokens of the commits that failed after their hook: one for each error that the disk answered a commit with, some
+    /// 20 bytes in memory.
     voids: HashSet<u64>,
 }
 
@@ -308,15 +311,18 @@ impl LedgerFile {
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let read = |source| HistoryError::Read { path: path.to_owned(), source };
         let records = path.metadata().map_err(read)?.len() / RECORD_BYTES as u64;
-        let mut file = Self { path: path.to_owned(), records, voids: HashSet::new() };
-        let mut voids = HashSet::new();
+        let mut file = Self { path: path.to_owned(), records, unseen: 0, voids: HashSet::new() };
+        let (mut unseen, mut voids) = (0, HashSet::new());
         file.read(|record| {
-            if record.entry == Entry::Void {
-                voids.insert(record.token);
+            match record.entry {
+                Entry::Void => _ = voids.insert(record.token),
+                Entry::Change(change) => {
+                    unseen += u64::from(matches!(change.torrent(), Some(Torrent::Unseen(_))));
+                }
             }
             Ok(true)
         })?;
-        file.voids = voids;
+        (file.unseen, file.voids) = (unseen, voids);
         Ok(file)
     }
 
@@ -369,6 +375,10 @@ impl History for LedgerFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn unseen_max(&self) -> Result<u64, HistoryError> {
+        Ok(self.unseen)
+    }
 
     #[test]
     fn records_survive_their_encoding() {

@@ -28,6 +28,15 @@ pub trait History: Sync {
     /// # Errors
     /// [`HistoryError`].
     fn changes_max(&self) -> Result<u64, HistoryError>;
+
+    /// How many of the changes are about torrents that the dataset does not have, at the most: with the torrents of the
+    /// dataset, more rows than these cannot have been written. A history that does not count them says nothing here.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    fn unseen_max(&self) -> Result<u64, HistoryError> {
+        self.changes_max()
+    }
 }
 
 /// One write transaction.
@@ -85,14 +94,19 @@ pub enum HistoryError {
     Scratch(#[source] io::Error),
 }
 
+impl Change {
+    /// The torrent whose row it writes.
+    fn torrent(self) -> Option<Torrent> {
+        match self {
+            Self::Download(torrent) | Self::StoreCount(torrent, _) | Self::CountTorrent(torrent) => Some(torrent),
+            Self::CountTotal | Self::Nothing => None,
+        }
+    }
+}
+
 impl Commit {
     /// The torrents whose rows it writes.
     pub(crate) fn torrents(&self) -> impl Iterator<Item = Torrent> {
-        self.changes.iter().filter_map(|change| match change {
-            Change::Download(torrent) | Change::StoreCount(torrent, _) | Change::CountTorrent(torrent) => {
-                Some(*torrent)
-            }
-            Change::CountTotal | Change::Nothing => None,
-        })
+        self.changes.iter().filter_map(|change| change.torrent())
     }
 }

@@ -59,7 +59,7 @@ pub fn replay_within(
     memory_bytes: u64,
     mut visit: impl FnMut(&State),
 ) -> Result<State, HistoryError> {
-    let passes = (history.changes_max()? * ROW_BYTES).div_ceil(memory_bytes.max(ROW_BYTES)).max(1);
+    let passes = (rows_max(history, start)? * ROW_BYTES).div_ceil(memory_bytes.max(ROW_BYTES)).max(1);
     let mut totals = None;
     for pass in 0..passes - 1 {
         totals = Some(add_pass(history, start, Share { pass, passes }, totals)?);
@@ -87,6 +87,12 @@ pub fn replay_within(
         Ok(())
     })?;
     Ok(last)
+}
+
+/// Rows that a run can have written: one for each change at the most, and no more than there are torrents to write.
+fn rows_max(history: &dyn History, start: &Manifest) -> Result<u64, HistoryError> {
+    let torrents = start.torrents().numbered().saturating_add(history.unseen_max()?);
+    Ok(history.changes_max()?.min(torrents))
 }
 
 /// Visits S(1), S(2), ... with the rows that each commit left, void commits left out. Memory grows with the number of
@@ -312,5 +318,63 @@ impl Rows {
         }
         (self.sequence, self.aggregate) = (saved.sequence, saved.aggregate);
         (self.digest, self.downloads) = (saved.digest, saved.downloads);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::dataset::{Dataset, generate};
+
+    /// So many commits of one download each; every fifth, from the first on, of a torrent that the dataset does not have.
+    struct Downloads {
+        commits: u64,
+        counts_unseen: bool,
+        visits: std::sync::atomic::AtomicU64,
+    }
+
+    impl History for Downloads {
+        fn visit(&self, visit: &mut dyn FnMut(&Commit) -> Result<(), HistoryError>) -> Result<(), HistoryError> {
+            self.visits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            (0..self.commits).try_for_each(|n| {
+                let torrent = if n % 5 == 0 { Torrent::Unseen(n) } else { Torrent::Known(n % 100 + 1) };
+                visit(&Commit { number: n + 1, at_us: n, changes: vec![Change::Download(torrent)], void: false })
+            })
+        }
+
+        fn changes_max(&self) -> Result<u64, HistoryError> {
+            Ok(self.commits)
+        }
+
+        fn unseen_max(&self) -> Result<u64, HistoryError> {
+            Ok(if self.counts_unseen { self.commits.div_ceil(5) } else { self.commits })
+        }
+    }
+
+    #[test]
+    fn passes_are_planned_by_the_rows_that_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset { rows: 100, seed: 1, page_size_bytes: 1024 };
+        let start = generate(&dataset, &folder.path().join("db"), &Arc::default(), &mut |_| ()).unwrap();
+        let mut digests = Vec::new();
+        for (commits, counts_unseen, rows_a_pass, passes) in [
+            (0, true, 10, 1),
+            // Fewer changes than rows.
+            (50, true, 10, 5),
+            // 100 rows and 200 that are new, of 1,000 changes.
+            (1_000, true, 100, 3),
+            (1_000, true, 300, 1),
+            (1_000, true, 299, 2),
+            (1_000, false, 100, 10),
+        ] {
+            let history = Downloads { commits, counts_unseen, visits: 0.into() };
+            let last = replay_within(&history, &start, rows_a_pass * ROW_BYTES, |_| ()).unwrap();
+            let context = format!("{commits} commits, {rows_a_pass} rows a pass");
+            assert_eq!(history.visits.into_inner(), passes, "{context}");
+            digests.extend((commits == 1_000).then_some(last.digest));
+        }
+        assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
     }
 }
