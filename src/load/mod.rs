@@ -76,8 +76,30 @@ pub struct Load {
     claims: Vec<Claims>,
     workload: Workload,
     slices: mpsc::Receiver<Slice>,
-    recycled: mpsc::Sender<Slice>,
+    recycled: Recycling,
     threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// Slices that wait for a worker to use their memory again, at most. There are more only after a stall.
+const SPARE_MOST: usize = 1_024;
+
+/// Gives slices back to the workers.
+struct Recycling(mpsc::SyncSender<Slice>);
+
+impl Recycling {
+    fn new() -> (Self, mpsc::Receiver<Slice>) {
+        let (sender, spare) = mpsc::sync_channel(SPARE_MOST);
+        (Self(sender), spare)
+    }
+
+    /// Keeps the slice where there is something to use again: background work reports in slices without samples, which no
+    /// worker would ever take as fast as they come.
+    fn give_back(&self, slice: Slice) {
+        if slice.samples.capacity() > 0 {
+            // Workers that have ended need no memory back, and of enough no more is kept.
+            let _ = self.0.try_send(slice);
+        }
+    }
 }
 
 /// A stream's next index to claim, and its pace, to count what was not claimed.
@@ -103,7 +125,7 @@ impl Load {
         let start = Instant::now() + Duration::from_millis(20);
         let control = Arc::new(Control::new(start));
         let (sender, slices) = mpsc::channel();
-        let (recycled, spare) = mpsc::channel::<Slice>();
+        let (recycled, spare) = Recycling::new();
         let spare = Arc::new(Mutex::new(spare));
         let mut threads = Vec::new();
         let mut claims = Vec::new();
@@ -165,8 +187,7 @@ impl Load {
     pub fn drain(&self, mut take: impl FnMut(&Slice)) {
         while let Ok(slice) = self.slices.try_recv() {
             take(&slice);
-            // Workers that have ended need no memory back.
-            let _ = self.recycled.send(slice);
+            self.recycled.give_back(slice);
         }
     }
 
@@ -217,5 +238,26 @@ impl Load {
             take(&slice);
         }
         self.threads.iter().filter(|thread| !thread.is_finished()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_and_no_more_of_it_kept_than_workers_need() {
+        let (recycling, spare) = Recycling::new();
+        let with_memory = || Slice { samples: Vec::with_capacity(1), ..Slice::default() };
+        // As many as a listener reports in a minute, and as a stall of workers brings at once.
+        for _ in 0..5_000 {
+            recycling.give_back(Slice::default());
+            recycling.give_back(with_memory());
+        }
+        let kept: Vec<_> = spare.try_iter().collect();
+        assert_eq!(kept.len(), SPARE_MOST);
+        assert!(kept.iter().all(|slice| slice.samples.capacity() > 0), "one without memory is of no use");
+        recycling.give_back(with_memory());
+        assert!(spare.try_recv().is_ok(), "there is room again");
     }
 }
