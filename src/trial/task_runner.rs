@@ -25,6 +25,10 @@ use crate::{
     target::sqlite::Gate,
 };
 
+/// Parts of a copy that are kept. A strategy of this program has five at most; a command may print what looks like one as often
+/// as it likes.
+const PARTS_MOST: usize = 64;
+
 /// How long a writer that is given up may take to end its step.
 const STEP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -105,9 +109,9 @@ async fn run_child(command: Command, limits: &Limits, progress: &Cell<Option<Cop
     let mut parts = Vec::new();
     let ended = child::run(command, limits, |line| match serde_json::from_str(line) {
         Ok(ChildMessage::Progress(now)) => progress.set(Some(now)),
-        Ok(ChildMessage::Part(part)) => parts.push(part),
+        Ok(ChildMessage::Part(part)) if parts.len() < PARTS_MOST => parts.push(part),
         // A script says what it likes.
-        Err(_) => {}
+        Ok(ChildMessage::Part(_)) | Err(_) => {}
     })
     .await;
     TaskOutcome {
@@ -195,4 +199,21 @@ async fn follow_writer(
 
 fn failed(why: &str) -> TaskOutcome {
     TaskOutcome { error: Some(why.to_owned()), ..TaskOutcome::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_chatty_command_the_first_parts_are_kept() {
+        let mut command = Command::new("sh");
+        let part = r#"{"part":{"part":"fold","duration_s":1}}"#;
+        command.args(["-c", &format!("yes '{part}' | head -n 5000; echo not one of them")]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let progress = Cell::new(None);
+        let outcome = runtime.block_on(run_child(command, &Limits::deadline(Duration::from_secs(60)), &progress));
+        assert!(outcome.finished, "{outcome:?}");
+        assert_eq!(outcome.parts.len(), PARTS_MOST);
+    }
 }
