@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use journalbench::scenario::Scenario;
 use rusqlite::Connection;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -152,4 +153,29 @@ fn retention_spares_what_is_seven_days_old_and_takes_what_is_eight() {
         let left: Vec<_> = (0..10).filter(|age| copies.join(format!("age-{age}.db")).exists()).collect();
         assert_eq!(left, [0, 1, 2, 3, 4, 5, 6, 7], "{script}");
     }
+}
+
+#[test]
+fn a_scenario_says_whether_a_shell_runs_its_command_and_an_older_record_had_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/strategies.toml");
+    let load = |overrides: &[&str]| {
+        let overrides: Vec<_> = overrides.iter().map(ToString::to_string).collect();
+        Scenario::load(&path, &overrides).map_err(|error| error.to_string())
+    };
+    let command =
+        |scenario: &Scenario| serde_json::to_value(scenario).unwrap()["snapshots"]["options"]["command"].clone();
+    assert_eq!(command(&load(&[]).unwrap())["shell"], false, "results say what was done");
+    let piped = "snapshots.options.command.line=cat {db} | gzip > {out}";
+    let error = load(&[piped]).unwrap_err();
+    for words in ["strategies.toml: snapshots.options.command.line = ", "'|' is shell syntax", "command.shell = true"] {
+        assert!(error.contains(words), "{words} in {error}");
+    }
+    let scenario = load(&[piped, "snapshots.options.command.shell=true"]).unwrap();
+    assert_eq!(command(&scenario)["shell"], true);
+    // A record of an older version has no such key. It is read, and says no more when it is written again.
+    let mut record = serde_json::to_value(&scenario).unwrap();
+    record["snapshots"]["options"]["command"].as_object_mut().unwrap().remove("shell");
+    let older: Scenario = serde_json::from_value(record.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&older).unwrap(), record);
+    assert_eq!(older.snapshots.options.command.shell, None);
 }

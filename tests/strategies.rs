@@ -236,7 +236,8 @@ fn a_command_is_judged_by_its_exit_status_and_what_it_leaves() {
         ("sqlite3 {db} \"VACUUM INTO {out}\"; echo but >&2", true, "", true),
     ] {
         let line = format!("snapshots.options.command.line={line:?}");
-        let overrides = [&SHORT[..], &["snapshots.strategies=command", "sqlite.journal_mode=wal", &line]].concat();
+        let by_shell = ["snapshots.strategies=command", "snapshots.options.command.shell=true", &line];
+        let overrides = [&SHORT[..], &["sqlite.journal_mode=wal"], &by_shell].concat();
         let (id, snapshot) = snapshots(&overrides).pop().unwrap();
         let verdict = snapshot.ruling.verdict.unwrap();
         assert_eq!(verdict == Verdict::Exact, finished, "{id}: {snapshot:?}");

@@ -21,9 +21,13 @@ use crate::{
 /// The key, what was found and what is allowed.
 pub type Refusal = (&'static str, String, String);
 
-/// Turns the size of a dataset into its rows, which takes seconds for one of many gigabytes.
+/// Fills in what a scenario's file leaves open and the results say: that no shell runs a command line, and how many rows a
+/// dataset of a size has, which takes seconds for one of many gigabytes.
 pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
-    let Keys { dataset, sqlite, .. } = keys;
+    let Keys { dataset, sqlite, snapshots, .. } = keys;
+    let command = &mut snapshots.options.command;
+    // Results do not come this way: those of an older version say nothing of a shell, and had one.
+    command.shell = command.shell.or(command.line.as_ref().map(|_| false));
     if let Some(path) = &dataset.path {
         return if dataset.rows == 0
             && dataset.size.is_none()

@@ -69,10 +69,15 @@ pub struct HoldOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommandOptions {
-    /// Run by `sh` in the folder where this program was started. `{db}` stands for the live database and `{out}` for the copy
-    /// to make, both quoted; `{out}` is in an empty folder of its own.
+    /// The program and its arguments, in words as a POSIX shell splits and unquotes them, and no other shell syntax. `{db}`
+    /// stands for the live database and `{out}` for the copy to make, in an empty folder of its own; both may be part of a
+    /// word, and are what they are whatever characters they have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
+    /// Whether `sh` runs the line instead, with `{db}` and `{out}` quoted for it: then they must stand outside quotes. `false`
+    /// where a scenario does not say. Only results of an older version say nothing here: they had every line run by `sh`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<bool>,
 }
 
 /// An option that a strategy cannot run with.
