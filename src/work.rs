@@ -5,6 +5,7 @@
 //! to a running process as long as the lock on the marker is held. Whatever else lies there is left alone.
 
 use std::{
+    fmt,
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -139,6 +140,54 @@ pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     Some(space.f_bavail * space.f_frsize)
 }
 
+/// Says of an error of a full file system which folder is on it, what is still free, and what was `needed` where that is known.
+/// Other errors stay as they are.
+#[must_use]
+pub(crate) fn explain_full(error: anyhow::Error, folder: &Path, needed: Option<u64>) -> anyhow::Error {
+    if error.downcast_ref::<NoRoom>().is_some() || !error.chain().any(is_full) {
+        return error;
+    }
+    let needed = needed.map_or_else(String::new, |bytes| format!("about {} needed and ", megabytes(bytes)));
+    error.context(NoRoom(format!("no room: {needed}{}", free_room(folder))))
+}
+
+/// The explanation of an error, which is not explained again further up.
+#[derive(Debug)]
+struct NoRoom(String);
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is free in a folder, in words. A file system can be full of files as well as of bytes.
+#[must_use]
+pub(crate) fn free_room(folder: &Path) -> String {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let existing = absolute.ancestors().find(|folder| folder.exists()).unwrap_or(&absolute);
+    match rustix::fs::statvfs(existing) {
+        Ok(space) => {
+            let free = megabytes(space.f_bavail * space.f_frsize);
+            // Some file systems have no limit, and say that there are none.
+            let files = if space.f_files > 0 && space.f_favail == 0 { ", and no file more," } else { "" };
+            format!("{free}{files} free in {}", folder.display())
+        }
+        Err(error) => format!("what is free in {} is not known ({error})", folder.display()),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Whether an error says that a file system is full.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::StorageFull);
+    let sqlite = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+    io || sqlite == Some(rusqlite::ErrorCode::DiskFull)
+}
+
 /// The size of a file, or 0 where there is none.
 #[must_use]
 pub fn file_bytes(path: &Path) -> u64 {
@@ -158,6 +207,24 @@ pub(crate) fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_full_file_system_is_explained_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let explain = |kind, needed| {
+            let error = anyhow::Error::from(io::Error::from(kind)).context("cannot write");
+            let error = explain_full(error, folder.path(), needed).context("cannot go on");
+            format!("{:#}", explain_full(error, Path::new("/"), None))
+        };
+        let full = explain(io::ErrorKind::StorageFull, Some(2_200_000));
+        assert!(full.starts_with("cannot go on: no room: about 2.2 MB needed and "), "{full}");
+        assert!(full.contains(&format!(" MB free in {}: cannot write: ", folder.path().display())), "{full}");
+        assert!(!explain(io::ErrorKind::StorageFull, None).contains("needed"));
+        assert!(explain(io::ErrorKind::PermissionDenied, Some(1)).starts_with("cannot go on: cannot write"));
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        let sqlite = anyhow::Error::from(rusqlite::Error::SqliteFailure(code, None));
+        assert!(format!("{:#}", explain_full(sqlite, folder.path(), None)).starts_with("no room: "));
+    }
 
     #[test]
     fn a_run_removes_its_folder_and_those_of_killed_runs_but_no_others() {

@@ -69,6 +69,18 @@ pub fn ensure(
     if let Some(cached) = find(work_dir, source) {
         return Ok(cached);
     }
+    make(work_dir, scratch, source, interrupted, progress)
+        .map_err(|error| work::explain_full(error, work_dir, bytes(work_dir, source).ok().map(|(bytes, _)| bytes)))
+}
+
+/// Generates or adopts a dataset that is not cached.
+fn make(
+    work_dir: &Path,
+    scratch: &Path,
+    source: &Source,
+    interrupted: &Arc<AtomicBool>,
+    progress: &mut dyn FnMut(DatasetEvent),
+) -> Result<Cached> {
     let folder = work_dir.join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let half_path = scratch.join("dataset.db");
@@ -90,8 +102,9 @@ pub fn ensure(
     };
     fs::rename(&half_path, &path).with_context(|| format!("cannot move the dataset to {}", path.display()))?;
     let half_manifest = scratch.join("dataset.json");
-    fs::write(&half_manifest, serde_json::to_vec_pretty(&manifest)?)?;
-    fs::rename(&half_manifest, path.with_extension("json"))?;
+    let written = fs::write(&half_manifest, serde_json::to_vec_pretty(&manifest)?)
+        .and_then(|()| fs::rename(&half_manifest, path.with_extension("json")));
+    written.with_context(|| format!("cannot write what is known of {}", path.display()))?;
     Ok(Cached { path, manifest })
 }
 

@@ -181,6 +181,11 @@ impl Ledger {
 }
 
 impl Session {
+    /// The file of the ledger that it writes to.
+    pub(crate) fn ledger_path(&self) -> &Path {
+        self.ledger.path()
+    }
+
     /// Says what the transaction that this connection runs next will change, in the order in which it does. Before its
     /// commit.
     pub fn begin(&self, changes: impl IntoIterator<Item = Change>) {
@@ -370,15 +375,15 @@ impl History for LedgerFile {
     fn changes_max(&self) -> Result<u64, HistoryError> {
         Ok(self.records)
     }
+
+    fn unseen_max(&self) -> Result<u64, HistoryError> {
+        Ok(self.unseen)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn unseen_max(&self) -> Result<u64, HistoryError> {
-        Ok(self.unseen)
-    }
 
     #[test]
     fn records_survive_their_encoding() {

@@ -28,6 +28,7 @@ use crate::{
     snapshot::in_writer::{CopyRequest, WriterCopy},
     sqlite::{self, TransactionMode},
     torrents::{InfoHash, Torrent, Torrents},
+    work,
     workload::{Action, Event, Operation},
 };
 
@@ -268,7 +269,8 @@ impl SqliteTarget {
         {
             return Some(format!("cannot roll back: {error}"));
         }
-        self.session.fail().err().map(|error| format!("cannot write the ledger: {error}"))
+        let error = anyhow::Error::from(self.session.fail().err()?).context("cannot write the ledger");
+        Some(format!("{:#}", work::explain_full(error, self.session.ledger_path(), None)))
     }
 }
 

@@ -35,7 +35,7 @@ pub use event::{Event, Tick};
 use commits::Commits;
 use conduct::{Measurement, Order, conduct};
 use connect::{Connections, connect};
-use evaluate::{CommitTimes, Figures};
+use evaluate::Figures;
 use folder::TrialFolder;
 use judge::Court;
 use snapshot_run::Job;
@@ -48,11 +48,13 @@ use crate::{
         replay::{self, State},
     },
     interrupt::Interrupt,
+    measure::OperationFailure,
     oracle::{self, JudgeError},
     results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
     scenario::TrialPlan,
     snapshot::{Procedure, Programs, Site},
     target::checkpoint::{self, Checkpoints},
+    work,
     workload::Workload,
 };
 
@@ -94,7 +96,7 @@ fn finish(context: &Context<'_>, plan: &TrialPlan, folder: &TrialFolder, result:
     if let Some(keep_in) = context.keep_in.filter(|_| folder.path().exists()) {
         match folder.keep(&keep_in.join(plan.id()), context.out_dir) {
             Ok(kept_in) => result.kept_in = Some(kept_in),
-            Err(error) => add_problem(&mut result.problems, Stage::Keep, &error),
+            Err(error) => add_problem(&mut result.problems, Stage::Keep, &work::explain_full(error, keep_in, None)),
         }
     }
     result.reason = result.problems.first().map(|problem| problem.message.clone());
@@ -165,13 +167,21 @@ impl Rooms<'_, '_> {
     /// Goes through the rooms, as far as they are open.
     fn walk(&mut self, jobs: Vec<Job>) {
         let Some(loaded) = self.load(jobs) else { return };
-        let history = self.evaluate(&loaded);
-        let steps = self.steps(&loaded);
+        // Before anything is read or moved, while the disk is about as full as the operations found it.
+        let full = full_disk(&loaded.measurement, self.folder.path());
+        self.evaluate_and_judge(&loaded);
+        // The snapshots are judged all the same: what could not be committed is in no history.
+        self.result.problems.extend(full);
+    }
+
+    fn evaluate_and_judge(&mut self, loaded: &LoadOutcome) {
+        let history = self.evaluate(loaded);
+        let steps = self.steps(loaded);
         let history = match history {
             Some(history) if self.result.problems.is_empty() => history,
-            _ => return self.leave_unjudged(&loaded, steps),
+            _ => return self.leave_unjudged(loaded, steps),
         };
-        self.judge(&loaded, &history, steps);
+        self.judge(loaded, &history, steps);
         self.check_live_database(&history);
     }
 
@@ -180,7 +190,7 @@ impl Rooms<'_, '_> {
         match outcome {
             Ok(value) => Some(value),
             Err(error) => {
-                add_problem(&mut self.result.problems, stage, &error);
+                add_problem(&mut self.result.problems, stage, &work::explain_full(error, self.folder.path(), None));
                 None
             }
         }
@@ -310,6 +320,14 @@ fn count_commits(
         }
     })?;
     Ok((commits, TrialHistory { history, last }))
+}
+
+/// That operations failed for want of room, where any did.
+fn full_disk(measurement: &Measurement, folder: &Path) -> Option<Problem> {
+    let kinds = measurement.phases.iter().flat_map(|phase| &phase.tally.kinds);
+    let failed: u64 = kinds.filter_map(|kind| kind.failures.get(&OperationFailure::DiskFull)).sum();
+    let message = || format!("{failed} operations failed because the disk was full; {}", work::free_room(folder));
+    (failed > 0).then(|| Problem { stage: Stage::Load, message: message() })
 }
 
 /// Says of each snapshot what the checkpoint thread did meanwhile.

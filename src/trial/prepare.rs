@@ -39,7 +39,8 @@ pub fn prepare(
         .with_context(|| format!("cannot write {}", manifest.display()))?;
     let live = folder.live();
     match plan.dataset_copy {
-        DatasetCopy::Plain => work::copy(&dataset.path, &live, interrupt.flag())?,
+        DatasetCopy::Plain => work::copy(&dataset.path, &live, interrupt.flag())
+            .map_err(|error| work::explain_full(error, folder.path(), Some(dataset.manifest.bytes)))?,
         DatasetCopy::Reflink => work::reflink(&dataset.path, &live).context("dataset.copy = reflink")?,
     }
     settle(&live, plan.page_cache).with_context(|| format!("cannot prepare {}", live.display()))
