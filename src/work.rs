@@ -204,6 +204,42 @@ pub(crate) fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Reads a file whole that has no more than `most` bytes: one that never ends, as `/dev/zero`, is refused soon, and no file
+/// takes more memory than twice that.
+///
+/// # Errors
+/// As the operating system says; [`io::ErrorKind::FileTooLarge`], which says what is allowed.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let message = format!("it is larger than {most} bytes, the most that is read of such a file");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_at_most`], of a file that nobody types the name of: a pipe or a device, which may never give a byte, is refused.
+///
+/// # Errors
+/// As [`read_at_most`]; [`io::ErrorKind::InvalidInput`] where it is no regular file.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    check_regular(path)?;
+    read_at_most(path, most)
+}
+
+/// Refuses what is no regular file: opening a pipe waits for whoever writes to it.
+///
+/// # Errors
+/// As the operating system says; [`io::ErrorKind::InvalidInput`].
+pub fn check_regular(path: &Path) -> io::Result<()> {
+    if path.metadata()?.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,5 +280,20 @@ mod tests {
         assert!(first.path().exists(), "the folder of a run that lasts");
         drop((first, second));
         assert_eq!(files_in(&runs).unwrap(), [thesis, other]);
+    }
+    #[test]
+    fn what_is_too_large_or_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, [7; 10]).unwrap();
+        assert_eq!(read_at_most(&path, 10).unwrap(), [7; 10]);
+        let error = read_at_most(&path, 9).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 9 bytes, the most that is read of such a file");
+        let endless = read_at_most(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_regular(&path, 10).unwrap(), [7; 10]);
+        for no_file in [Path::new("/dev/null"), folder.path()] {
+            assert_eq!(read_regular(no_file, 10).unwrap_err().to_string(), "it is not a regular file", "{no_file:?}");
+        }
     }
 }

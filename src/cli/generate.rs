@@ -102,6 +102,13 @@ fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt
     // What is far too large is refused before its rows are gone through to size the file.
     let dataset = match *rows {
         RowsArguments { size: Some(size), .. } => {
+            let least = Size { bytes: dataset::least_bytes(page_size_bytes, index_fill) };
+            if size < least {
+                return Err(CommandError::Usage(anyhow!(
+                    "--size {size}: expected at least {least}, which a database of one row takes with pages of \
+                    {page_size_bytes} bytes"
+                )));
+            }
             check_room(size.bytes)?;
             dataset::rows_for(size.bytes, seed, page_size_bytes, index_fill, flag).map_err(refused)?
         }

@@ -126,6 +126,14 @@ pub fn file_bytes(dataset: &Dataset, index_fill: IndexFill, interrupted: &Atomic
     Ok(Layout::new(dataset, options.settings(dataset.page_size_bytes), interrupted)?.bytes())
 }
 
+/// The size of the smallest file that [`generate_with`] writes: of one row.
+#[must_use]
+pub fn least_bytes(page_size_bytes: u32, index_fill: IndexFill) -> u64 {
+    let smallest = Dataset { rows: 1, seed: 0, page_size_bytes };
+    // One row is gone through without an interrupt, and is not too large.
+    file_bytes(&smallest, index_fill, &AtomicBool::new(false)).unwrap_or_default()
+}
+
 /// The dataset whose file is as close to `bytes` as can be, at least one row.
 ///
 /// # Errors

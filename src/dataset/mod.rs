@@ -21,7 +21,7 @@ use std::{io, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    generate::{BytesWritten, FileOptions, file_bytes, generate, generate_with, rows_for},
+    generate::{BytesWritten, FileOptions, file_bytes, generate, generate_with, least_bytes, rows_for},
     layout::IndexFill,
     manifest::{Adopted, Aggregate, Manifest, Origin, SchemaRow, Stamp},
     size::{Size, SizeError},

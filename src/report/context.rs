@@ -28,7 +28,7 @@ impl<'a> Context<'a> {
 
     /// Trials that were planned.
     pub fn trials(self) -> usize {
-        self.scenario.trials().len()
+        self.scenario.trial_count()
     }
 
     /// Whether SQLite's checks were asked for.

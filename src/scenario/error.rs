@@ -14,12 +14,12 @@ pub enum ScenarioError {
         source: std::io::Error,
     },
     /// It is no TOML.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {problem}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and what.
-        source: toml::de::Error,
+        /// Where and what. It is no source, or it would be said twice.
+        problem: String,
     },
     /// A key is unknown, missing or of another type.
     #[error("{}: {key}: {problem}", path.display())]
@@ -54,4 +54,10 @@ pub enum ScenarioError {
     /// An override is not of the form `KEY=VALUE`.
     #[error("--set {0}: expected KEY=VALUE, as in --set load.rate_ops=17000")]
     Set(String),
+    /// An override names a path from here, and here is no text in UTF-8.
+    #[error("--set {0}: the path to the current folder is not UTF-8; name the file by an absolute path")]
+    SetHere(String),
+    /// Two overrides say the same thing in two ways.
+    #[error("--set {0} and --set {1}: expected one of them")]
+    SetTwice(String, String),
 }

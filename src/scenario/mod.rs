@@ -18,7 +18,7 @@ mod trial_order;
 mod trial_plan;
 mod validate;
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -33,7 +33,17 @@ use crate::{
     dataset::Source,
     snapshot::{Strategy, StrategyOptions},
     sqlite::{JournalMode, Synchronous, TransactionMode},
+    work,
 };
+
+/// Bytes of a scenario file at most.
+const BYTES_MOST: u64 = 1 << 20;
+
+/// Trials of a scenario at most.
+pub(crate) const TRIALS_MOST: usize = 10_000;
+
+/// Snapshots of a trial at most.
+pub(crate) const SNAPSHOTS_MOST: usize = 10_000;
 
 /// A validated scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +131,9 @@ impl Scenario {
     /// [`ScenarioError`].
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ScenarioError> {
         let read = |source| ScenarioError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(read)?;
+        let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8");
+        let bytes = work::read_at_most(path, BYTES_MOST).map_err(read)?;
+        let text = String::from_utf8(bytes).map_err(no_text).map_err(read)?;
         let name = path.file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
         Self::parse(&name, &text, path, overrides)
     }
@@ -131,11 +143,10 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`].
     pub fn parse(name: &str, text: &str, path: &Path, overrides: &[String]) -> Result<Self, ScenarioError> {
-        let syntax = |source| ScenarioError::Syntax { path: path.to_owned(), source };
+        let syntax =
+            |source: toml::de::Error| ScenarioError::Syntax { path: path.to_owned(), problem: source.to_string() };
         let mut table: toml::Table = text.parse().map_err(syntax)?;
-        for assignment in overrides {
-            overrides::set(&mut table, assignment)?;
-        }
+        overrides::set_all(&mut table, overrides)?;
         let mut keys: file::Keys = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
             let key = match error.path().to_string() {
                 at if at == "." => "at the top level".to_owned(),
@@ -146,12 +157,25 @@ impl Scenario {
         let beside = |file: &Path| path.parent().unwrap_or(Path::new("")).join(file);
         keys.dataset.path = keys.dataset.path.map(|file| beside(&file));
         let refuse = |(key, found, allowed)| ScenarioError::Value { path: path.to_owned(), key, found, allowed };
+        if let Some(file) = keys.dataset.path.as_ref().filter(|file| file.to_str().is_none()) {
+            let allowed = "expected a path in UTF-8, as results name it: move it, or the scenario".to_owned();
+            return Err(refuse(("dataset.path", file.display().to_string(), allowed)));
+        }
         validate::resolve_size(&mut keys).and_then(|()| validate::check(&keys)).map_err(refuse)?;
         let trace_points = match &keys.load.trace {
             Some(trace) => trace::read(&beside(trace))?,
             None => Vec::new(),
         };
         validate::plan(file::Record { name: name.to_owned(), keys, trace_points }).map_err(refuse)
+    }
+
+    /// How many trials it has.
+    #[must_use]
+    pub(crate) fn trial_count(&self) -> usize {
+        let SqlitePlan { journal_modes, synchronous, .. } = &self.sqlite;
+        let once = [self.rates_ops().len(), synchronous.len(), self.snapshots.strategies.len(), journal_modes.len()];
+        let repetitions = usize::try_from(self.repetitions).unwrap_or(usize::MAX);
+        once.into_iter().fold(repetitions, usize::saturating_mul)
     }
 
     /// How long the load of one trial lasts, in seconds, at the most.
@@ -292,16 +316,50 @@ mod tests {
         for (at_s, arrivals) in [(10.0, 500.0), (20.0, 2_000.0), (30.0, 2_000.0), (40.0, 2_250.0)] {
             assert!((rate.arrivals_until(at_s) - arrivals).abs() < 1e-3, "{at_s} s: {}", rate.arrivals_until(at_s));
         }
+        let mut json = serde_json::to_value(&scenario).unwrap();
+        json["trace_points"][1]["t_s"] = 0.into();
+        let error = serde_json::from_value::<Scenario>(json).unwrap_err().to_string();
+        assert!(error.contains("scenario.load.trace = 4 points: line 3: t_s = 0"), "{error}");
         for (text, problem) in [
             ("t_s,ops_per_s\n", "it has no lines"),
             ("t_s,ops_per_s\n1,5\n", "line 2: t_s = 1"),
             ("t_s,ops_per_s\n0,5\n0,6\n", "line 3: t_s = 0"),
             ("t_s,ops_per_s\n0,-5\n", "line 2: ops_per_s = -5"),
+            ("t_s,ops_per_s\n0,nan\n", "line 2: ops_per_s = NaN"),
+            ("t_s,ops_per_s\n0,5\nnan,5\n", "line 3: t_s = NaN"),
+            ("t_s,ops_per_s\n0,5\n1e10,5\n", "line 3: t_s = 10000000000"),
             ("t_s,ops_per_s\n0,many\n", "invalid float"),
             ("time,rate\n0,5\n", "missing field `t_s`"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains("trace.csv") && error.contains(problem), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_too_long_or_too_much_memory_is_refused() {
+        let numbers = format!("{:?}", (1..=10_001).collect::<Vec<_>>());
+        let (rates, times) = (format!("load.rate_ops={numbers}"), format!("snapshots.at_s={numbers}"));
+        let steps = format!("load.steps=[{}]", "{duration_s = 1, rate_ops = 1},".repeat(1_000));
+        let nightly = ["snapshots.every_s=1", "snapshots.count=10000"];
+        let cases: [(&[&str], &str); 6] = [
+            (&[&rates], "load.rate_ops = 10001 values: expected at most 10000"),
+            (&[&times], "snapshots.at_s = 10001 times: expected at most 10000"),
+            (
+                &["repetitions=1000", "load.rate_ops=[1, 2, 3]"],
+                "repetitions = 1000, which makes 12000 trials: expected",
+            ),
+            (&["repetitions=250", "load.rate_ops=[]", &steps], "1000 trials of 1 snapshots and 1000 stretches"),
+            (&[&["repetitions=26"], &nightly[..]].concat(), "104 trials of 10000 snapshots and 0 stretches"),
+            (&["dataset.size=2TB"], "dataset.size = 2TB: expected 40960B to 1TB with pages of 4096 bytes"),
+        ];
+        for (set, expected) in cases {
+            let error = parse(SCENARIO, set).unwrap_err();
+            assert!(error.contains(expected), "{error:.300}");
+        }
+        for set in [&[&["repetitions=25"], &nightly[..]].concat()[..], &["repetitions=3", "load.rate_ops=[1, 2]"]] {
+            let scenario = parse(SCENARIO, set).unwrap();
+            assert_eq!(scenario.trial_count(), scenario.trials().len(), "{set:?}");
         }
     }
 

@@ -2,11 +2,27 @@
 
 use super::error::ScenarioError;
 
-/// Sets a dotted key in a table, making the tables on the way.
-pub(super) fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
-    /// Three ways to say one thing: the one that is given replaces what the file says.
-    const DATASETS: [&str; 3] = ["dataset.rows", "dataset.size", "dataset.path"];
+/// Three ways to say one thing: the one that is given replaces what the file says.
+const DATASETS: [&str; 3] = ["dataset.rows", "dataset.size", "dataset.path"];
 
+/// Sets every key in a table, in their order.
+pub(super) fn set_all(table: &mut toml::Table, assignments: &[String]) -> Result<(), ScenarioError> {
+    // The file is replaced, but neither of two overrides is meant to be.
+    let dataset_key = |assignment: &&String| {
+        let key = assignment.split_once('=').map_or("", |(key, _)| key.trim());
+        DATASETS.into_iter().find(|dataset_key| *dataset_key == key)
+    };
+    let mut datasets = assignments.iter().filter_map(|one| Some((dataset_key(&one)?, one)));
+    if let Some((first_key, first)) = datasets.next()
+        && let Some((_, other)) = datasets.find(|(key, _)| *key != first_key)
+    {
+        return Err(ScenarioError::SetTwice(first.clone(), other.clone()));
+    }
+    assignments.iter().try_for_each(|assignment| set(table, assignment))
+}
+
+/// Sets a dotted key in a table, making the tables on the way.
+fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
     let refuse = || ScenarioError::Set(assignment.to_owned());
     let (key, value) = assignment.split_once('=').ok_or_else(refuse)?;
     let (key, value) = (key.trim(), value.trim());
@@ -25,17 +41,18 @@ pub(super) fn set(table: &mut toml::Table, assignment: &str) -> Result<(), Scena
     if DATASETS.contains(&key) {
         DATASETS.iter().filter_map(|key| key.split_once('.')).for_each(|(_, other)| drop(table.remove(other)));
     }
-    table.insert(last.to_owned(), from_here(key, value));
+    let value = from_here(key, value).ok_or_else(|| ScenarioError::SetHere(assignment.to_owned()))?;
+    table.insert(last.to_owned(), value);
     Ok(())
 }
 
-/// A path on the command line is relative to where that is given, not to the scenario.
-fn from_here(key: &str, value: toml::Value) -> toml::Value {
+/// A path on the command line is relative to where that is given, not to the scenario; nothing where that has no text.
+fn from_here(key: &str, value: toml::Value) -> Option<toml::Value> {
     match value {
         toml::Value::String(path) if ["dataset.path", "load.trace"].contains(&key) => {
-            let absolute = std::path::absolute(&path).ok().and_then(|path| path.into_os_string().into_string().ok());
-            toml::Value::String(absolute.unwrap_or(path))
+            let absolute = std::path::absolute(&path).map_or(path.into(), std::path::PathBuf::into_os_string);
+            absolute.into_string().ok().map(toml::Value::String)
         }
-        other => other,
+        other => Some(other),
     }
 }

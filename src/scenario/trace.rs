@@ -3,27 +3,40 @@
 use std::path::Path;
 
 use super::{error::ScenarioError, file::TracePoint};
+use crate::work;
+
+/// Bytes of a trace file at most: a line for each second of a week.
+const BYTES_MOST: u64 = 16 << 20;
+
+/// Seconds: 30 years.
+const TIME_MOST_S: f64 = 1e9;
 
 /// Reads a trace; every rate is checked, so that a schedule can be made of it.
 pub fn read(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {
     let refuse = |problem: String| ScenarioError::Trace { path: path.to_owned(), problem };
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
-    let mut points: Vec<TracePoint> = Vec::new();
-    for line in reader.deserialize() {
-        let point: TracePoint = line.map_err(|error| refuse(error.to_string()))?;
-        let last_s = points.last().map(|last| last.t_s);
-        if last_s.is_some_and(|last_s| point.t_s <= last_s) || (last_s.is_none() && point.t_s != 0.0) {
-            return Err(refuse(format!("line {}: t_s = {}", points.len() + 2, point.t_s)));
+    let bytes = work::read_regular(path, BYTES_MOST).map_err(|error| refuse(error.to_string()))?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let points: Result<Vec<TracePoint>, _> = reader.deserialize().collect();
+    let points = points.map_err(|error| refuse(error.to_string()))?;
+    check(&points).map_err(refuse)?;
+    Ok(points)
+}
+
+/// Refuses points that no schedule can be made of.
+pub fn check(points: &[TracePoint]) -> Result<(), String> {
+    let mut last_s = None;
+    for (line, TracePoint { t_s, ops_per_s }) in (2..).zip(points) {
+        let is_in_order = match last_s {
+            None => *t_s == 0.0,
+            Some(last_s) => *t_s > last_s && *t_s <= TIME_MOST_S,
+        };
+        if !is_in_order {
+            return Err(format!("line {line}: t_s = {t_s}"));
         }
-        if !(0.0..=1e6).contains(&point.ops_per_s) {
-            return Err(refuse(format!(
-                "line {}: ops_per_s = {}, from 0 to 1000000",
-                points.len() + 2,
-                point.ops_per_s
-            )));
+        if !(0.0..=1e6).contains(ops_per_s) {
+            return Err(format!("line {line}: ops_per_s = {ops_per_s}, from 0 to 1000000"));
         }
-        points.push(point);
+        last_s = Some(*t_s);
     }
-    if points.is_empty() { Err(refuse("it has no lines".to_owned())) } else { Ok(points) }
+    if points.is_empty() { Err("it has no lines".to_owned()) } else { Ok(()) }
 }

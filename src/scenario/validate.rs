@@ -4,14 +4,15 @@
 use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 
 use super::{
-    DatasetPlan, Scenario, SnapshotPlan, SqlitePlan,
+    DatasetPlan, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
     file::{AfterKeys, ArrivalsKey, DatasetKeys, Keys, LoadKeys, Record, SnapshotKeys, TracePoint, default},
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
     steps::{Retention, Step, StepsPlan},
     timeline::Phases,
+    trace,
 };
 use crate::{
-    dataset::{self, Dataset, IndexFill, Source},
+    dataset::{self, Dataset, IndexFill, Size, Source},
     load::Batch,
     pace::{self, Rate, Spread},
     snapshot::{OptionProblem, Strategy, WriterRole},
@@ -20,6 +21,13 @@ use crate::{
 
 /// The key, what was found and what is allowed.
 pub type Refusal = (&'static str, String, String);
+
+/// A size takes a few nanoseconds a row to be turned into rows: minutes for this one.
+const SIZE_MOST_BYTES: u64 = 1_000_000_000_000;
+
+/// Instants of snapshots, and stretches of the rate, that the trials of a scenario have together at most: each trial's plan
+/// has its own.
+const INSTANTS_MOST: usize = 1_000_000;
 
 /// Fills in what a scenario's file leaves open and the results say: that no shell runs a command line, and how many rows a
 /// dataset of a size has, which takes seconds for one of many gigabytes.
@@ -53,7 +61,7 @@ pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
         }
         Some(size) => {
             page_size(sqlite.page_size_bytes)?;
-            within("dataset.size", size.bytes, 1, 1 << 46)?;
+            check_size(size, sqlite.page_size_bytes)?;
             let (fill, never) = (IndexFill::default(), AtomicBool::new(false));
             let found = dataset::rows_for(size.bytes, dataset.seed, sqlite.page_size_bytes, fill, &never);
             let found = found.map_err(|error| ("dataset.size", size.to_string(), error.to_string()))?;
@@ -61,6 +69,18 @@ pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
             Ok(())
         }
     }
+}
+
+/// A size is turned into rows by going through them, so it must end.
+fn check_size(size: Size, page_size_bytes: u32) -> Result<(), Refusal> {
+    let least = Size { bytes: dataset::least_bytes(page_size_bytes, IndexFill::default()) };
+    let most = Size { bytes: SIZE_MOST_BYTES };
+    if (least..=most).contains(&size) {
+        return Ok(());
+    }
+    let allowed =
+        format!("expected {least} to {most} with pages of {page_size_bytes} bytes; dataset.rows can say more");
+    Err(("dataset.size", size.to_string(), allowed))
 }
 
 fn page_size(bytes: u32) -> Result<(), Refusal> {
@@ -172,6 +192,9 @@ fn validate_schedule(snapshots: &SnapshotKeys) -> Result<(), Refusal> {
             ));
         }
     }
+    if at_s.len() > SNAPSHOTS_MOST {
+        return Err(("snapshots.at_s", format!("{} times", at_s.len()), format!("expected at most {SNAPSHOTS_MOST}")));
+    }
     for at_s in at_s {
         within("snapshots.at_s", *at_s, 0.0, 1e6)?;
     }
@@ -230,6 +253,10 @@ fn words(arrivals: ArrivalsKey) -> &'static str {
 /// The scenario that checked keys ask for.
 pub fn plan(record: Record) -> Result<Scenario, Refusal> {
     let Record { name, keys, trace_points } = &record;
+    if keys.load.arrivals == ArrivalsKey::Trace {
+        let found = format!("{} points", trace_points.len());
+        trace::check(trace_points).map_err(|problem| ("load.trace", found, problem))?;
+    }
     let Keys { why, expect, repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases } = keys;
     let scenario = Scenario {
         name: name.clone(),
@@ -256,7 +283,29 @@ pub fn plan(record: Record) -> Result<Scenario, Refusal> {
         record,
     };
     check_writers(&scenario)?;
+    check_extent(&scenario)?;
     Ok(scenario)
+}
+
+/// The plans of all trials must fit into memory.
+fn check_extent(scenario: &Scenario) -> Result<(), Refusal> {
+    let trials = scenario.trial_count();
+    if trials > TRIALS_MOST {
+        let found = format!("{}, which makes {trials} trials", scenario.repetitions);
+        return Err(("repetitions", found, format!("expected at most {TRIALS_MOST} trials")));
+    }
+    let Record { keys, trace_points, .. } = &scenario.record;
+    let stretches = keys.load.steps.len() + trace_points.len();
+    let snapshots = scenario.snapshots.times_s.len();
+    if trials.saturating_mul(stretches + snapshots) > INSTANTS_MOST {
+        let found = format!(
+            "{}, which makes {trials} trials of {snapshots} snapshots and {stretches} stretches of the rate",
+            scenario.repetitions
+        );
+        let allowed = format!("expected at most {INSTANTS_MOST} snapshots and stretches in all trials together");
+        return Err(("repetitions", found, allowed));
+    }
+    Ok(())
 }
 
 fn source(dataset: &DatasetKeys, page_size_bytes: u32) -> Source {
@@ -375,6 +424,9 @@ fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, leas
 fn distinct<T: PartialEq + fmt::Display>(key: &'static str, list: &[T]) -> Result<(), Refusal> {
     if list.is_empty() {
         return Err((key, "[]".to_owned(), "expected at least one value".to_owned()));
+    }
+    if list.len() > TRIALS_MOST {
+        return Err((key, format!("{} values", list.len()), format!("expected at most {TRIALS_MOST}")));
     }
     match list.iter().enumerate().find(|(n, value)| list[..*n].contains(value)) {
         Some((_, twice)) => Err((key, twice.to_string(), "expected every value once".to_owned())),
