@@ -157,18 +157,19 @@ impl Counts {
     /// Operations that were due.
     #[must_use]
     pub fn due(&self) -> u64 {
-        self.served + self.failed + self.timed_out + self.dropped + self.never_served
+        let others = [self.failed, self.timed_out, self.dropped, self.never_served];
+        others.into_iter().fold(self.served, u64::saturating_add)
     }
 
-    /// Both together.
+    /// Both together. The counts of a file may be any numbers, so sums stop at the largest.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
-            served: self.served + other.served,
-            failed: self.failed + other.failed,
-            timed_out: self.timed_out + other.timed_out,
-            dropped: self.dropped + other.dropped,
-            never_served: self.never_served + other.never_served,
+            served: self.served.saturating_add(other.served),
+            failed: self.failed.saturating_add(other.failed),
+            timed_out: self.timed_out.saturating_add(other.timed_out),
+            dropped: self.dropped.saturating_add(other.dropped),
+            never_served: self.never_served.saturating_add(other.never_served),
         }
     }
 }

@@ -85,11 +85,11 @@ pub fn percentile(histogram: &Histogram<u64>, total: u64, quantile: f64) -> Opti
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
     // The subtraction undoes the rounding error of a product such as 0.999 * 1000 = 999.0000000000001.
     let rank = ((quantile * total as f64 - 1e-6).ceil() as u64).clamp(1, total.max(1));
-    let mut passed = 0;
+    let mut passed: u64 = 0;
     histogram
         .iter_recorded()
         .find(|step| {
-            passed += step.count_since_last_iteration();
+            passed = passed.saturating_add(step.count_since_last_iteration());
             passed >= rank
         })
         .map(|step| step.value_iterated_to())

@@ -37,8 +37,12 @@ use crate::{
     dataset::{Manifest, Origin},
     digest::Digest,
     env::Environment,
-    scenario::Scenario,
+    scenario::{SNAPSHOTS_MOST, Scenario, TRIALS_MOST},
+    work,
 };
+
+/// Bytes of a results file at most. Reading one takes forty times its size in memory, at the worst.
+const BYTES_MOST: u64 = 128 << 20;
 
 /// Raised when a name in the JSON changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -120,6 +124,28 @@ pub enum LoadError {
         /// Where and what.
         source: serde_json::Error,
     },
+    /// One of its histograms is none.
+    #[error("{}: {at}.histogram is no histogram", path.display())]
+    Histogram {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: String,
+        /// What is wrong.
+        source: Box<HistogramError>,
+    },
+    /// It holds more of something than any run makes.
+    #[error("{}: {at}: {found}, expected at most {most}", path.display())]
+    TooMany {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: String,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// It was written by another version.
     #[error("{} has schema version {found}, this program reads {SCHEMA_VERSION}", path.display())]
     Version {
@@ -146,15 +172,64 @@ impl Results {
     /// # Errors
     /// [`LoadError`].
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let bytes = fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-        let format = |source| LoadError::Format { path: path.to_owned(), source };
-        let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(format)?;
-        match json["schema_version"].as_u64() {
-            Some(found) if found != u64::from(SCHEMA_VERSION) => {
-                Err(LoadError::Version { path: path.to_owned(), found })
-            }
-            _ => serde_json::from_value(json).map_err(format),
+        let bytes = work::read_at_most(path, BYTES_MOST);
+        let bytes = bytes.map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        Self::parse(&bytes, path)
+    }
+
+    /// As [`Self::load`], from bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, LoadError> {
+        /// All that is asked of another version. Where even that is missing, the whole says what is wrong.
+        #[derive(Deserialize)]
+        struct Version {
+            schema_version: u64,
         }
+
+        match serde_json::from_slice(bytes) {
+            Ok(Version { schema_version: found }) if found != u64::from(SCHEMA_VERSION) => {
+                return Err(LoadError::Version { path: path.to_owned(), found });
+            }
+            _ => {}
+        }
+        let format = |source| LoadError::Format { path: path.to_owned(), source };
+        let results: Self = serde_json::from_slice(bytes).map_err(format)?;
+        results.check_numbers(path)?;
+        results.check_histograms(path)?;
+        Ok(results)
+    }
+
+    /// Refuses more trials than a scenario can have, or more snapshots than a trial: a report takes its time by them.
+    fn check_numbers(&self, path: &Path) -> Result<(), LoadError> {
+        let at_most = |at: String, found: usize, most: usize| match found {
+            found if found > most => Err(LoadError::TooMany { path: path.to_owned(), at, found, most }),
+            _ => Ok(()),
+        };
+        at_most("trials".to_owned(), self.trials.len(), TRIALS_MOST)?;
+        let mut trials = self.trials.iter().enumerate();
+        trials
+            .try_for_each(|(n, trial)| at_most(format!("trials[{n}].snapshots"), trial.snapshots.len(), SNAPSHOTS_MOST))
+    }
+
+    /// Refuses histograms that are none.
+    fn check_histograms(&self, path: &Path) -> Result<(), LoadError> {
+        let check = |distribution: &Distribution, at: &dyn Fn() -> String| match distribution.histogram() {
+            Ok(_) => Ok(()),
+            Err(source) => Err(LoadError::Histogram { path: path.to_owned(), at: at(), source: source.into() }),
+        };
+        for (t, trial) in self.trials.iter().enumerate() {
+            for (p, phase) in trial.phases.iter().enumerate() {
+                let at = |what: &str| format!("trials[{t}].phases[{p}].{what}");
+                check(&phase.lag, &|| at("lag"))?;
+                for (o, operation) in phase.operations.iter().enumerate() {
+                    check(&operation.response, &|| at(&format!("operations[{o}].response")))?;
+                    check(&operation.service, &|| at(&format!("operations[{o}].service")))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -174,4 +249,60 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Those of a file that is made in the ordinary way, before the umask: temporary files are private otherwise.
 fn permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        measure::Counts,
+        report::{self, Format},
+        snapshot::Strategy,
+        sqlite::JournalMode,
+    };
+
+    fn parse(results: &Results) -> Result<Results, String> {
+        let json = serde_json::to_vec(results).unwrap();
+        Results::parse(&json, Path::new("results.json")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn more_than_any_run_makes_is_refused() {
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        (trial.phases, trial.series) = (Vec::new(), Vec::new());
+        let many = samples::results(vec![trial.clone(); TRIALS_MOST + 1]);
+        assert_eq!(parse(&many).unwrap_err(), "results.json: trials: 10001, expected at most 10000");
+        trial.snapshots = vec![trial.snapshots[0].clone(); SNAPSHOTS_MOST];
+        let mut results = samples::results(vec![trial]);
+        assert_eq!(parse(&results).unwrap(), results);
+        let one = results.trials[0].snapshots[0].clone();
+        results.trials[0].snapshots.push(one);
+        assert_eq!(parse(&results).unwrap_err(), "results.json: trials[0].snapshots: 10001, expected at most 10000");
+    }
+
+    #[test]
+    fn another_version_is_named_and_what_is_none_is_said() {
+        let error = |json: &str| Results::parse(json.as_bytes(), Path::new("x.json")).unwrap_err().to_string();
+        assert_eq!(error(r#"{"schema_version": 7, "more": []}"#), "x.json has schema version 7, this program reads 1");
+        for other in ["", "[]", "{}", r#"{"schema_version": "1"}"#, r#"{"schema_version": 1}"#] {
+            assert_eq!(error(other), "x.json is not a results.json of schema version 1", "{other}");
+        }
+    }
+
+    #[test]
+    fn sums_of_any_numbers_are_reported() {
+        let mut results = samples::results(vec![samples::trial(JournalMode::Wal, Strategy::Cp)]);
+        let most = u64::MAX;
+        for operation in results.trials[0].phases.iter_mut().flat_map(|phase| &mut phase.operations) {
+            (operation.due, operation.lost_writes) = (most, most);
+            operation.counts =
+                Counts { served: most, failed: most, timed_out: most, dropped: most, never_served: most };
+        }
+        let results = parse(&results).unwrap();
+        let counts = results.trials[0].phases[0].counts();
+        assert_eq!((counts.served, counts.due()), (most, most));
+        for format in [Format::Text, Format::Markdown] {
+            assert!(report::render(&results, format).contains("18,446,744,073,709,551,616"));
+        }
+    }
 }

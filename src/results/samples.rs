@@ -121,7 +121,7 @@ pub(crate) fn phase(name: PhaseName) -> PhaseResult {
         longest_without_commit_s: 0.025,
         generator_bound: Recorded::Unknown,
         operations: Kind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),
-        lag: Distribution::default(),
+        lag: Distribution::new(&histogram(), 0),
     }
 }
 
