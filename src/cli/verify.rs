@@ -92,7 +92,8 @@ fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Comman
         None => any_time(&history, &manifest).map_err(anyhow::Error::from)?,
     };
     if !snapshot.is_file() {
-        return Err(anyhow!("{}: no such file", snapshot.display()).into());
+        let problem = if snapshot.exists() { "is not a regular file" } else { "no such file" };
+        return Err(anyhow!("{}: {problem}", snapshot.display()).into());
     }
     let folder = match &arguments.work_dir {
         Some(folder) => tempfile::tempdir_in(folder),

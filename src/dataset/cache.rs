@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Adopted, Dataset, FORMAT, Manifest, Origin, Source, Stamp, adopt, generate};
+use super::{Adopted, Dataset, FORMAT, MANIFEST_BYTES_MOST, Manifest, Origin, Source, Stamp, adopt, generate};
 use crate::work;
 
 /// A dataset that lies in the cache.
@@ -138,7 +138,7 @@ fn adopted_path(work_dir: &Path, original: &Stamp) -> PathBuf {
 }
 
 fn read_manifest(path: &Path) -> Option<Manifest> {
-    serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()
+    Manifest::parse(&work::read_regular(&path.with_extension("json"), MANIFEST_BYTES_MOST).ok()?).ok()
 }
 
 /// Removes the copies of what an original was before.

@@ -13,6 +13,9 @@ use crate::{
     torrents::{Sample, Torrents},
 };
 
+/// Bytes of a manifest's file at most: that of an adopted database holds a sample of a million rows, in 48 MB.
+pub(crate) const MANIFEST_BYTES_MOST: u64 = 64 << 20;
+
 /// What is known of the database that a trial starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -34,6 +37,17 @@ pub struct Manifest {
     pub schema: Vec<SchemaRow>,
     /// The file's first bytes.
     pub header: Header,
+}
+
+/// Why a text is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is no JSON of one.
+    #[error(transparent)]
+    Format(#[from] serde_json::Error),
+    /// It has a number that no database has.
+    #[error("{0}")]
+    Value(String),
 }
 
 /// Where a dataset comes from.
@@ -97,6 +111,48 @@ impl Manifest {
         }
     }
 
+    /// Reads one that was written as JSON.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+        let manifest: Self = serde_json::from_slice(json)?;
+        manifest.check().map_err(ManifestError::Value)?;
+        Ok(manifest)
+    }
+
+    /// Refuses numbers that no database has, so that a replay may count on from them.
+    ///
+    /// # Errors
+    /// What was found, and what is expected.
+    pub(super) fn check(&self) -> Result<(), String> {
+        /// Commits add at most one for each of their records, of which no ledger has so many.
+        const MOST: i64 = 1 << 61;
+
+        let within = |name: &str, value: i64, least: i64, most: i64| {
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{name} = {value}: expected {least} to {most}"))
+            }
+        };
+        within("sequence", self.sequence, 0, MOST)?;
+        if let Some(aggregate) = self.aggregate {
+            within("aggregate.value", aggregate.value, -MOST, MOST)?;
+        }
+        match &self.origin {
+            Origin::Generated(dataset) if dataset.rows != self.rows => {
+                Err(format!("rows = {}: expected {}, of which it was generated", self.rows, dataset.rows))
+            }
+            Origin::Generated(_) => within("rows", self.rows.cast_signed(), 1, 1 << 40),
+            Origin::Adopted(adopted) => {
+                let counts = adopted.sample.rows().iter().map(|row| row.completed.unsigned_abs());
+                let all = counts.fold(0, u64::saturating_add);
+                within("the sum of the counts", i64::try_from(all).unwrap_or(i64::MAX), 0, MOST)
+            }
+        }
+    }
+
     /// The torrents that operations are about.
     #[must_use]
     pub fn torrents(&self) -> Torrents {
@@ -141,5 +197,56 @@ impl SchemaRow {
             Ok(Self { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
         })?;
         rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        dataset::generate,
+        torrents::{Sampled, Sampler},
+    };
+
+    #[test]
+    fn numbers_that_no_database_has_are_refused() {
+        type Change<'a> = &'a dyn Fn(&mut Manifest);
+
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset { rows: 10, seed: 310, page_size_bytes: 1024 };
+        let manifest = generate(&dataset, &folder.path().join("x.db"), &Arc::default(), &mut |_| ()).unwrap();
+        let parse = |change: &dyn Fn(&mut Manifest)| {
+            let mut changed = manifest.clone();
+            change(&mut changed);
+            Manifest::parse(&serde_json::to_vec(&changed).unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(parse(&|_| ()).unwrap(), manifest);
+        let generated = |rows: u64| Origin::Generated(Dataset { rows, ..dataset });
+        let adopted = |counts: &[i64]| {
+            let mut sampler = Sampler::new(9);
+            (1..)
+                .zip(counts)
+                .for_each(|(id, count)| sampler.offer(Sampled { id, completed: *count, info_hash: [0; 20] }));
+            Origin::Adopted(Adopted { files: Vec::new(), sample: sampler.finish().unwrap() })
+        };
+        assert!(parse(&|one| one.origin = adopted(&[1 << 60, -(1 << 60)])).is_ok());
+        let cases: [(Change<'_>, &str); 6] = [
+            (&|one| one.rows = 11, "rows = 11: expected 10"),
+            (&|one| (one.rows, one.origin) = (0, generated(0)), "rows = 0: expected 1 to"),
+            (&|one| (one.rows, one.origin) = (1 << 41, generated(1 << 41)), "rows = 2199023255552: expected 1 to"),
+            (&|one| one.sequence = i64::MAX, "sequence = 9223372036854775807"),
+            (
+                &|one| one.aggregate = Some(Aggregate { id: 1, value: i64::MAX }),
+                "aggregate.value = 9223372036854775807",
+            ),
+            (&|one| one.origin = adopted(&[i64::MIN]), "the sum of the counts = 9223372036854775807"),
+        ];
+        for (change, expected) in cases {
+            let error = parse(change).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Manifest::parse(b"{}").is_err());
     }
 }

@@ -20,10 +20,11 @@ use std::{io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::manifest::MANIFEST_BYTES_MOST;
 pub use self::{
     generate::{BytesWritten, FileOptions, file_bytes, generate, generate_with, least_bytes, rows_for},
     layout::IndexFill,
-    manifest::{Adopted, Aggregate, Manifest, Origin, SchemaRow, Stamp},
+    manifest::{Adopted, Aggregate, Manifest, ManifestError, Origin, SchemaRow, Stamp},
     size::{Size, SizeError},
 };
 use rusqlite::types::ValueRef;

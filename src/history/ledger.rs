@@ -27,6 +27,9 @@
 //! A killed harness may leave a transaction whose last records are missing: its commit had not begun, and the replay ends
 //! before it. It may leave a hole of zeros where a void record was to be written; the transaction that this would have
 //! voided then counts as committed, so that a good snapshot may be called torn, but no bad one exact.
+//!
+//! A file that is none of this is damaged: one with more zeros than a harness can leave, a transaction of more changes than a
+//! batch has, or counts whose sum has no place in 64 bits.
 
 use std::{
     collections::HashSet,
@@ -44,9 +47,18 @@ use std::{
 use rusqlite::Connection;
 
 use super::{Change, Commit, History, HistoryError};
-use crate::torrents::Torrent;
+use crate::{torrents::Torrent, work};
 
 const RECORD_BYTES: usize = 32;
+
+/// Records of zeros in a file at most. A killed harness leaves as many as its last transaction has, and one for each connection.
+const HOLES_MOST: u64 = 1 << 20;
+
+/// Changes of one transaction at most: those of a batch of 100,000 operations, some times over.
+const CHANGES_MOST: usize = 1 << 20;
+
+/// All counts together that transactions store, at most, so that sums of them stay in range.
+const COUNTS_MOST: u64 = 1 << 61;
 
 /// The ledger of a trial while it is written.
 #[derive(Debug)]
@@ -315,17 +327,21 @@ impl LedgerFile {
     /// [`HistoryError::Read`] and [`HistoryError::Damaged`].
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let read = |source| HistoryError::Read { path: path.to_owned(), source };
+        work::check_regular(path).map_err(read)?;
         let records = path.metadata().map_err(read)?.len() / RECORD_BYTES as u64;
         let mut file = Self { path: path.to_owned(), records, unseen: 0, voids: HashSet::new() };
-        let (mut unseen, mut voids) = (0, HashSet::new());
+        let (mut unseen, mut voids, mut counts) = (0, HashSet::new(), 0_u64);
         file.read(|record| {
             match record.entry {
-                Entry::Void => _ = voids.insert(record.token),
+                Entry::Void => drop(voids.insert(record.token)),
                 Entry::Change(change) => {
+                    if let Change::StoreCount(_, count) = change {
+                        counts = counts.saturating_add(count.unsigned_abs());
+                    }
                     unseen += u64::from(matches!(change.torrent(), Some(Torrent::Unseen(_))));
                 }
             }
-            Ok(true)
+            Ok(counts <= COUNTS_MOST)
         })?;
         (file.unseen, file.voids) = (unseen, voids);
         Ok(file)
@@ -336,13 +352,15 @@ impl LedgerFile {
         let read = |source| HistoryError::Read { path: self.path.clone(), source };
         let mut reader = BufReader::with_capacity(1 << 16, File::open(&self.path).map_err(read)?);
         let mut record = [0; RECORD_BYTES];
+        let mut holes = 0;
         for number in 0..self.records {
             reader.read_exact(&mut record).map_err(read)?;
-            if record == [0; RECORD_BYTES] {
-                // The place of a void record that a killed harness did not come to write.
-                continue;
-            }
-            if decode(&record).map(&mut accept).transpose()? != Some(true) {
+            // The place of a void record that a killed harness did not come to write.
+            let is_hole = record == [0; RECORD_BYTES];
+            holes += u64::from(is_hole);
+            let is_accepted =
+                if is_hole { holes <= HOLES_MOST } else { decode(&record).map(&mut accept).transpose()? == Some(true) };
+            if !is_accepted {
                 return Err(HistoryError::Damaged { path: self.path.clone(), record: number });
             }
         }
@@ -362,6 +380,9 @@ impl History for LedgerFile {
             if !is_open {
                 open.changes.clear();
                 (open.number, open.at_us, open.void) = (token, at_us, self.voids.contains(&token));
+            }
+            if open.changes.len() == CHANGES_MOST {
+                return Ok(false);
             }
             open.changes.push(change);
             is_open = !is_last;
@@ -408,6 +429,57 @@ mod tests {
             }
         }
         assert_eq!(decode(&[0; RECORD_BYTES]), None, "a hole is no record");
+    }
+
+    /// What is read of records that are written so.
+    fn read(write: impl FnOnce(&mut Vec<u8>)) -> Result<u64, HistoryError> {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        std::fs::write(&path, bytes).unwrap();
+        let mut changes = 0;
+        LedgerFile::open(&path)?.visit(&mut |commit| {
+            changes += commit.changes.len() as u64;
+            Ok(())
+        })?;
+        Ok(changes)
+    }
+
+    #[test]
+    fn what_no_harness_writes_is_damage() {
+        let nothing =
+            |token, to_come, out: &mut Vec<u8>| encode(token, to_come, 5, Entry::Change(Change::Nothing), out);
+        let holes = |count: u64| {
+            move |out: &mut Vec<u8>| {
+                nothing(1, 0, out);
+                out.resize(out.len() + usize::try_from(count).unwrap() * RECORD_BYTES, 0);
+                nothing(2, 0, out);
+            }
+        };
+        assert_eq!(read(holes(HOLES_MOST)).unwrap(), 2);
+        let damaged = |result: Result<u64, HistoryError>, at: u64| {
+            let error = result.unwrap_err();
+            assert!(matches!(error, HistoryError::Damaged { record, .. } if record == at), "{error}");
+        };
+        damaged(read(holes(HOLES_MOST + 1)), HOLES_MOST + 1);
+        let changes =
+            |count: usize| move |out: &mut Vec<u8>| (1..=count).for_each(|place| nothing(1, count - place, out));
+        assert_eq!(read(changes(CHANGES_MOST)).unwrap(), CHANGES_MOST as u64);
+        damaged(read(changes(CHANGES_MOST + 1)), CHANGES_MOST as u64);
+        let counts = |second: i64| {
+            move |out: &mut Vec<u8>| {
+                for (token, count) in [(1, -(1 << 60)), (2, second)] {
+                    encode(token, 0, 5, Entry::Change(Change::StoreCount(Torrent::Known(1), count)), out);
+                }
+            }
+        };
+        assert_eq!(read(counts(1 << 60)).unwrap(), 2);
+        damaged(read(counts((1 << 60) + 1)), 1);
+        damaged(read(counts(i64::MIN)), 1);
+        let folder = tempfile::tempdir().unwrap();
+        let error = LedgerFile::open(folder.path()).unwrap_err();
+        assert!(matches!(error, HistoryError::Read { .. }), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod replay;
 
 use std::{io, path::PathBuf};
 
-use crate::torrents::Torrent;
+use crate::torrents::{Torrent, Torrents};
 
 /// The commits of a database in order.
 pub trait History: Sync {
@@ -86,6 +86,16 @@ pub enum HistoryError {
         /// The position of the record, from 0.
         record: u64,
     },
+    /// A commit is about a torrent that the dataset does not have.
+    #[error("commit {commit} is about torrent {torrent}, and the dataset has {torrents}: they do not belong together")]
+    OtherDataset {
+        /// The commit.
+        commit: u64,
+        /// The number of the torrent.
+        torrent: u64,
+        /// How many torrents the dataset has a number for.
+        torrents: u64,
+    },
     /// It is not known in which order the commits were made, so that no state can be derived.
     #[error("the order of the commits is not known: {0}")]
     OrderUnknown(String),
@@ -108,5 +118,41 @@ impl Commit {
     /// The torrents whose rows it writes.
     pub(crate) fn torrents(&self) -> impl Iterator<Item = Torrent> {
         self.changes.iter().filter_map(|change| change.torrent())
+    }
+}
+
+/// A history whose commits must all be about torrents that there are: a ledger that lies beside another dataset than its own
+/// is an error, not a verdict.
+pub(crate) struct Checked<'a> {
+    history: &'a dyn History,
+    torrents: Torrents,
+}
+
+impl<'a> Checked<'a> {
+    /// The history of a database that began with these torrents.
+    pub(crate) fn new(history: &'a dyn History, torrents: Torrents) -> Self {
+        Self { history, torrents }
+    }
+}
+
+impl History for Checked<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(&Commit) -> Result<(), HistoryError>) -> Result<(), HistoryError> {
+        self.history.visit(&mut |commit| {
+            let foreign = commit.torrents().find_map(|torrent| match torrent {
+                Torrent::Known(number) if !self.torrents.has(torrent) => Some(number),
+                Torrent::Known(_) | Torrent::Unseen(_) => None,
+            });
+            match foreign {
+                Some(torrent) => {
+                    let (commit, torrents) = (commit.number, self.torrents.numbered());
+                    Err(HistoryError::OtherDataset { commit, torrent, torrents })
+                }
+                None => visit(commit),
+            }
+        })
+    }
+
+    fn changes_max(&self) -> Result<u64, HistoryError> {
+        self.history.changes_max()
     }
 }

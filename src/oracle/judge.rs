@@ -15,7 +15,7 @@ use crate::{
     dataset::Manifest,
     digest::Digest,
     history::{
-        History, HistoryError,
+        Checked, History, HistoryError,
         replay::{self, State},
     },
 };
@@ -78,7 +78,7 @@ pub fn judge(
     snapshots: &[(Claim, &Inspection)],
 ) -> Result<Vec<Result<Judgement, JudgeError>>, HistoryError> {
     let mut all: Vec<States> = vec![States::default(); snapshots.len()];
-    replay::replay(history, start, |state| {
+    replay::replay(&Checked::new(history, start.torrents()), start, |state| {
         for ((claim, inspection), states) in snapshots.iter().zip(&mut all) {
             // A commit that changes nothing repeats a state: the largest counts that had been issued.
             let possible = state.commit <= claim.commit_at_end || states.found.is_none();

@@ -62,6 +62,17 @@ impl Torrents {
         }
     }
 
+    /// Whether there is such a torrent: any that the dataset does not have, and those with a number from 1 to
+    /// [`Self::numbered`].
+    #[must_use]
+    #[inline]
+    pub(crate) fn has(&self, torrent: Torrent) -> bool {
+        match torrent {
+            Torrent::Known(number) => (1..=self.numbered()).contains(&number),
+            Torrent::Unseen(_) => true,
+        }
+    }
+
     /// The number of the torrent at a position of popularity, from 0, the most popular, to one less than
     /// [`Self::numbered`].
     #[must_use]
@@ -74,11 +85,12 @@ impl Torrents {
         }
     }
 
-    /// The info-hash of a torrent. A number must be from 1 to [`Self::numbered`].
+    /// The info-hash of a torrent. One that there is not (a ledger may say any number) has zeros.
     #[must_use]
     #[inline]
     pub fn info_hash(&self, torrent: Torrent) -> InfoHash {
         match (self, torrent) {
+            _ if !self.has(torrent) => InfoHash::from_bytes([0; 20]),
             (Self::Seeded(seeded), Torrent::Known(number)) => seeded.info_hash(number),
             (Self::Seeded(seeded), Torrent::Unseen(number)) => seeded.unseen(number),
             (Self::Sampled { sample, .. }, Torrent::Known(number)) => sample.row(number).info_hash(),
@@ -86,21 +98,23 @@ impl Torrents {
         }
     }
 
-    /// The id of the row of a torrent with this number.
+    /// The id of the row of a torrent with this number; 0 where there is none.
     #[must_use]
     #[inline]
     pub fn id(&self, number: u64) -> i64 {
         match self {
+            _ if !self.has(Torrent::Known(number)) => 0,
             Self::Seeded(_) => number.cast_signed(),
             Self::Sampled { sample, .. } => sample.row(number).id,
         }
     }
 
-    /// Downloads that the dataset records for the torrent with this number.
+    /// Downloads that the dataset records for the torrent with this number; none where there is no such torrent.
     #[must_use]
     #[inline]
     pub fn completed(&self, number: u64) -> i64 {
         match self {
+            _ if !self.has(Torrent::Known(number)) => 0,
             Self::Seeded(seeded) => seeded.completed(number),
             Self::Sampled { sample, .. } => sample.row(number).completed,
         }
@@ -178,6 +192,23 @@ impl fmt::Debug for InfoHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_no_torrent_has_ends_in_nothing() {
+        let row = Sampled { id: 7, completed: 5, info_hash: [1; 20] };
+        let mut drawn = Sampler::new(1);
+        drawn.offer(row);
+        let adopted = Torrents::Sampled { sample: drawn.finish().unwrap(), seed: 1 };
+        for torrents in [Torrents::new(1, 310), adopted] {
+            assert!(torrents.has(Torrent::Known(1)) && torrents.has(Torrent::Unseen(u64::MAX)));
+            assert_ne!((torrents.id(1), torrents.completed(1)), (0, 0));
+            for number in [0, 2, 1 << 54, u64::MAX] {
+                assert!(!torrents.has(Torrent::Known(number)));
+                assert_eq!((torrents.id(number), torrents.completed(number)), (0, 0));
+                assert_eq!(torrents.info_hash(Torrent::Known(number)).as_str(), "0".repeat(40));
+            }
+        }
+    }
 
     #[test]
     fn only_what_a_tracker_writes_is_an_info_hash() {

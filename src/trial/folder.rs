@@ -13,10 +13,17 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{dataset::Manifest, oracle::Claim, snapshot::SNAPSHOT_FILE, work};
+use crate::{
+    dataset::{MANIFEST_BYTES_MOST, Manifest},
+    oracle::Claim,
+    snapshot::SNAPSHOT_FILE,
+    work,
+};
 
 /// The name of the file in a snapshot's folder that says what to judge it by.
 const CLAIM_FILE: &str = "claim.json";
+/// Bytes of that file at most.
+const CLAIM_BYTES_MOST: u64 = 1 << 16;
 
 /// The folder of a trial.
 #[derive(Debug, Clone)]
@@ -104,10 +111,10 @@ impl TrialFolder {
     /// When the file is not there, or is no manifest.
     pub fn read_manifest(&self) -> Result<Manifest> {
         let path = self.manifest();
-        let json = fs::read(&path).with_context(|| {
+        let json = work::read_regular(&path, MANIFEST_BYTES_MOST).with_context(|| {
             format!("cannot read {}: TRIAL_DIR is a folder that `run --keep` has kept", path.display())
         })?;
-        serde_json::from_slice(&json).with_context(|| format!("{} is not a dataset's description", path.display()))
+        Manifest::parse(&json).with_context(|| format!("{} is not a dataset's description", path.display()))
     }
 
     /// Reads what the trial noted of a snapshot; `None` where it noted nothing.
@@ -116,7 +123,7 @@ impl TrialFolder {
     /// When the file cannot be read, or is none that a trial has written.
     pub fn read_claim(&self, number: usize) -> Result<Option<Claim>> {
         let path = self.snapshot(number).join(CLAIM_FILE);
-        let json = match fs::read(&path) {
+        let json = match work::read_regular(&path, CLAIM_BYTES_MOST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };

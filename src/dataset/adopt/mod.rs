@@ -110,6 +110,9 @@ pub fn adopt(path: &Path, copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<
     };
     let refused = |reason: &str| AdoptError::Refused { path: path.to_owned(), reason: reason.to_owned() };
     let files = stamps(path).map_err(|error| io(error.into()))?;
+    if files.iter().any(|file| file.path.to_str().is_none()) {
+        return Err(refused("its path is not UTF-8, as the description of its copy is; move it"));
+    }
     // What can be seen in the header is refused before gigabytes are copied.
     let header = Header::read(path).map_err(|_| refused("it is no SQLite database"))?;
     shape::check_header(&header).map_err(|reason| refused(&reason))?;
@@ -137,7 +140,7 @@ pub fn adopt(path: &Path, copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<
     };
     let (bytes, header) = finish().map_err(|error| io(error.into()))?;
     let Description { scanned, schema } = described;
-    Ok(Manifest {
+    let manifest = Manifest {
         format: FORMAT,
         origin: Origin::Adopted(Adopted { files, sample: scanned.sample }),
         rows: scanned.rows,
@@ -147,7 +150,10 @@ pub fn adopt(path: &Path, copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<
         aggregate: scanned.aggregate,
         schema,
         header,
-    })
+    };
+    // It would be no manifest when it is read again.
+    manifest.check().map_err(|reason| refused(&reason))?;
+    Ok(manifest)
 }
 
 fn open(copy: &Path, flags: OpenFlags, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
