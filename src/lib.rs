@@ -24,6 +24,7 @@
 //! measure    counts, histograms, percentiles      env       machine, file system, versions
 //! digest     hashes of rows and their sums        work      the work folder
 //! random     seeded numbers                       interrupt Ctrl-C as a value
+//! printable  text that a terminal may have
 //! ```
 //!
 //! Imports point down this list, from a line to its own part or a lower one.
@@ -87,6 +88,7 @@ pub mod measure;
 pub mod oracle;
 pub mod pace;
 pub mod pages;
+mod printable;
 mod progress;
 mod random;
 pub mod report;

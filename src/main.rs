@@ -1,9 +1,6 @@
 //! The `journalbench` program: parse, dispatch, print the error, exit status.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Parser;
 use journalbench::cli::{self, Cli};
@@ -13,7 +10,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             // The exit status stands even where nobody can read the words.
-            let _ = writeln!(io::stderr(), "journalbench: {failure}");
+            cli::print_error(&failure);
             failure.exit_code()
         }
     }

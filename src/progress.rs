@@ -14,6 +14,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    printable::printable,
     run::Event,
     trial::{self, Tick},
 };
@@ -23,7 +24,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Writes a line to standard error. One that is closed or full must not end what the line speaks of.
 pub fn print_line(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
 /// The display of one run.
@@ -97,7 +98,7 @@ impl Display {
     /// Something that goes on: the moving line, or a plain line when `phase` is new and now and then.
     fn moving(&mut self, phase: &str, text: &str) {
         if let Some(line) = &self.line {
-            line.set_message(text.to_owned());
+            line.set_message(printable(text).into_owned());
         } else if self.phase != phase || self.last_plain.elapsed() >= PLAIN_EVERY {
             print_line(text);
             self.last_plain = Instant::now();
@@ -108,7 +109,7 @@ impl Display {
     /// Something that stays on the screen.
     fn lasting(&mut self, text: &str) {
         match &self.line {
-            Some(line) => line.println(text),
+            Some(line) => line.println(printable(text)),
             None => print_line(text),
         }
     }
@@ -244,4 +245,16 @@ where
         drop(done);
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moving_line_has_nothing_that_a_terminal_obeys() {
+        let mut display = Display { line: Some(ProgressBar::hidden()), ..Display::new() };
+        display.moving("load", "a\u{1b}[2Jb\r");
+        assert_eq!(display.line.map(|line| line.message()), Some("a\\u001b[2Jb\\u000d".to_owned()));
+    }
 }

@@ -16,9 +16,13 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::snapshot::{
-    copy_process,
-    protocol::{self, Method},
+use crate::{
+    printable::printable,
+    progress::print_line,
+    snapshot::{
+        copy_process,
+        protocol::{self, Method},
+    },
 };
 
 /// Benchmark of SQLite journal modes and live backups under BitTorrent tracker load.
@@ -135,10 +139,15 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     })
 }
 
+/// Says on standard error why a command failed.
+pub fn print_error(failure: &CommandError) {
+    print_line(&format!("journalbench: {failure}"));
+}
+
 /// Writes to standard output; a reader that has gone away is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
