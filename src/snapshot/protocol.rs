@@ -37,9 +37,9 @@ pub enum Method {
     /// `VACUUM INTO`.
     VacuumInto(WaitOptions),
     /// A held read transaction and the files, copied by this program `cp`.
-    HeldCopy(HoldOptions, PathBuf),
+    HeldCopy(HoldOptions, #[serde(with = "any_path")] PathBuf),
     /// A checkpoint of all of the WAL, where there is one, and the main file, copied by this program `cp`.
-    CheckpointAndCopy(WaitOptions, PathBuf),
+    CheckpointAndCopy(WaitOptions, #[serde(with = "any_path")] PathBuf),
 }
 
 /// What the child says.
@@ -124,9 +124,61 @@ impl ChildMessage {
 #[must_use]
 pub fn command(journalbench: &Path, method: &Method, live: &Path, out: &Path) -> Command {
     let mut command = Command::new(journalbench);
-    // A method is numbers and paths. Only a path that is not UTF-8 has no JSON: the child is then told no method, and refuses
-    // that in words.
+    // Numbers, and paths of any bytes: there is nothing in a method that JSON cannot say.
     let method = serde_json::to_string(method).unwrap_or_default();
     command.args([COMMAND.into(), OsString::from(method), live.into(), out.into()]);
     command
+}
+
+/// A path in JSON: its text, or its bytes where they are none.
+mod any_path {
+    use std::{
+        ffi::OsString,
+        os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+        path::{Path, PathBuf},
+    };
+
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum AnyPath {
+        Text(PathBuf),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => path.as_os_str().as_bytes().serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match AnyPath::deserialize(deserializer)? {
+            AnyPath::Text(path) => path,
+            AnyPath::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_method_survives_the_command_line_whatever_its_path() {
+        for cp in [
+            OsString::from("/usr/bin/cp"),
+            OsString::from("/a b/\"'\n/cp"),
+            OsString::from_vec(b"/\xff\xfe/cp".to_vec()),
+        ] {
+            let method = Method::HeldCopy(HoldOptions::default(), cp.into());
+            let command = command(Path::new("/journalbench"), &method, Path::new("/live.db"), Path::new("/out.db"));
+            let told = command.get_args().nth(1).and_then(|method| method.to_str()).unwrap();
+            assert_eq!(told.parse::<Method>().unwrap(), method);
+        }
+    }
 }

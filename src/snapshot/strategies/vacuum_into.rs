@@ -6,7 +6,7 @@
 //! in one transaction until it is done: in rollback modes that stops commits, and as soon as one waits, new readers too
 //! (`docs/sqlite.md`, 2); in WAL mode it holds up nobody, but the WAL grows.
 
-use std::{path::Path, time::Duration};
+use std::{env, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -31,11 +31,15 @@ pub const DEFINITION: Definition = Definition {
     live_copy: |_| LiveCopy::Complete,
 };
 
-/// Copies in the child process.
+/// Copies in the child process, which goes into the folder of the copy: SQLite takes the name of the copy as text, and the
+/// path to it may be none. Paths must be absolute.
 pub fn copy(options: WaitOptions, live: &Path, out: &Path) -> Result<()> {
     let source = main_file::open(live)?;
     source.busy_timeout(Duration::from_millis(options.busy_timeout_ms))?;
-    let name = out.to_str().with_context(|| format!("{} is not UTF-8", out.display()))?;
-    source.execute("VACUUM INTO ?1", [name]).with_context(|| format!("cannot vacuum into {}", out.display()))?;
+    let describe = || format!("cannot vacuum into {}", out.display());
+    let (folder, name) = out.parent().zip(out.file_name()).with_context(describe)?;
+    let name = name.to_str().context("the name of the copy is not UTF-8").with_context(describe)?;
+    env::set_current_dir(folder).with_context(describe)?;
+    source.execute("VACUUM INTO ?1", [name]).with_context(describe)?;
     Ok(())
 }
