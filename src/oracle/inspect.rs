@@ -17,7 +17,7 @@ use std::{
     time::Instant,
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, config::DbConfig, limits::Limit};
 
 use super::{
     content::{Damage, FileContent},
@@ -139,6 +139,14 @@ pub fn content_digest(path: &Path, interrupted: &Arc<AtomicBool>) -> Result<Dige
     read_content(path, None, watch, recovered).content
 }
 
+/// The oracle's own reading of a file as it lies there: the digest of its content, or why there is none, and what is wrong
+/// with its pages. Nothing beside it is recovered, SQLite is not asked, and nothing is written.
+pub fn read_pages(path: &Path, start: &Manifest, interrupted: &AtomicBool) -> (Result<Digest, Damage>, Findings) {
+    let watch = Watch { interrupted, pages_done: &AtomicU64::new(0) };
+    let Contained { content, findings, .. } = read_content(path, Some(start), watch, Ok(()));
+    (content, findings)
+}
+
 struct Contained {
     content: Result<Digest, Damage>,
     findings: Findings,
@@ -210,8 +218,15 @@ fn run_check(path: &Path, interrupted: &Arc<AtomicBool>, pragma: &str) -> Check 
     Check { answer, duration_s: begun.elapsed().as_secs_f64() }
 }
 
+/// Opens a file that may be anything: what its schema says is not run where it is no more than a condition, and no value takes
+/// more memory than the largest that a tracker could have.
 fn open(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
+    const VALUE_BYTES_MOST: i32 = 1 << 24;
+
     let connection = sqlite::open_file(path, interrupted)?;
+    // One that never ends would keep the write of a count from ending.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MOST)?;
     connection.pragma_update(None, "cache_size", -32_000)?;
     Ok(connection)
 }

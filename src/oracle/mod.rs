@@ -50,7 +50,7 @@ pub use content::Damage;
 pub use difference::{Difference, RowDifference};
 pub use error::JudgeError;
 pub use examine::{Evidence, Examination, Question, examine};
-pub use inspect::{Check, Inspection, SqliteChecks, content_digest, inspect};
+pub use inspect::{Check, Inspection, SqliteChecks, content_digest, inspect, read_pages};
 pub use judge::{Claim, Judgement, judge};
 pub use verdict::Verdict;
 pub use walk::{Finding, Findings};
