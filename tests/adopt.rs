@@ -172,7 +172,8 @@ fn what_lies_in_a_wal_or_a_journal_is_recovered_in_the_copy_alone() {
 fn what_is_no_trackers_database_is_refused_with_the_reason() {
     let index = "CREATE INDEX mine ON torrents (completed);";
     let trigger = "CREATE TRIGGER mine AFTER UPDATE ON torrents BEGIN SELECT 1; END;";
-    let cases: [(&str, &[&str], &str); 9] = [
+    let endless = "UPDATE torrents SET completed = 9223372036854775807";
+    let cases: [(&str, &[&str], &str); 10] = [
         ("auto_vacuum", &["PRAGMA auto_vacuum = full;", TRACKER_3, ROWS], "auto_vacuum"),
         ("UTF-16", &["PRAGMA encoding = 'UTF-16le';", TRACKER_3, ROWS], "not UTF-8"),
         ("another table", &[TRACKER_3, ROWS, "CREATE TABLE mine (x);"], "the table mine"),
@@ -181,6 +182,7 @@ fn what_is_no_trackers_database_is_refused_with_the_reason() {
         ("a view", &[TRACKER_3, ROWS, "CREATE VIEW mine AS SELECT 1;"], "the view mine"),
         ("no torrents", &["CREATE TABLE whitelist (id INTEGER PRIMARY KEY)"], "tracker"),
         ("no rows", &[TRACKER_3], "its table torrents is empty"),
+        ("counts that no sum holds", &[TRACKER_3, ROWS, endless], "the sum of the counts = 9223372036854775807"),
         ("a foreign text", &[TRACKER_3, "INSERT INTO torrents (info_hash) VALUES ('ABC')"], "40 lower-case"),
     ];
     for (name, sql, reason) in cases {

@@ -119,6 +119,10 @@ fn inflated(bytes: &[u8]) -> Result<Vec<u8>, HistogramError> {
     if !header.starts_with(&COMPRESSED_COOKIE.to_be_bytes()) {
         return Err(no_histogram());
     }
+    let length = u32::try_from(deflated.len()).map_err(|_| HistogramError::TooLong)?;
+    if !header.ends_with(&length.to_be_bytes()) {
+        return Err(HistogramError::Impossible);
+    }
     let mut plain = Vec::new();
     let read = ZlibDecoder::new(deflated).take(INFLATED_MOST + 1).read_to_end(&mut plain);
     read.map_err(|error: io::Error| HistogramError::Bytes(error.into()))?;
@@ -179,10 +183,10 @@ mod tests {
         times.record(5).unwrap();
         let mut plain = inflated(&BASE64_STANDARD.decode(encode(&times)).unwrap()).unwrap();
         change(&mut plain);
-        let mut bytes = COMPRESSED_COOKIE.to_be_bytes().to_vec();
-        bytes.extend([0; 4]);
-        let mut deflated = ZlibEncoder::new(plain.as_slice(), Compression::best());
-        deflated.read_to_end(&mut bytes).unwrap();
+        let mut deflated = Vec::new();
+        ZlibEncoder::new(plain.as_slice(), Compression::best()).read_to_end(&mut deflated).unwrap();
+        let length = u32::try_from(deflated.len()).unwrap().to_be_bytes();
+        let bytes = [&COMPRESSED_COOKIE.to_be_bytes()[..], &length, &deflated].concat();
         read(&BASE64_STANDARD.encode(bytes))
     }
 
@@ -195,6 +199,9 @@ mod tests {
         assert_eq!(read_changed(|_| ()).unwrap().len(), 1);
         assert!(matches!(read_changed(|plain| plain[0] = 0), Err(HistogramError::Bytes(_))));
         assert!(matches!(read_changed(|plain| plain.truncate(39)), Err(HistogramError::Impossible)));
+        let mut bytes = BASE64_STANDARD.decode(encode(&histogram())).unwrap();
+        bytes.push(0);
+        assert!(matches!(read(&BASE64_STANDARD.encode(bytes)), Err(HistogramError::Impossible)), "more than it says");
     }
 
     #[test]

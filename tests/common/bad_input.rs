@@ -4,13 +4,15 @@
 
 use std::{
     fs::File,
-    io::{Seek as _, Write as _},
+    io::{Read as _, Seek as _, Write as _},
     os::fd::AsRawFd as _,
     path::Path,
     sync::{OnceLock, atomic::AtomicBool},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::ValueEnum as _;
+use flate2::{Compression, read::ZlibEncoder};
 use journalbench::{
     analysis,
     dataset::{Manifest, Size},
@@ -21,7 +23,7 @@ use journalbench::{
     load::Pace,
     oracle::{self, Claim, Findings, Inspection},
     report::{self, Format},
-    results::Results,
+    results::{Distribution, Results},
     scenario::Scenario,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -43,10 +45,11 @@ pub type Harness = fn(&[u8]);
 
 /// Every kind of input, by the name of its folder in `tests/corpus`.
 #[allow(dead_code, reason = "a fuzz target is about one of them")]
-pub const KINDS: [(&str, Harness); 7] = [
+pub const KINDS: [(&str, Harness); 8] = [
     ("scenario", scenario),
     ("trace", trace),
     ("results", results),
+    ("histogram", histogram),
     ("ledger", ledger),
     ("manifest", manifest),
     ("claim", claim),
@@ -111,6 +114,20 @@ pub fn results(bytes: &[u8]) {
     let _ = analysis::warnings(&results);
     for format in Format::value_variants() {
         assert!(!report::render(&results, *format).is_empty());
+    }
+}
+
+/// The counts of a histogram, as they are before they are deflated: a mutation of what was deflated fails at its checksum.
+pub fn histogram(bytes: &[u8]) {
+    let mut deflated = Vec::new();
+    ZlibEncoder::new(bytes, Compression::none()).read_to_end(&mut deflated).unwrap();
+    let mut whole = 0x1c84_9314_u32.to_be_bytes().to_vec();
+    whole.extend(u32::try_from(deflated.len()).unwrap().to_be_bytes());
+    whole.extend(deflated);
+    let read = Distribution { histogram: BASE64_STANDARD.encode(whole), ..Distribution::default() };
+    let Ok(histogram) = read.histogram() else { return };
+    for total in [0, histogram.len(), u64::MAX] {
+        let _ = Distribution::new(&histogram, total);
     }
 }
 
