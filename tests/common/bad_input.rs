@@ -44,7 +44,6 @@ const REPLAY_BYTES: u64 = 2_000;
 pub type Harness = fn(&[u8]);
 
 /// Every kind of input, by the name of its folder in `tests/corpus`.
-#[allow(dead_code, reason = "a fuzz target is about one of them")]
 pub const KINDS: [(&str, Harness); 8] = [
     ("scenario", scenario),
     ("trace", trace),

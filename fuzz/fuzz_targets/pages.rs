@@ -1,0 +1,7 @@
+//! Any bytes as the pages of a database: see `docs/robustness.md`.
+
+#![no_main]
+
+use journalbench_fuzz::bad_input;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bad_input::pages(bytes));
