@@ -218,13 +218,13 @@ fn run_check(path: &Path, interrupted: &Arc<AtomicBool>, pragma: &str) -> Check 
     Check { answer, duration_s: begun.elapsed().as_secs_f64() }
 }
 
-/// Opens a file that may be anything: what its schema says is not run where it is no more than a condition, and no value takes
-/// more memory than the largest that a tracker could have.
+/// Opens a file that may be anything: none of its triggers runs, and no value of it takes more memory than is stated here.
 fn open(path: &Path, interrupted: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
+    /// Far more than any value of a tracker's, which fit on a page.
     const VALUE_BYTES_MOST: i32 = 1 << 24;
 
     let connection = sqlite::open_file(path, interrupted)?;
-    // One that never ends would keep the write of a count from ending.
+    // A trigger that never ends would hold up the change of a count for ever.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MOST)?;
     connection.pragma_update(None, "cache_size", -32_000)?;
