@@ -22,9 +22,10 @@
 //! pace       index -> due time                    sqlite    connections with explicit settings
 //! torrents   (seed, id) <-> rank <-> info-hash    child     processes with a deadline
 //! measure    counts, histograms, percentiles      env       machine, file system, versions
-//! digest     hashes of rows and their sums        work      the work folder
-//! random     seeded numbers                       interrupt Ctrl-C as a value
-//! printable  text that a terminal may have
+//! digest     hashes of rows and their sums        own_folder   the work folder, and what killed runs left
+//! random     seeded numbers                       lock_file    one process at a time
+//! work       files: read, copied, counted         lock_holders which process has a lock
+//! printable  text that a terminal may have        interrupt    Ctrl-C as a value
 //! ```
 //!
 //! Imports point down this list, from a line to its own part or a lower one.
@@ -84,8 +85,11 @@ pub mod env;
 pub mod history;
 pub mod interrupt;
 pub mod load;
+mod lock_file;
+mod lock_holders;
 pub mod measure;
 pub mod oracle;
+mod own_folder;
 pub mod pace;
 pub mod pages;
 mod printable;

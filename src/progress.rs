@@ -55,6 +55,7 @@ impl Display {
     /// Shows an event.
     pub fn show(&mut self, event: &Event) {
         match event {
+            Event::Said(words) => self.lasting(words),
             Event::Generating { rows, of } => {
                 self.moving("dataset", &format!("generating the dataset: {rows} of {of} rows"));
             }

@@ -1,83 +1,14 @@
-//! The folder in which databases live while a run lasts: one for each run, removed when it ends, however it ends.
-//!
-//! A run that was killed cannot remove its folder, so each run removes those of runs that are no more. It looks in
-//! `runs/` under the work folder only, and only at folders that hold the marker that a run writes: such a folder belongs
-//! to a running process as long as the lock on the marker is held. Whatever else lies there is left alone.
+//! Files and folders: copied, counted, and the room that is left for them.
 
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, Result};
-use tempfile::TempDir;
-
-/// The folder of all runs, under the work folder.
-const RUNS: &str = "runs";
-/// The file that makes a folder a run's, and what it says.
-const MARKER: &str = "journalbench-run";
-const MARKED: &str =
-    "Removed by the next run of journalbench, unless the run that made it still holds the lock of this file.\n";
-
-/// A run's own folder.
-#[derive(Debug)]
-pub struct RunFolder {
-    folder: TempDir,
-    _lock: File,
-}
-
-impl RunFolder {
-    /// Makes the folder under `work_dir`, which is made too, and removes what killed runs have left there.
-    ///
-    /// # Errors
-    /// When the folder cannot be made.
-    pub fn create(work_dir: &Path) -> Result<Self> {
-        let runs = work_dir.join(RUNS);
-        fs::create_dir_all(&runs).with_context(|| format!("cannot create the work folder {}", work_dir.display()))?;
-        remove_abandoned(&runs);
-        let describe = || format!("cannot create a folder in {}", runs.display());
-        let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&runs).with_context(describe)?;
-        // The lock is taken before the marker has its content, so that no other run sees one without the other.
-        let mut lock = File::create(folder.path().join(MARKER)).with_context(describe)?;
-        lock.lock().with_context(describe)?;
-        lock.write_all(MARKED.as_bytes()).with_context(describe)?;
-        Ok(Self { folder, _lock: lock })
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl Drop for RunFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.folder.path());
-        if let Some(runs) = self.folder.path().parent() {
-            // Only where no other run has a folder in it.
-            let _ = fs::remove_dir(runs);
-        }
-    }
-}
-
-/// Removes the folders that a run has marked and no longer holds.
-fn remove_abandoned(runs: &Path) {
-    let Ok(entries) = fs::read_dir(runs) else { return };
-    for entry in entries.flatten() {
-        let marker = entry.path().join(MARKER);
-        let is_a_run = fs::read_to_string(&marker).is_ok_and(|text| text == MARKED);
-        let Ok(lock) = File::open(&marker) else { continue };
-        match lock.try_lock() {
-            // What cannot be removed now is tried again by the next run.
-            Ok(()) if is_a_run => drop(fs::remove_dir_all(entry.path())),
-            Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
-        }
-    }
-}
 
 /// Copies a file byte by byte, never sharing blocks with the original: copy-on-write would become part of what a trial
 /// measures.
@@ -194,6 +125,18 @@ pub fn file_bytes(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len())
 }
 
+/// Bytes of all files in a folder and below it, as far as they can be seen.
+#[must_use]
+pub(crate) fn folder_bytes(folder: &Path) -> u64 {
+    let entries = files_in(folder).unwrap_or_default();
+    let bytes = |path: &PathBuf| match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(path),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.iter().map(bytes).sum()
+}
+
 /// The files in a folder, by name.
 ///
 /// # Errors
@@ -262,25 +205,6 @@ mod tests {
         assert!(format!("{:#}", explain_full(sqlite, folder.path(), None)).starts_with("no room: "));
     }
 
-    #[test]
-    fn a_run_removes_its_folder_and_those_of_killed_runs_but_no_others() {
-        let work = tempfile::tempdir().unwrap();
-        let runs = work.path().join(RUNS);
-        let make = |name: &str, file: &str, content: &str| {
-            fs::create_dir_all(runs.join(name)).unwrap();
-            fs::write(runs.join(name).join(file), content).unwrap();
-            runs.join(name)
-        };
-        let killed = make("run-killed", MARKER, MARKED);
-        let thesis = make("run-mine", "lock", "my thesis");
-        let other = make("run-other", MARKER, "something else");
-        let first = RunFolder::create(work.path()).unwrap();
-        assert!(!killed.exists());
-        let second = RunFolder::create(work.path()).unwrap();
-        assert!(first.path().exists(), "the folder of a run that lasts");
-        drop((first, second));
-        assert_eq!(files_in(&runs).unwrap(), [thesis, other]);
-    }
     #[test]
     fn what_is_too_large_or_no_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();

@@ -2,9 +2,11 @@
 //!
 //! The child gets a process group of its own, so that a script and everything it started are killed together; dropping
 //! the future of [`run`] kills them too. Its own end is what counts: what it has left running then is killed. Standard output
-//! is passed on line by line, standard error is kept (its first part), standard input is empty. Knows nothing of strategies.
+//! is passed on line by line, standard error is kept (its first part), standard input is empty. Where this program is killed
+//! itself, a [`watchdog`] ends them. Knows nothing of strategies.
 
 mod resources;
+pub(crate) mod watchdog;
 
 use std::{
     fmt, io,
@@ -191,6 +193,7 @@ struct Reaped {
 pub async fn run(mut command: Command, limits: &Limits, mut on_line: impl FnMut(&str)) -> ChildOutcome {
     let begun = Instant::now();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    watchdog::mark(&mut command);
     let not_started = |error: &io::Error| {
         let exit = Exit::NotStarted(error.to_string());
         ChildOutcome { exit, duration: begun.elapsed(), stderr: String::new(), resources: None }

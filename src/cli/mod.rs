@@ -1,5 +1,6 @@
 //! The commands: arguments in, text on standard output, an exit status. One file a command.
 
+mod clean;
 mod generate;
 mod report;
 mod run;
@@ -17,6 +18,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    child::watchdog,
     printable::printable,
     progress::print_line,
     snapshot::{
@@ -42,6 +44,8 @@ Examples:
   journalbench generate --size 17GB tracker.db
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
   journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
+  journalbench run --resume my-results
+  journalbench clean journalbench-work --remove
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
 2 usage or scenario, or no room; 3 `verify` found another verdict than exact, `snapshot --verify` an unsound copy; 130 interrupted, with what was measured so far written out.";
@@ -59,6 +63,8 @@ enum Command {
     /// Copy any live SQLite database, whole and synced, or not at all
     #[command(after_help = snapshot::HELP)]
     Snapshot(snapshot::Arguments),
+    /// List what killed runs and snapshots have left in a folder, and remove it on request
+    Clean(clean::Arguments),
     /// Copy a live database in a process of its own (used by `run` and `snapshot`)
     #[command(name = protocol::COMMAND, hide = true)]
     Copy {
@@ -68,6 +74,12 @@ enum Command {
         live: PathBuf,
         /// The copy
         out: PathBuf,
+    },
+    /// Wait for the end of standard input, and end the children of a program that was killed (used by `run` and `snapshot`)
+    #[command(name = watchdog::COMMAND, hide = true)]
+    WatchParent {
+        /// What the children have in their environment
+        mark: String,
     },
 }
 
@@ -126,8 +138,13 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
+        Command::Clean(arguments) => clean::clean(&arguments)?,
         Command::Copy { method, live, out } => {
             copy_process::run(&method, &live, &out)?;
+            CommandOutcome::Done
+        }
+        Command::WatchParent { mark } => {
+            watchdog::run(&mark);
             CommandOutcome::Done
         }
     };

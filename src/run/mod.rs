@@ -25,7 +25,7 @@ use crate::{
     scenario::Scenario,
     snapshot::Programs,
     trial,
-    work::RunFolder,
+    own_folder::{self, OwnFolder},
 };
 
 /// What a run needs beside its scenario.
@@ -46,6 +46,8 @@ pub struct Options {
 /// Something that happened in a run.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// Something that the user should know of, in a line.
+    Said(String),
     /// The dataset is being generated: rows done, and of how many.
     Generating {
         /// Rows done.
@@ -81,7 +83,8 @@ pub enum Event {
 pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Results> {
     let begun = Instant::now();
     let started_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let folder = RunFolder::create(&options.work_dir)?;
+    own_folder::remove_abandoned(&options.work_dir, |words| tell(Event::Said(words.to_owned())));
+    let folder = OwnFolder::of_run(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs);
     let mut trials = Vec::new();
     let mut described = None;
