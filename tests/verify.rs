@@ -52,10 +52,32 @@ fn a_kept_trial_judges_any_file() {
     let bytes = folder.path().join("bytes.db");
     fs::write(&bytes, "no database at all").unwrap();
     assert_eq!((json(&kept, &bytes).0, &json(&kept, &bytes).1["verdict"]), (Some(3), &Value::from("unreadable")));
-    // The live database went on: it is a state, but none that a snapshot taken then can have.
-    let live = verify(&kept, &kept.join("live.db"), &[]);
-    assert_eq!(live.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&live.stderr).contains("had been issued when it ended"));
+    // The live database went on after the snapshot, so that it is judged for itself.
+    let (status, live) = json(&kept, &kept.join("live.db"));
+    assert_eq!((status, &live["verdict"]), (Some(0), &Value::from("exact")), "{live}");
+    assert!(live["commit"].as_u64() > exact["commit"].as_u64());
+    let elsewhere = folder.path().join("elsewhere.db");
+    fs::copy(kept.join("live.db"), &elsewhere).unwrap();
+    let refused = verify(&kept, &elsewhere, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("had been issued when it ended"));
+}
+
+#[test]
+fn a_ledger_that_is_not_whole_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = common::run_kept(folder.path(), &["sqlite.journal_mode=wal"]);
+    let kept = common::kept(folder.path(), &results.trials[0]);
+    let snapshot = kept.join("snapshots/0/snapshot.db");
+    let ledger = fs::File::options().write(true).open(kept.join("ledger")).unwrap();
+    let whole = ledger.metadata().unwrap().len();
+    for length in [0, whole / 2 / 32 * 32, whole - 32, whole - 1, whole + 32] {
+        ledger.set_len(length).unwrap();
+        let output = verify(&kept, &snapshot, &["--oracle-only"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{length} of {whole}: {said}");
+        assert!(said.contains("is not whole"), "{said}");
+    }
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Comman
     let Arguments { trial, snapshot, .. } = arguments;
     let trial = TrialFolder::new(trial);
     let manifest = trial.read_manifest()?;
+    trial.check_ledger()?;
     let history = LedgerFile::open(&trial.ledger()).map_err(anyhow::Error::from)?;
     let claim = claim(arguments, &trial)?;
     let staleness_known = claim.is_some();
@@ -139,6 +140,8 @@ fn any_time(history: &LedgerFile, start: &Manifest) -> Result<Claim, HistoryErro
 /// What the trial noted of the snapshot; nothing where it noted of none.
 fn claim(arguments: &Arguments, trial: &TrialFolder) -> Result<Option<Claim>, CommandError> {
     let number = match (arguments.number, trial.count_snapshots()) {
+        // The live database went on after every snapshot.
+        (None, _) if is_same(&arguments.snapshot, &trial.live()) => return Ok(None),
         (Some(number), _) => number,
         (None, 0) => return Ok(None),
         (None, 1) => 0,
@@ -156,6 +159,11 @@ fn claim(arguments: &Arguments, trial: &TrialFolder) -> Result<Option<Claim>, Co
         }
         claim => Ok(claim),
     }
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// Copies the snapshot and what lies beside it: judging changes the files.

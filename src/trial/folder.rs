@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,6 +25,12 @@ const CLAIM_FILE: &str = "claim.json";
 /// Bytes of that file at most.
 const CLAIM_BYTES_MOST: u64 = 1 << 16;
 
+/// The file that says how long the ledger was when the trial was kept.
+const KEPT_FILE: &str = "kept.json";
+
+/// The most that is read of it.
+const KEPT_BYTES_MOST: u64 = 4096;
+
 /// The folder of a trial.
 #[derive(Debug, Clone)]
 pub struct TrialFolder {
@@ -37,6 +43,12 @@ struct ClaimFile {
     #[serde(flatten)]
     claim: Claim,
     deadline_s: f64,
+}
+
+/// What a kept trial notes of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptFile {
+    ledger_bytes: u64,
 }
 
 impl TrialFolder {
@@ -132,12 +144,39 @@ impl TrialFolder {
         Ok(Some(file.claim))
     }
 
+    /// Refuses a ledger that is not as long as it was when the trial was kept: what a snapshot lacks would seem never to have
+    /// been committed. Whether it is whole is not known where the trial noted nothing.
+    ///
+    /// # Errors
+    /// How long it is and was; when that cannot be read.
+    pub fn check_ledger(&self) -> Result<()> {
+        let (path, ledger) = (self.path.join(KEPT_FILE), self.ledger());
+        let json = match work::read_regular(&path, KEPT_BYTES_MOST) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let KeptFile { ledger_bytes } = serde_json::from_slice(&json)
+            .with_context(|| format!("{} is not what a run writes of a kept trial", path.display()))?;
+        let found = ledger.metadata().with_context(|| format!("cannot read {}", ledger.display()))?.len();
+        if found != ledger_bytes {
+            bail!(
+                "the ledger {} is not whole: it has {found} bytes and had {ledger_bytes} when the trial was kept",
+                ledger.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Moves the folder to `kept`, and says where that is, relative to `out_dir`.
     ///
     /// # Errors
     /// As the operating system says.
     pub fn keep(&self, kept: &Path, out_dir: &Path) -> Result<PathBuf> {
         let describe = || format!("cannot keep the files in {}", kept.display());
+        if let Ok(ledger) = self.ledger().metadata() {
+            let file = KeptFile { ledger_bytes: ledger.len() };
+            fs::write(self.path.join(KEPT_FILE), serde_json::to_vec(&file)?).with_context(describe)?;
+        }
         if let Some(parent) = kept.parent() {
             fs::create_dir_all(parent).with_context(describe)?;
         }
