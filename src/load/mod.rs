@@ -20,6 +20,7 @@ mod control;
 mod worker;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -102,6 +103,15 @@ impl Recycling {
     }
 }
 
+/// Runs the work of a thread. Where it panics the trial has failed: what it was about to record is missing.
+fn guarded(control: &Control, work: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        control.fail(format!("a thread of the load panicked, which is a fault of this program: {words}"));
+    }
+}
+
 /// A stream's next index to claim, and its pace, to count what was not claimed.
 struct Claims {
     kind: Option<Kind>,
@@ -145,13 +155,15 @@ impl Load {
                     waiting: WaitingBatch::default(),
                     slice: Slice::default(),
                 };
-                threads.push(thread::spawn(move || worker.run(&target)));
+                let control = Arc::clone(&control);
+                threads.push(thread::spawn(move || guarded(&control, || worker.run(&target))));
             }
             claims.push(Claims { kind, next, pace: pace.clone(), due: 0, clock: pace });
         }
         for work in background {
             let context = BackgroundContext { control: Arc::clone(&control), slices: sender.clone() };
-            threads.push(thread::spawn(move || work(&context)));
+            let control = Arc::clone(&control);
+            threads.push(thread::spawn(move || guarded(&control, || work(&context))));
         }
         Self { control, claims, workload: workload.clone(), slices, recycled, threads }
     }
@@ -259,5 +271,14 @@ mod tests {
         assert!(kept.iter().all(|slice| slice.samples.capacity() > 0), "one without memory is of no use");
         recycling.give_back(with_memory());
         assert!(spare.try_recv().is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn a_thread_that_panics_fails_the_load() {
+        let control = Control::new(Instant::now());
+        guarded(&control, || ());
+        assert_eq!(control.fatal(), None);
+        guarded(&control, || panic!("operation {}", 7));
+        assert!(control.fatal().is_some_and(|why| why.contains("panicked") && why.ends_with("operation 7")));
     }
 }
