@@ -59,6 +59,7 @@ impl Display {
             Event::Generating { rows, of } => {
                 self.moving("dataset", &format!("generating the dataset: {rows} of {of} rows"));
             }
+            Event::Checking => self.moving("checking", "reading the cached dataset, to see whether it is whole"),
             Event::Adopting => self.moving("dataset", "copying the database and reading the copy"),
             Event::TrialBegun { number, of, id } => {
                 self.trial = format!("[{number}/{of}] {id}");

@@ -117,7 +117,7 @@ fn a_database_of_version_4_is_run_judged_and_left_as_it_was() {
         (cached.unwrap(), told)
     };
     let (first, told) = ensure();
-    assert_eq!(told, []);
+    assert_eq!(told, [cache::DatasetEvent::Checking]);
     Connection::open(&path).unwrap().execute("UPDATE torrents SET completed = 99 WHERE id = 3", []).unwrap();
     let (second, told) = ensure();
     assert_eq!(told, [cache::DatasetEvent::Adopting]);

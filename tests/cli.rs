@@ -152,6 +152,13 @@ fn a_dry_run_names_the_trials_and_writes_nothing() {
     assert_eq!(no_room.status.code(), Some(2), "as the run itself");
     assert!(text(&no_room.stderr).contains("the run needs about") && !no_room.stdout.is_empty());
     assert_eq!(names(folder.path()), ["test.toml"]);
+    // A database that is none is noticed here, not after an hour.
+    let garbage = output(
+        folder.path(),
+        &["run", "test.toml", "--dry-run", "--set", "sqlite.page_size_bytes=4096", "--set", "dataset.path=test.toml"],
+    );
+    assert_eq!(garbage.status.code(), Some(1));
+    assert!(text(&garbage.stderr).contains("it is no SQLite database"), "{}", text(&garbage.stderr));
 }
 
 #[test]

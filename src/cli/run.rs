@@ -1,7 +1,8 @@
 //! `journalbench run`: a scenario in, a results folder out.
 
 use std::{
-    fs::{self, File},
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -10,9 +11,12 @@ use clap::Args;
 
 use super::{CommandError, CommandOutcome, absolute, print};
 use crate::{
+    child::watchdog::Watchdog,
     dataset::Source,
     interrupt::Interrupt,
-    progress::Display,
+    lock_file::{LockError, LockFile},
+    pages::header::Header,
+    progress::{Display, print_line},
     report::{self, Format},
     results::{Results, Status, write_atomically},
     run::{self, Options},
@@ -21,17 +25,26 @@ use crate::{
     work,
 };
 
+/// The file of the results in their folder.
+const RESULTS: &str = "results.json";
+
+/// The file that one run at a time holds in the folder of its results.
+const LOCK: &str = ".journalbench-lock";
+
 /// What the command is given.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The scenario
-    #[arg(value_name = "SCENARIO.toml")]
-    scenario: PathBuf,
+    /// The scenario; may be left out with --resume
+    #[arg(value_name = "SCENARIO.toml", required_unless_present = "resume")]
+    scenario: Option<PathBuf>,
     /// Folder for results.json and report.md; must not exist [default: journalbench-out/SCENARIO-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the run whose results are in this folder: only its missing, failed and interrupted trials are run
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "dry_run"])]
+    resume: Option<PathBuf>,
     /// Override a key of the scenario, as in `load.rate_ops=17000`; the value is TOML, or else a string
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario")]
     overrides: Vec<String>,
     /// Keep each trial's live database, snapshots and ledger in the results folder
     #[arg(long)]
@@ -46,71 +59,115 @@ pub(super) struct Arguments {
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
 pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
-    let scenario = load(arguments)?;
     let work_dir = absolute(&arguments.work_dir)?;
-    if arguments.dry_run {
-        print(&dry_run(&scenario, &work_dir, arguments.keep))?;
-        check_room(arguments, &scenario, &work_dir)?;
-        return Ok(CommandOutcome::Done);
-    }
-    let out_dir = out_dir(arguments, &scenario)?;
-    check_room(arguments, &scenario, &work_dir)?;
+    let (scenario, out, earlier) = match (&arguments.resume, &arguments.scenario) {
+        (Some(folder), scenario) => {
+            let out = OutFolder::open(&absolute(folder)?)?;
+            let earlier = earlier(arguments, scenario.as_deref(), &out.json())?;
+            (earlier.scenario.clone(), out, Some(earlier))
+        }
+        (None, scenario) => {
+            let path = scenario.as_deref().context("no scenario was named")?;
+            let scenario = load(arguments, path)?;
+            if arguments.dry_run {
+                print(&dry_run(&scenario, &work_dir, arguments.keep))?;
+                check_room(arguments, &scenario, &work_dir)?;
+                return Ok(CommandOutcome::Done);
+            }
+            let out_dir = out_dir(arguments, &scenario)?;
+            check_room(arguments, &scenario, &work_dir)?;
+            (scenario, OutFolder::create(&out_dir)?, None)
+        }
+    };
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
-    let out = OutFolder::create(&out_dir)?;
+    let this = std::env::current_exe().context("cannot find this program")?;
+    let _watchdog =
+        Watchdog::start(&this).context("cannot start the process that ends snapshots if this one is killed")?;
     let options = Options {
         work_dir,
-        keep_in: arguments.keep.then(|| out_dir.join("kept")),
-        out_dir: out_dir.clone(),
-        programs: Programs::find(std::env::current_exe().context("cannot find this program")?),
+        keep_in: arguments.keep.then(|| out.path.join("kept")),
+        out_dir: out.path.clone(),
+        programs: Programs::find(this),
         interrupt,
     };
-    let results = measure(&scenario, &options)?;
-    let json = write(&results, &out_dir)?;
-    out.keep();
-    print(&format!("{}\n{}\n", report::render(&results, Format::Text), json.display()))?;
+    let results = measure(&scenario, &options, earlier, &out)?;
+    out.write(&results)?;
+    let text = format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display());
+    if let Err(error) = print(&text) {
+        // The results stand, whether anybody can read of them or not.
+        print_line(&format!("journalbench: {error:#}; the results are in {}", out.path.display()));
+    }
     Ok(ended(&results, &options.interrupt))
 }
 
-/// The scenario, and that the database it names is there.
-fn load(arguments: &Arguments) -> Result<Scenario, CommandError> {
-    let scenario =
-        Scenario::load(&arguments.scenario, &arguments.overrides).map_err(|error| CommandError::Usage(error.into()))?;
+/// The scenario, and that the database it names is one.
+fn load(arguments: &Arguments, path: &Path) -> Result<Scenario, CommandError> {
+    let scenario = Scenario::load(path, &arguments.overrides).map_err(|error| CommandError::Usage(error.into()))?;
     if let Source::Adopted(path) = &scenario.dataset.source {
-        fs::metadata(path).with_context(|| format!("dataset.path = {}", path.display()))?;
+        let describe = || format!("dataset.path = {}", path.display());
+        work::check_regular(path).with_context(describe)?;
+        if !Header::read(path).with_context(describe)?.is_database() {
+            return Err(anyhow!("{}: it is no SQLite database", describe()).into());
+        }
     }
     Ok(scenario)
+}
+
+/// The results to go on from, which must be of the scenario, where one was named.
+fn earlier(arguments: &Arguments, scenario: Option<&Path>, json: &Path) -> Result<Results, CommandError> {
+    let earlier = Results::load(json).map_err(|error| CommandError::Usage(error.into()))?;
+    if let Some(path) = scenario {
+        let scenario = load(arguments, path)?;
+        let refuse = |error: anyhow::Error| {
+            CommandError::Usage(error.context(format!(
+                "--resume {}: {} is not its scenario",
+                json.display(),
+                path.display()
+            )))
+        };
+        run::check_scenario(&earlier, &scenario).map_err(refuse)?;
+    }
+    Ok(earlier)
 }
 
 /// The results folder that was asked for, or the default one; an existing one is refused.
 fn out_dir(arguments: &Arguments, scenario: &Scenario) -> Result<PathBuf, CommandError> {
     let path = absolute(&arguments.out.clone().unwrap_or_else(|| default_out(&scenario.name)))?;
-    if path.symlink_metadata().is_ok() {
-        let error = anyhow!("--out {}: exists; name a folder that does not, nothing is overwritten", path.display());
-        return Err(CommandError::Usage(error));
-    }
-    Ok(path)
+    if path.symlink_metadata().is_ok() { Err(refuse_existing(&path)) } else { Ok(path) }
+}
+
+fn refuse_existing(path: &Path) -> CommandError {
+    CommandError::Usage(anyhow!(
+        "--out {}: exists; name a folder that does not, nothing is overwritten",
+        path.display()
+    ))
 }
 
 fn check_room(arguments: &Arguments, scenario: &Scenario, work_dir: &Path) -> Result<(), CommandError> {
+    let path = arguments.scenario.as_deref().unwrap_or(Path::new(&scenario.name));
     run::check_room(scenario, work_dir, arguments.keep)
-        .map_err(|error| CommandError::Usage(anyhow!("{}: {error}", arguments.scenario.display())))
+        .map_err(|error| CommandError::Usage(anyhow!("{}: {error}", path.display())))
 }
 
-/// Runs the trials, with their progress on standard error.
-fn measure(scenario: &Scenario, options: &Options) -> anyhow::Result<Results> {
+/// Runs the trials, with their progress on standard error, and saves the results after each.
+fn measure(
+    scenario: &Scenario,
+    options: &Options,
+    earlier: Option<Results>,
+    out: &OutFolder,
+) -> anyhow::Result<Results> {
     let mut display = Display::new();
-    let results = run::run(scenario, options, &mut |event| display.show(&event));
+    let results =
+        run::run_on(scenario, options, earlier, &mut |results| out.save(results), &mut |event| display.show(&event));
     display.finish();
+    if results.is_err() && out.json().exists() {
+        print_line(&format!(
+            "the trials that had ended are in {}; go on with: journalbench run --resume {}",
+            out.json().display(),
+            out.path.display()
+        ));
+    }
     results
-}
-
-/// Writes the results and the report, and returns where the results are.
-fn write(results: &Results, out_dir: &Path) -> anyhow::Result<PathBuf> {
-    let (json, markdown) = (out_dir.join("results.json"), out_dir.join("report.md"));
-    results.save(&json).with_context(|| format!("cannot write {}", json.display()))?;
-    write_atomically(&markdown, report::render(results, Format::Markdown).as_bytes())
-        .with_context(|| format!("cannot write {}", markdown.display()))?;
-    Ok(json)
 }
 
 fn ended(results: &Results, interrupt: &Interrupt) -> CommandOutcome {
@@ -145,33 +202,77 @@ fn default_out(name: &str) -> PathBuf {
     Path::new("journalbench-out").join(format!("{name}-{now}"))
 }
 
-/// The results folder, made before anything is measured so that an unwritable one is noticed first, and removed again,
-/// with the folders above it that were made for it, if nothing was put in.
+/// The results folder, made before anything is measured so that an unwritable one is noticed first, and held by this process
+/// alone. It is removed again, with the folders above it that were made for it, if nothing was put in.
 struct OutFolder {
+    path: PathBuf,
     made: Vec<PathBuf>,
+    lock: LockFile,
 }
 
 impl OutFolder {
-    fn create(path: &Path) -> anyhow::Result<Self> {
+    /// A new one.
+    fn create(path: &Path) -> Result<Self, CommandError> {
         let describe = || format!("cannot create the results folder {}", path.display());
-        let made = path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
-        let folder = Self { made };
-        fs::create_dir_all(path).with_context(describe)?;
-        let probe = path.join(".writable");
-        File::create(&probe).and_then(|_| fs::remove_file(&probe)).with_context(describe)?;
-        Ok(folder)
+        let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(describe)?;
+        }
+        match fs::create_dir(path) {
+            // Somebody else has made it a moment ago.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(refuse_existing(path)),
+            made => made.with_context(describe)?,
+        }
+        let lock = LockFile::take(&path.join(LOCK)).inspect_err(|_| remove_empty(&made)).with_context(describe)?;
+        Ok(Self { path: path.to_owned(), made, lock })
     }
 
-    fn keep(mut self) {
-        self.made.clear();
+    /// One that an earlier sitting has made.
+    fn open(path: &Path) -> Result<Self, CommandError> {
+        if !path.join(RESULTS).is_file() {
+            let problem = format!("--resume {}: there is no {RESULTS} in it, so no trial has ended", path.display());
+            return Err(CommandError::Usage(anyhow!("{problem}; begin anew")));
+        }
+        match LockFile::take(&path.join(LOCK)) {
+            Ok(lock) => Ok(Self { path: path.to_owned(), made: Vec::new(), lock }),
+            Err(LockError::Held { holder, .. }) => {
+                Err(CommandError::Usage(anyhow!("--resume {}: the run is still going on: {holder}", path.display())))
+            }
+            Err(error) => Err(anyhow::Error::from(error).into()),
+        }
+    }
+
+    fn json(&self) -> PathBuf {
+        self.path.join(RESULTS)
+    }
+
+    /// Saves the results, whole and synced.
+    fn save(&self, results: &Results) -> anyhow::Result<()> {
+        let json = self.json();
+        let saved = results.save(&json).with_context(|| format!("cannot write {}", json.display()));
+        saved.map_err(|error| work::explain_full(error, &self.path, None))
+    }
+
+    /// Saves the results and their report.
+    fn write(&self, results: &Results) -> anyhow::Result<()> {
+        self.save(results)?;
+        let markdown = self.path.join("report.md");
+        write_atomically(&markdown, report::render(results, Format::Markdown).as_bytes())
+            .with_context(|| format!("cannot write {}", markdown.display()))
+            .map_err(|error| work::explain_full(error, &self.path, None))
     }
 }
 
 impl Drop for OutFolder {
     fn drop(&mut self) {
-        for folder in &self.made {
-            // Only where it is empty.
-            let _ = fs::remove_dir(folder);
-        }
+        self.lock.remove();
+        remove_empty(&self.made);
+    }
+}
+
+/// Removes those of the folders that are empty, from the innermost on.
+fn remove_empty(folders: &[PathBuf]) {
+    for folder in folders {
+        let _ = fs::remove_dir(folder);
     }
 }

@@ -1,7 +1,8 @@
 //! Keeps datasets under the work folder, so that each is generated, or adopted, once.
 //!
-//! A dataset is two files in `datasets/`: the database and, written last, its manifest. What rows, seed, page size and
-//! format name is generated once, and what path, size and time of modification name is adopted once; a run never scans it.
+//! A dataset is three files in `datasets/`: the database, the hash of its bytes and, written last, its manifest. What rows, seed, page size and
+//! format name is generated once, and what path, size and time of modification name is adopted once; a run only reads its bytes once,
+//! and makes it anew where they are not those of the hash.
 //!
 //! Everything here happens before a trial opens its database, so plain reads and writes of these files take no locks of
 //! SQLite's away.
@@ -14,7 +15,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Adopted, Dataset, FORMAT, MANIFEST_BYTES_MOST, Manifest, Origin, Source, Stamp, adopt, generate};
+use super::{
+    Adopted, Dataset, FORMAT, MANIFEST_BYTES_MOST, Manifest, Origin, Source, Stamp, adopt, fingerprint, generate,
+};
 use crate::work;
 
 /// A dataset that lies in the cache.
@@ -33,6 +36,10 @@ pub enum DatasetEvent {
     Rows(u64),
     /// The original is being copied, and the copy is read.
     Adopting,
+    /// The cached file is being read, to see whether it is as it was written.
+    Checking,
+    /// It is not, and is made anew.
+    Damaged,
 }
 
 /// The cached dataset, if it is there and complete.
@@ -67,7 +74,12 @@ pub fn ensure(
     progress: &mut dyn FnMut(DatasetEvent),
 ) -> Result<Cached> {
     if let Some(cached) = find(work_dir, source) {
-        return Ok(cached);
+        progress(DatasetEvent::Checking);
+        let describe = || format!("cannot read {}", cached.path.display());
+        if fingerprint::is_as_noted(&cached.path, interrupted).with_context(describe)? {
+            return Ok(cached);
+        }
+        progress(DatasetEvent::Damaged);
     }
     make(work_dir, scratch, source, interrupted, progress)
         .map_err(|error| work::explain_full(error, work_dir, bytes(work_dir, source).ok().map(|(bytes, _)| bytes)))
@@ -100,7 +112,10 @@ fn make(
             (adopted_path(work_dir, stamp), manifest)
         }
     };
+    // A manifest that stays from a damaged file must not speak for the new one before that is whole.
+    let _ = fs::remove_file(path.with_extension("json"));
     fs::rename(&half_path, &path).with_context(|| format!("cannot move the dataset to {}", path.display()))?;
+    fingerprint::note(&path, interrupted).with_context(|| format!("cannot note the hash of {}", path.display()))?;
     let half_manifest = scratch.join("dataset.json");
     let written = fs::write(&half_manifest, serde_json::to_vec_pretty(&manifest)?)
         .and_then(|()| fs::rename(&half_manifest, path.with_extension("json")));
@@ -166,8 +181,10 @@ mod tests {
         let source = Source::Generated(DATASET);
         assert!(find(folder.path(), &source).is_none());
         let first = ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |_| ()).unwrap();
-        let again =
-            ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |_| panic!("generated again")).unwrap();
+        let again = ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |event| {
+            assert_eq!(event, DatasetEvent::Checking, "generated again");
+        })
+        .unwrap();
         assert_eq!(first.manifest, again.manifest);
         assert!(find(folder.path(), &Source::Generated(Dataset { seed: 2, ..DATASET })).is_none());
     }
@@ -179,6 +196,31 @@ mod tests {
         let cached = ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |_| ()).unwrap();
         fs::File::options().write(true).open(&cached.path).unwrap().set_len(4096).unwrap();
         assert!(find(folder.path(), &source).is_none());
+    }
+
+    #[test]
+    fn a_damaged_file_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::Generated(DATASET);
+        let ensure = || {
+            let mut events = Vec::new();
+            let cached =
+                ensure(folder.path(), folder.path(), &source, &Arc::default(), &mut |event| events.push(event))
+                    .unwrap();
+            (cached, events)
+        };
+        let (cached, events) = ensure();
+        assert!(!events.contains(&DatasetEvent::Checking));
+        let whole = fs::read(&cached.path).unwrap();
+        assert_eq!(ensure().1, [DatasetEvent::Checking]);
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        fs::write(&cached.path, &damaged).unwrap();
+        let (cached, events) = ensure();
+        assert_eq!(events[..2], [DatasetEvent::Checking, DatasetEvent::Damaged]);
+        assert!(fs::read(&cached.path).unwrap() == whole, "the same bytes again");
+        fs::remove_file(cached.path.with_extension("hash")).unwrap();
+        assert!(ensure().1.contains(&DatasetEvent::Damaged), "a file that was half written has no hash");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod adopt;
 pub mod cache;
 mod content;
+mod fingerprint;
 mod generate;
 pub mod inserted;
 mod layout;

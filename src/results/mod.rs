@@ -56,8 +56,11 @@ pub struct Results {
     pub journalbench_version: String,
     /// When the run began, in RFC 3339.
     pub started_at: String,
-    /// How long it took, dataset and verification included.
+    /// How long it took, dataset and verification included; of all sittings together.
     pub duration_s: f64,
+    /// The stretches of time in which it was run: one, unless it was stopped and resumed.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub sittings: Recorded<Vec<Sitting>>,
     /// What was run, with every default filled in.
     pub scenario: Scenario,
     /// Where.
@@ -71,6 +74,17 @@ pub struct Results {
     pub decision: Option<()>,
     /// One for each trial that was begun, in the order in which they ran.
     pub trials: Vec<TrialResult>,
+}
+
+/// A stretch of time in which a run went on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sitting {
+    /// When it began, in RFC 3339.
+    pub started_at: String,
+    /// How long it took; as far as was saved, where it was killed.
+    pub duration_s: f64,
+    /// Trials that were run in it and saved; those that failed or were interrupted have been run again since.
+    pub trials: usize,
 }
 
 /// What is known of the database that every trial began with.
@@ -233,7 +247,7 @@ impl Results {
     }
 }
 
-/// Writes a file under a temporary name in the same folder, syncs it, and renames it.
+/// Writes a file under a temporary name in the same folder, syncs it, renames it, and syncs the folder.
 ///
 /// # Errors
 /// As the operating system says.
@@ -243,7 +257,8 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    // The name is on the disk when the folder is.
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Those of a file that is made in the ordinary way, before the umask: temporary files are private otherwise.

@@ -60,6 +60,7 @@ pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
         journalbench_version: "0.1.0".to_owned(),
         started_at: "2026-01-01T00:00:00Z".to_owned(),
         duration_s: 60.0,
+        sittings: Recorded::Unknown,
         scenario: scenario(&[]),
         environment: environment(),
         dataset: Recorded::Known(None),

@@ -42,6 +42,13 @@ pub enum Warning {
     },
     /// The databases of the trials shared blocks with the dataset.
     CopyOnWrite,
+    /// Not all trials of the scenario were run.
+    Unfinished {
+        /// So many were.
+        trials: usize,
+        /// Of so many.
+        of: usize,
+    },
     /// The trial is not whole, or something went wrong in it.
     Incomplete {
         /// Of this trial.
@@ -83,6 +90,11 @@ impl fmt::Display for Warning {
             Self::CopyOnWrite => f.write_str(
                 "the database of each trial began as a reflink of the dataset, so what was measured includes the file system's \
                 copying on write",
+            ),
+            Self::Unfinished { trials, of } => write!(
+                f,
+                "only {trials} of the scenario's {of} trials are here: `journalbench run --resume` with the folder of these \
+                results runs the others"
             ),
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }

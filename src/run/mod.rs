@@ -3,6 +3,7 @@
 //! What happens meanwhile is told as [`Event`]s; drawing them is the business of `progress`.
 
 mod budget;
+mod resume;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use std::{
 use anyhow::{Result, bail};
 
 pub(crate) use budget::{bytes_needed, check_room, duration_bound};
+pub(crate) use resume::check_scenario;
 
 use crate::{
     analysis,
@@ -21,11 +23,11 @@ use crate::{
     },
     env::Environment,
     interrupt::Interrupt,
-    results::{DatasetResult, Results, SCHEMA_VERSION, Status, TrialResult},
+    own_folder::{self, OwnFolder},
+    results::{DatasetResult, Results, SCHEMA_VERSION, Sitting, Status, TrialResult, Warning},
     scenario::Scenario,
     snapshot::Programs,
     trial,
-    own_folder::{self, OwnFolder},
 };
 
 /// What a run needs beside its scenario.
@@ -57,6 +59,8 @@ pub enum Event {
     },
     /// A copy of somebody's own database is being made and read.
     Adopting,
+    /// The cached dataset is being read, to see whether it is whole.
+    Checking,
     /// A trial begins.
     TrialBegun {
         /// From 1.
@@ -75,36 +79,124 @@ pub enum Event {
     },
 }
 
+/// Saves the results so far.
+pub type Save<'a> = &'a mut dyn FnMut(&Results) -> Result<()>;
+
 /// Runs every trial of a scenario. An interrupt ends the run early with what was measured so far.
 ///
 /// # Errors
 /// When the run cannot begin: the work folder or the dataset cannot be written. An interrupt before the first trial
 /// gives results without trials.
 pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Results> {
+    run_on(scenario, options, None, &mut |_| Ok(()), tell)
+}
+
+/// As [`run`], saving the results after each trial, and going on where `earlier` results of this scenario end.
+///
+/// # Errors
+/// As [`run`]; when this is not the machine or the dataset of the earlier results; when results cannot be saved.
+pub fn run_on(
+    scenario: &Scenario,
+    options: &Options,
+    earlier: Option<Results>,
+    save: Save<'_>,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Results> {
     let begun = Instant::now();
-    let started_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     own_folder::remove_abandoned(&options.work_dir, |words| tell(Event::Said(words.to_owned())));
     let folder = OwnFolder::of_run(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs);
-    let mut trials = Vec::new();
-    let mut described = None;
+    let results = match earlier {
+        Some(mut earlier) => {
+            resume::check_machine(&earlier, &environment)?;
+            resume::leave_ended(&mut earlier, &options.out_dir)?;
+            earlier
+        }
+        None => empty(scenario, environment),
+    };
+    let mut record = Record::new(results, begun, save);
     if let Some(dataset) = prepare_dataset(scenario, options, folder.path(), tell)? {
-        described = Some(DatasetResult::new(&dataset.manifest));
-        trials = run_trials(scenario, options, &dataset, folder.path(), tell);
+        record.describe(DatasetResult::new(&dataset.manifest))?;
+        run_trials(scenario, options, &dataset, folder.path(), &mut record, tell)?;
     }
-    let results = Results {
+    record.note();
+    Ok(record.results)
+}
+
+/// The results of a run that has not begun.
+fn empty(scenario: &Scenario, environment: Environment) -> Results {
+    Results {
         schema_version: SCHEMA_VERSION,
         journalbench_version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at,
-        duration_s: begun.elapsed().as_secs_f64(),
+        started_at: now(),
+        duration_s: 0.0,
+        sittings: Vec::new().into(),
         scenario: scenario.clone(),
         environment,
-        dataset: described.into(),
+        dataset: None.into(),
         warnings: Vec::new(),
         decision: None,
-        trials,
-    };
-    Ok(Results { warnings: analysis::warnings(&results), ..results })
+        trials: Vec::new(),
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The results as they grow.
+struct Record<'a> {
+    results: Results,
+    sittings: Vec<Sitting>,
+    /// When the last of the sittings began.
+    begun: Instant,
+    save: Save<'a>,
+}
+
+impl<'a> Record<'a> {
+    fn new(results: Results, begun: Instant, save: Save<'a>) -> Self {
+        let mut sittings = results.sittings.entries().to_vec();
+        sittings.push(Sitting { started_at: now(), duration_s: 0.0, trials: 0 });
+        Self { results, sittings, begun, save }
+    }
+
+    /// Says which dataset the trials begin with, which must be that of an earlier sitting.
+    fn describe(&mut self, dataset: DatasetResult) -> Result<()> {
+        if self.results.dataset.found().is_some_and(|was| *was != dataset) {
+            bail!("the results are of another dataset: the database at dataset.path is not what it was");
+        }
+        self.results.dataset = Some(dataset).into();
+        Ok(())
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.results.trials.iter().any(|trial| trial.id == id)
+    }
+
+    /// Adds a trial, and saves all of them.
+    fn add(&mut self, trial: TrialResult) -> Result<()> {
+        self.results.trials.push(trial);
+        if let Some(sitting) = self.sittings.last_mut() {
+            sitting.trials += 1;
+        }
+        self.note();
+        (self.save)(&self.results)
+    }
+
+    /// Notes the time, and what there is to know of the results.
+    fn note(&mut self) {
+        let Self { results, sittings, begun, .. } = self;
+        if let Some(sitting) = sittings.last_mut() {
+            sitting.duration_s = begun.elapsed().as_secs_f64();
+        }
+        results.duration_s = sittings.iter().map(|sitting| sitting.duration_s).sum();
+        results.sittings = sittings.clone().into();
+        results.warnings = analysis::warnings(results);
+        let of = results.scenario.trials().len();
+        if results.trials.len() < of {
+            results.warnings.insert(0, Warning::Unfinished { trials: results.trials.len(), of });
+        }
+    }
 }
 
 fn run_trials(
@@ -112,8 +204,9 @@ fn run_trials(
     options: &Options,
     dataset: &Cached,
     folder: &Path,
+    record: &mut Record<'_>,
     tell: &mut dyn FnMut(Event),
-) -> Vec<TrialResult> {
+) -> Result<()> {
     let context = trial::Context {
         dataset,
         folder,
@@ -123,17 +216,22 @@ fn run_trials(
         interrupt: &options.interrupt,
     };
     let plans = scenario.trials();
-    let mut results = Vec::new();
     for (number, plan) in (1..).zip(&plans) {
         if options.interrupt.is_set() {
             break;
         }
+        if record.has(&plan.id()) {
+            continue;
+        }
+        if let Some(keep_in) = &options.keep_in {
+            resume::remove_kept(&keep_in.join(plan.id()))?;
+        }
         tell(Event::TrialBegun { number, of: plans.len(), id: plan.id() });
         let result = trial::run(&context, plan, &mut |event| tell(Event::Trial(event)));
         tell(Event::TrialEnded { summary: summary(&result) });
-        results.push(result);
+        record.add(result)?;
     }
-    results
+    Ok(())
 }
 
 /// The cached dataset, generated or adopted if need be; `None` where that was interrupted.
@@ -152,6 +250,8 @@ fn prepare_dataset(
         tell(match progress {
             cache::DatasetEvent::Rows(rows) => Event::Generating { rows, of },
             cache::DatasetEvent::Adopting => Event::Adopting,
+            cache::DatasetEvent::Checking => Event::Checking,
+            cache::DatasetEvent::Damaged => Event::Said("the cached dataset is damaged and is made anew".to_owned()),
         });
     };
     let cached = match cache::ensure(&options.work_dir, scratch, source, options.interrupt.flag(), &mut progress) {

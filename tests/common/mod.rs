@@ -1,5 +1,7 @@
 //! A small real run, kept, for tests to look into.
 
+mod scenario;
+
 use std::path::{Path, PathBuf};
 
 use journalbench::{
@@ -10,27 +12,7 @@ use journalbench::{
     snapshot::Programs,
 };
 
-/// A scenario of some three seconds of load on 3,000 torrents.
-pub const SCENARIO: &str = r#"
-why = "a test"
-expect = "that it passes"
-[dataset]
-rows = 3000
-[sqlite]
-journal_mode = ["delete", "wal"]
-page_size_bytes = 1024
-[load]
-rate_ops = 1500
-completed_share = 0.2
-new_torrent_share = 0.2
-[snapshots]
-strategies = ["vacuum-into"]
-deadline_s = 2
-[phases]
-warmup_s = 0.1
-baseline_s = 0.3
-recovery_s = 0
-"#;
+pub use scenario::SCENARIO;
 
 /// Runs [`SCENARIO`] with these overrides in `folder` and keeps everything.
 pub fn run_kept(folder: &Path, overrides: &[&str]) -> Results {

@@ -1,0 +1,195 @@
+//! Runs that are stopped, hung up and killed, and what is left of them; runs that go on.
+
+#[path = "common/scenario.rs"]
+mod scenario;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use journalbench::results::{Results, Status, Warning};
+use rustix::process::{Pid, Signal, kill_process};
+
+fn journalbench(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_journalbench"));
+    command.current_dir(folder).args(arguments).env("JOURNALBENCH_DIR", folder.join("work")).stdin(Stdio::null());
+    command
+}
+
+fn output(folder: &Path, arguments: &[&str]) -> Output {
+    journalbench(folder, arguments).output().unwrap()
+}
+
+fn folder_with_scenario() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("test.toml"), scenario::SCENARIO).unwrap();
+    folder
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Starts a command, and waits until it says something.
+fn start(mut command: Command, until: &str) -> Child {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(until) {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "ended early: {said}");
+    }
+    // Read on, as a terminal would.
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    child
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
+}
+
+/// Whether a process with this word in its command line runs.
+fn is_running(word: &str) -> bool {
+    let lines =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| text(&line)).any(|line| line.contains(word) && !line.contains("watch-parent"))
+}
+
+/// A stage of a run: what it says when it comes there, and what is to be set for it.
+const STAGES: [(&str, &str, &[&str]); 3] = [
+    ("generating", "rows", &["--set", "dataset.rows=3000000"]),
+    ("load", "baseline", &["--set", "phases.baseline_s=60"]),
+    ("snapshot", "snapshot ", &["--set", "snapshots.strategies=command", "--set", "snapshots.deadline_s=60"]),
+];
+
+/// A command of the user's own that lasts, and what it starts.
+fn lasting(folder: &Path) -> String {
+    format!("snapshots.options.command={{line = \"sleep 60; : {} {{db}} {{out}}\", shell = true}}", folder.display())
+}
+
+#[test]
+fn what_asks_a_run_to_stop_leaves_its_results_and_nothing_else() {
+    for (stage, until, settings) in STAGES {
+        for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let folder = folder_with_scenario();
+            let line = lasting(folder.path());
+            let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], settings].concat();
+            let mut child = start(journalbench(folder.path(), &arguments), until);
+            let begun = Instant::now();
+            signal(&child, asked);
+            let status = child.wait().unwrap();
+            assert_eq!(status.code(), Some(130), "{stage}, {asked:?}");
+            assert!(begun.elapsed() < Duration::from_secs(5), "{stage}, {asked:?}: {:?}", begun.elapsed());
+            let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+            assert!(results.trials.iter().all(|trial| trial.status == Status::Interrupted), "{stage}, {asked:?}");
+            assert_eq!(names(&folder.path().join("out")), ["report.md", "results.json"], "{stage}, {asked:?}");
+            assert_eq!(names(&folder.path().join("work")), ["datasets"], "{stage}, {asked:?}");
+            assert!(!is_running(folder.path().to_str().unwrap()), "{stage}, {asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_takes_its_children_along_and_the_next_one_removes_what_it_left() {
+    let folder = folder_with_scenario();
+    let line = lasting(folder.path());
+    let (_, until, settings) = STAGES[2];
+    let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], settings].concat();
+    let mut child = start(journalbench(folder.path(), &arguments), until);
+    let begun = Instant::now();
+    while !is_running("sleep\x0060") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the command did not begin");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let begun = Instant::now();
+    while is_running(folder.path().to_str().unwrap()) {
+        assert!(begun.elapsed() < Duration::from_secs(1), "the command outlived the run");
+    }
+    assert_eq!(names(&folder.path().join("work")), ["datasets", "runs"]);
+    let output = output(folder.path(), &["run", "test.toml", "--out", "next", "--set", "sqlite.journal_mode=wal"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("which a killed journalbench had left"), "{}", text(&output.stderr));
+    assert_eq!(names(&folder.path().join("work")), ["datasets"]);
+}
+
+#[test]
+fn who_ignores_the_closed_terminal_goes_on() {
+    let folder = folder_with_scenario();
+    let program = env!("CARGO_BIN_EXE_journalbench");
+    let mut command = Command::new("nohup");
+    command.args([program, "run", "test.toml", "--out", "out", "--set", "sqlite.journal_mode=wal"]);
+    command.current_dir(folder.path()).env("JOURNALBENCH_DIR", folder.path().join("work")).stdin(Stdio::null());
+    let mut child = start(command, "baseline");
+    signal(&child, Signal::HUP);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    assert_eq!(results.trials[0].status, Status::Completed);
+}
+
+#[test]
+fn a_killed_run_goes_on_with_the_trials_that_are_missing() {
+    let folder = folder_with_scenario();
+    let mut child = start(journalbench(folder.path(), &["run", "test.toml", "--out", "out", "--keep"]), "[2/2]");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let path = folder.path().join("out/results.json");
+    let first = Results::load(&path).unwrap();
+    assert_eq!(first.trials.len(), 1);
+    assert!(first.warnings.contains(&Warning::Unfinished { trials: 1, of: 2 }), "{:?}", first.warnings);
+
+    let refused = output(folder.path(), &["run", "test.toml", "--resume", "out", "--set", "load.rate_ops=1000"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(said.contains("of another scenario") && said.contains("rate_ops"), "{said}");
+    let refused = output(folder.path(), &["run", "--resume", "work"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+
+    let resumed = output(folder.path(), &["run", "test.toml", "--resume", "out", "--keep"]);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    assert!(!text(&resumed.stderr).contains("[1/2]"), "{}", text(&resumed.stderr));
+    let all = Results::load(&path).unwrap();
+    assert_eq!(all.trials[0], first.trials[0], "what had ended stays as it is");
+    let ids: Vec<_> = all.trials.iter().map(|trial| trial.id.as_str()).collect();
+    assert_eq!(ids, ["delete-full-1500-vacuum-into-1", "wal-full-1500-vacuum-into-1"]);
+    assert!(all.trials.iter().all(|trial| trial.status == Status::Completed));
+    let sittings: Vec<_> = all.sittings.entries().iter().map(|sitting| sitting.trials).collect();
+    assert_eq!(sittings, [1, 1]);
+    assert!(!all.warnings.iter().any(|warning| matches!(warning, Warning::Unfinished { .. })));
+    assert_eq!(names(&folder.path().join("out")), ["kept", "report.md", "results.json"]);
+
+    // Nothing is missing any more; another machine is told from this one.
+    let json = fs::read_to_string(&path).unwrap();
+    fs::write(&path, json.replacen("\"processors\": ", "\"processors\": 9", 1)).unwrap();
+    let refused = output(folder.path(), &["run", "--resume", "out"]);
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("processors is"), "{said}");
+}
+
+#[test]
+fn two_at_once_are_refused_by_name() {
+    let folder = folder_with_scenario();
+    let arguments = ["run", "test.toml", "--out", "out", "--set", "phases.baseline_s=60"];
+    let mut first = start(journalbench(folder.path(), &arguments), "baseline");
+    let second = output(folder.path(), &["run", "test.toml", "--out", "other"]);
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another run uses the work folder") && said.contains(&first.id().to_string()), "{said}");
+    assert!(!folder.path().join("other").exists());
+    fs::write(folder.path().join("out/results.json"), "{}").unwrap();
+    let resumed = output(folder.path(), &["run", "--resume", "out"]);
+    let said = text(&resumed.stderr);
+    assert!(said.contains("still going on") && said.contains(&first.id().to_string()), "{said}");
+    signal(&first, Signal::INT);
+    assert_eq!(first.wait().unwrap().code(), Some(130));
+}
