@@ -6,8 +6,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs,
+    fs::{self, DirBuilder},
     io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -67,7 +68,15 @@ impl OwnFolder {
         })
     }
 
-    /// The hidden folder beside `out` in which its copy is made.
+    /// A folder of this process under one that others use too, the system's for temporary files for example.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub(crate) fn under(folder: &Path) -> Result<Self> {
+        Self::take(&folder.join(format!(".{}{HIDDEN_SUFFIX}", std::process::id())))
+    }
+
+    /// The hidden folder beside `out` in which it is made.
     ///
     /// # Errors
     /// When the folder cannot be made, or another process makes a copy of that name.
@@ -77,7 +86,7 @@ impl OwnFolder {
         name.push(HIDDEN_SUFFIX);
         Self::take(&out.with_file_name(name)).map_err(|error| match error.downcast_ref() {
             Some(LockError::Held { holder, .. }) => {
-                busy(format!("another snapshot to {} is running: {holder}", out.display()))
+                busy(format!("{} is being made by another process: {holder}", out.display()))
             }
             _ => error,
         })
@@ -86,7 +95,8 @@ impl OwnFolder {
     fn take(path: &Path) -> Result<Self> {
         let describe = || format!("cannot create the folder {}", path.display());
         let marker = loop {
-            let is_new = match fs::create_dir(path) {
+            // What is made in it may be as private as the database is.
+            let is_new = match DirBuilder::new().mode(0o700).create(path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
                 made => made.map(|()| true).with_context(describe)?,
             };
@@ -137,8 +147,14 @@ fn busy(words: String) -> anyhow::Error {
     Busy(words).into()
 }
 
-/// Whether a folder holds the marker of this program, or nothing at all, as when its process was killed at once.
+/// Whether a folder is this user's and holds the marker of this program, or nothing at all, as when its process was killed at
+/// once. A link is nobody's.
 fn is_ours(folder: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    if !folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own) {
+        // One that has gone meanwhile is made again.
+        return folder.symlink_metadata().is_err();
+    }
     match fs::read(folder.join(MARKER)) {
         Ok(text) => text.is_empty() || text == MARKED.as_bytes(),
         Err(_) => work::files_in(folder).is_ok_and(|files| files.is_empty()),
@@ -242,6 +258,19 @@ mod tests {
         drop(first);
         drop(OwnFolder::of_run(work.path()).unwrap());
         assert_eq!(work::files_in(work.path()).unwrap(), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed_and_nobody_else_reads_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, elsewhere) = (folder.path().join("out.db"), folder.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join(".out.db.journalbench")).unwrap();
+        assert!(OwnFolder::beside(&out).is_err());
+        assert_eq!(work::files_in(&elsewhere).unwrap(), [] as [PathBuf; 0]);
+        fs::remove_file(folder.path().join(".out.db.journalbench")).unwrap();
+        let own = OwnFolder::beside(&out).unwrap();
+        assert_eq!(own.path().metadata().unwrap().mode() & 0o777, 0o700);
     }
 
     #[test]

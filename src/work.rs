@@ -9,6 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 
 /// Copies a file byte by byte, never sharing blocks with the original: copy-on-write would become part of what a trial
 /// measures.
@@ -145,6 +149,19 @@ pub(crate) fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     files.sort();
     Ok(files)
+}
+
+/// Gives a file a name that nobody has, not even one who took it a moment ago, and syncs the folder of the name.
+///
+/// # Errors
+/// As the operating system says.
+pub(crate) fn give_name(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // The file system cannot: a link to an existing name fails in the same way.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(from, to)?,
+        renamed => renamed?,
+    }
+    to.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 /// Reads a file whole that has no more than `most` bytes: one that never ends, as `/dev/zero`, is refused soon, and no file

@@ -162,7 +162,10 @@ fn a_second_one_to_the_same_copy_is_refused_by_name() {
     let second = snapshot(&[], &live, &out);
     assert_eq!(second.status.code(), Some(2));
     let said = text(&second.stderr);
-    assert!(said.contains("another snapshot to") && said.contains(&format!("process {} (", first.id())), "{said}");
+    assert!(
+        said.contains("is being made by another process") && said.contains(&format!("process {} (", first.id())),
+        "{said}"
+    );
     drop(holder);
     assert!(first.wait_with_output().unwrap().status.success());
     assert_eq!(names(folder.path()), ["live.db", "out.db"]);

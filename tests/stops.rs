@@ -177,6 +177,25 @@ fn a_killed_run_goes_on_with_the_trials_that_are_missing() {
 }
 
 #[test]
+fn a_killed_generate_leaves_what_the_next_one_removes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = journalbench(folder.path(), &["generate", "--size", "2GB", "big.db"]).spawn().unwrap();
+    let begun = Instant::now();
+    let hidden = folder.path().join(".big.db.journalbench");
+    // Its marker, and the half file.
+    while fs::read_dir(&hidden).map_or(0, Iterator::count) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it did not begin");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(names(folder.path()), [".big.db.journalbench"]);
+    let output = output(folder.path(), &["generate", "--rows", "10", "small.db"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(".big.db.journalbench, which a killed"), "{}", text(&output.stderr));
+    assert_eq!(names(folder.path()), ["small.db"]);
+}
+
+#[test]
 fn two_at_once_are_refused_by_name() {
     let folder = folder_with_scenario();
     let arguments = ["run", "test.toml", "--out", "out", "--set", "phases.baseline_s=60"];

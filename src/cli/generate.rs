@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{CommandError, CommandOutcome, print};
+use super::{CommandError, CommandOutcome, absolute, tell};
 use crate::{
     dataset::{self, Dataset, GenerateError, IndexFill, Size},
     interrupt::Interrupt,
-    progress, sqlite, work,
+    own_folder::{self, OwnFolder},
+    progress::{self, print_line},
+    sqlite,
+    work::{self, give_name},
 };
 
 /// What the command is given.
@@ -63,18 +66,25 @@ pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<C
         Err(CommandError::Environment(error)) if interrupted(&error) => return Ok(CommandOutcome::Interrupted),
         dataset => dataset?,
     };
+    let describe = || format!("cannot write {}", arguments.out.display());
+    let out = absolute(out)?;
+    let parent = out.parent().context("no name for a file")?;
+    own_folder::remove_abandoned(parent, print_line);
+    let hidden = OwnFolder::beside(&out).with_context(describe)?;
+    let half = hidden.path().join("dataset.db");
     let mut display = progress::Bytes::new("generating");
     let options = dataset::FileOptions { index_fill: *index_fill, ..dataset::FileOptions::default() };
-    let result = dataset::generate_with(&dataset, &options, out, interrupt.flag(), &mut |done| {
+    let result = dataset::generate_with(&dataset, &options, &half, interrupt.flag(), &mut |done| {
         display.show(done.bytes, done.of_bytes);
     });
     display.finish();
     let manifest = match result {
         Err(GenerateError::Interrupted) => return Ok(CommandOutcome::Interrupted),
-        result => result.map_err(anyhow::Error::from)?,
+        result => result.with_context(describe)?,
     };
+    give_name(&half, &out).with_context(describe)?;
     let dataset::Manifest { bytes, digest, .. } = manifest;
-    print(&format!("rows    {}\nbytes   {bytes}\ndigest  {digest}\n{}\n", dataset.rows, out.display()))?;
+    tell(&format!("rows    {}\nbytes   {bytes}\ndigest  {digest}\n{}\n", dataset.rows, arguments.out.display()));
     Ok(CommandOutcome::Done)
 }
 

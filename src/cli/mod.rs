@@ -172,6 +172,13 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Writes to standard output of a file that stands, whether anybody can read of it or not: what cannot be printed is no failure.
+fn tell(text: &str) {
+    if let Err(error) = print(text) {
+        print_line(&format!("journalbench: {error:#}"));
+    }
+}
+
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("cannot make {} absolute", path.display()))
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{CommandError, CommandOutcome, absolute, print};
+use super::{CommandError, CommandOutcome, absolute, print, tell};
 use crate::{
     child::watchdog::Watchdog,
     dataset::Source,
@@ -92,11 +92,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
     };
     let results = measure(&scenario, &options, earlier, &out)?;
     out.write(&results)?;
-    let text = format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display());
-    if let Err(error) = print(&text) {
-        // The results stand, whether anybody can read of them or not.
-        print_line(&format!("journalbench: {error:#}; the results are in {}", out.path.display()));
-    }
+    tell(&format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display()));
     Ok(ended(&results, &options.interrupt))
 }
 

@@ -10,13 +10,15 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde::Serialize;
 
-use super::{CommandError, CommandOutcome, print};
+use super::{CommandError, CommandOutcome, absolute, print};
 use crate::{
     dataset::Manifest,
     history::{HistoryError, ledger::LedgerFile, replay},
     interrupt::Interrupt,
     oracle::{self, Claim, Difference, Evidence, Examination, Findings, Judgement, Question, SqliteChecks},
-    progress, sqlite,
+    own_folder::{self, OwnFolder},
+    progress::{self, print_line},
+    sqlite,
     trial::folder::TrialFolder,
     work,
 };
@@ -96,11 +98,9 @@ fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Comman
         let problem = if snapshot.exists() { "is not a regular file" } else { "no such file" };
         return Err(anyhow!("{}: {problem}", snapshot.display()).into());
     }
-    let folder = match &arguments.work_dir {
-        Some(folder) => tempfile::tempdir_in(folder),
-        None => tempfile::tempdir(),
-    };
-    let folder = folder.context("cannot make a temporary folder; name another with --work-dir")?;
+    let folder = absolute(&arguments.work_dir.clone().unwrap_or_else(std::env::temp_dir))?;
+    own_folder::remove_abandoned(&folder, print_line);
+    let folder = OwnFolder::under(&folder).context("cannot make a temporary folder; name another with --work-dir")?;
     let copy = copy(snapshot, folder.path(), interrupt)?;
     let pages_done = AtomicU64::new(0);
     let evidence = Evidence {

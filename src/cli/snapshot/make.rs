@@ -5,16 +5,11 @@
 
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
-};
 
 use super::{
     Arguments, Order,
@@ -64,9 +59,7 @@ pub(super) fn make(arguments: &Arguments, order: &Order, hidden: &OwnFolder, int
     let sync_s = begun.elapsed().as_secs_f64();
     let bytes = work::file_bytes(&copy);
     refuse_existing(out)?;
-    rename(&copy, out).with_context(|| format!("cannot give the copy its name {}", out.display()))?;
-    let parent = order.parent();
-    File::open(parent)?.sync_all().with_context(|| format!("cannot sync {}", parent.display()))?;
+    work::give_name(&copy, out).with_context(|| format!("cannot give the copy its name {}", out.display()))?;
     let removed = remove_outdated(arguments, order);
     Ok(Ending::Made(Made {
         copied,
@@ -120,13 +113,4 @@ fn check(copy: &Path, verify: bool, interrupt: &Interrupt) -> Result<Option<Chec
         }
     }
     Ok(checked)
-}
-
-/// Renames a file to a name that nobody has, not even one who took it a moment ago.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // The file system cannot: a link to an existing name fails in the same way.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(from, to),
-        renamed => Ok(renamed?),
-    }
 }

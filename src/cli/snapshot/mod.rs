@@ -19,7 +19,7 @@ use serde::Serialize;
 use make::{Ending, Made};
 use retention::Rule;
 
-use super::{CommandError, CommandOutcome, absolute, print};
+use super::{CommandError, CommandOutcome, absolute, tell};
 use crate::{
     child::watchdog::Watchdog,
     dataset::{Size, SizeError},
@@ -194,13 +194,6 @@ fn try_snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ending, 
     match make::make(arguments, &order, &hidden, &interrupt) {
         Err(_) if interrupt.is_set() => Ok(Ending::Interrupted),
         made => Ok(made?),
-    }
-}
-
-/// The copy stands or does not, whether anybody can read of it or not: what cannot be printed changes nothing.
-fn tell(text: &str) {
-    if let Err(error) = print(text) {
-        print_line(&format!("journalbench: {error:#}"));
     }
 }
 
