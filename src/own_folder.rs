@@ -190,10 +190,11 @@ pub(crate) fn abandoned_in(folder: &Path) -> Vec<Abandoned> {
 /// As the operating system says.
 pub(crate) fn remove(abandoned: &Abandoned) -> Result<()> {
     let path = &abandoned.path;
-    fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    if let Some(runs) = path.parent().filter(|parent| parent.file_name() == Some(OsStr::new(RUNS))) {
-        // Only where it is empty.
-        let _ = fs::remove_dir(runs);
+    // Held until all is gone, so that nobody takes the folder over meanwhile.
+    let marker = LockFile::take(&path.join(MARKER))?;
+    drop(OwnFolder { path: path.clone(), marker });
+    if path.symlink_metadata().is_ok() {
+        bail!("cannot remove {}", path.display());
     }
     Ok(())
 }
