@@ -152,6 +152,7 @@ impl Worker {
         let execution = target.execute(operation, until);
         self.record(in_flight, &execution, Instant::now(), execution.statements);
         self.slice.lost_writes[in_flight.kind as usize] += execution.lost_writes;
+        self.slice.lost_to_full_disk += execution.lost_to_full_disk;
         self.check(execution);
     }
 

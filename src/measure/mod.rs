@@ -106,6 +106,8 @@ pub struct Slice {
     pub never_served: [u64; Kind::ALL.len()],
     /// Writes that were given up although the client was answered as if all were well, by kind.
     pub lost_writes: [u64; Kind::ALL.len()],
+    /// How many of the lost writes were lost because the disk was full.
+    pub lost_to_full_disk: u64,
     /// SQL statements that were executed in it beside the operations.
     pub background_statements: u64,
     /// What the operations that were due ask of the database.
@@ -149,6 +151,8 @@ pub struct Tally {
     pub kinds: [KindTally; Kind::ALL.len()],
     /// How late idle workers woke, in microseconds.
     pub lag: Histogram<u64>,
+    /// How many of the lost writes were lost because the disk was full.
+    pub lost_to_full_disk: u64,
     /// What the operations that were due ask of the database.
     pub asked: Work,
 }
@@ -205,7 +209,7 @@ impl Default for KindTally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { kinds: Default::default(), lag: histogram(), asked: Work::default() }
+        Self { kinds: Default::default(), lag: histogram(), lost_to_full_disk: 0, asked: Work::default() }
     }
 }
 
@@ -235,6 +239,7 @@ impl Tally {
             tally.counts.never_served += slice.never_served[kind];
             tally.lost_writes += slice.lost_writes[kind];
         }
+        self.lost_to_full_disk += slice.lost_to_full_disk;
         self.asked += slice.asked;
     }
 
@@ -254,6 +259,7 @@ impl Tally {
             kind.service.reset();
         }
         self.lag.reset();
+        self.lost_to_full_disk = 0;
         self.asked = Work::default();
     }
 }
@@ -288,6 +294,7 @@ mod tests {
             dropped: [5, 0],
             never_served: [0, 7],
             lost_writes: [2, 0],
+            lost_to_full_disk: 1,
             background_statements: 0,
             asked: Work { statements: 10, commits: 4 },
         });
@@ -297,7 +304,7 @@ mod tests {
         assert_eq!(tally.kinds[0].response.len(), 1);
         assert_eq!(tally.kinds[0].service.len(), 4);
         assert_eq!(tally.kinds[0].failures[&OperationFailure::Busy], 2);
-        assert_eq!(tally.kinds[0].lost_writes, 2);
+        assert_eq!((tally.kinds[0].lost_writes, tally.lost_to_full_disk), (2, 1));
         assert_eq!(tally.kinds[1].counts, Counts { never_served: 7, ..Counts::default() });
     }
 }

@@ -44,6 +44,8 @@ pub struct Execution {
     pub statements: u32,
     /// Writes that were given up although the client is answered as if all were well.
     pub lost_writes: u64,
+    /// How many of them were given up because the disk was full.
+    pub lost_to_full_disk: u64,
     /// Why the trial cannot go on, if it cannot: its history is no longer whole.
     pub fatal: Option<String>,
 }

@@ -58,8 +58,10 @@ pub fn listener(
             let execution = count_download(queued.torrent);
             context.report(Instant::now(), &mut |slice| slice.background_statements = u64::from(execution.statements));
             if execution.lost_writes > 0 {
-                context
-                    .report(queued.at, &mut |slice| slice.lost_writes[Kind::Announce as usize] = execution.lost_writes);
+                context.report(queued.at, &mut |slice| {
+                    slice.lost_writes[Kind::Announce as usize] = execution.lost_writes;
+                    slice.lost_to_full_disk = execution.lost_to_full_disk;
+                });
             }
             if let Some(why) = execution.fatal {
                 context.fail(why);

@@ -226,7 +226,13 @@ impl SqliteTarget {
         let statements = self.ran.take();
         match result {
             Ok(()) => Execution { statements, ..Execution::default() },
-            Err(_) => Execution { statements, lost_writes: 1, fatal: self.clean_up(), ..Execution::default() },
+            Err(error) => Execution {
+                statements,
+                lost_writes: 1,
+                lost_to_full_disk: u64::from(failure(&error) == OperationFailure::DiskFull),
+                fatal: self.clean_up(),
+                ..Execution::default()
+            },
         }
     }
 
@@ -258,6 +264,7 @@ impl SqliteTarget {
             failure: None,
             statements: torrent.statements + total.statements,
             lost_writes: torrent.lost_writes + total.lost_writes,
+            lost_to_full_disk: torrent.lost_to_full_disk + total.lost_to_full_disk,
             fatal: torrent.fatal.or(total.fatal),
         }
     }

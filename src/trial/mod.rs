@@ -322,12 +322,20 @@ fn count_commits(
     Ok((commits, TrialHistory { history, last }))
 }
 
-/// That operations failed for want of room, where any did.
+/// That operations failed or writes were lost for want of room, where any were.
 fn full_disk(measurement: &Measurement, folder: &Path) -> Option<Problem> {
-    let kinds = measurement.phases.iter().flat_map(|phase| &phase.tally.kinds);
-    let failed: u64 = kinds.filter_map(|kind| kind.failures.get(&OperationFailure::DiskFull)).sum();
-    let message = || format!("{failed} operations failed because the disk was full; {}", work::free_room(folder));
-    (failed > 0).then(|| Problem { stage: Stage::Load, message: message() })
+    let tallies = || measurement.phases.iter().map(|phase| &phase.tally);
+    let failures = tallies().flat_map(|tally| &tally.kinds).map(|kind| &kind.failures);
+    let failed: u64 = failures.filter_map(|failures| failures.get(&OperationFailure::DiskFull)).sum();
+    let lost: u64 = tallies().map(|tally| tally.lost_to_full_disk).sum();
+    let what = match (failed, lost) {
+        (0, 0) => return None,
+        (failed, 0) => format!("{failed} operations failed"),
+        (0, lost) => format!("{lost} writes were lost"),
+        (failed, lost) => format!("{failed} operations failed and {lost} writes were lost"),
+    };
+    let message = format!("{what} because the disk was full; {}", work::free_room(folder));
+    Some(Problem { stage: Stage::Load, message })
 }
 
 /// Says of each snapshot what the checkpoint thread did meanwhile.
