@@ -23,7 +23,7 @@ use rustix::{
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{ChildStderr, ChildStdout},
     sync::oneshot,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -35,6 +35,9 @@ use crate::work;
 
 /// Bytes of standard error that are kept.
 const STDERR_KEPT_BYTES: usize = 4096;
+
+/// Bytes of a line of standard output that are passed on; a longer line is cut.
+const LINE_BYTES_MOST: usize = 64 << 10;
 
 /// How often memory and free space are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -277,7 +280,7 @@ fn reap_in_thread(mut child: Child, group: Group) -> oneshot::Receiver<Reaped> {
 
 /// The child's standard output and standard error.
 struct Pipes {
-    stdout: Option<Lines<BufReader<ChildStdout>>>,
+    stdout: Option<Lines>,
     stderr: Option<ChildStderr>,
     /// The beginning of standard error.
     kept: Vec<u8>,
@@ -287,7 +290,7 @@ impl Pipes {
     fn of(child: &mut Child) -> io::Result<Self> {
         let stdout = child.stdout.take().map(ChildStdout::from_std).transpose()?;
         let stderr = child.stderr.take().map(ChildStderr::from_std).transpose()?;
-        Ok(Self { stdout: stdout.map(|stdout| BufReader::new(stdout).lines()), stderr, kept: Vec::new() })
+        Ok(Self { stdout: stdout.map(Lines::of), stderr, kept: Vec::new() })
     }
 
     fn are_open(&self) -> bool {
@@ -315,8 +318,42 @@ impl Pipes {
     }
 }
 
-async fn next_line(stdout: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<String> {
-    stdout.as_mut()?.next_line().await.ok().flatten()
+async fn next_line(stdout: &mut Option<Lines>) -> Option<String> {
+    stdout.as_mut()?.next().await
+}
+
+/// The lines of a program that may write anything: of any bytes, and without an end.
+struct Lines {
+    from: BufReader<ChildStdout>,
+    /// What has come of the line that has not ended.
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn of(stdout: ChildStdout) -> Self {
+        Self { from: BufReader::new(stdout), line: Vec::new() }
+    }
+
+    /// The next line; the last one may lack its end. Loses nothing where it is given up.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            let bytes = self.from.fill_buf().await.ok()?;
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let part = &bytes[..end.unwrap_or(bytes.len())];
+            let room = LINE_BYTES_MOST.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            let (read, is_last) = (part.len() + usize::from(end.is_some()), bytes.is_empty());
+            self.from.consume(read);
+            if end.is_some() || is_last && !self.line.is_empty() {
+                let line = String::from_utf8_lossy(&self.line).into_owned();
+                self.line.clear();
+                return Some(line);
+            }
+            if is_last {
+                return None;
+            }
+        }
+    }
 }
 
 async fn next_bytes(stderr: &mut Option<ChildStderr>, buffer: &mut [u8]) -> usize {
@@ -376,6 +413,15 @@ mod tests {
     fn standard_error_is_kept_in_part_and_never_blocks() {
         let (ended, _) = run_script("head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1", 10_000);
         assert_eq!(ended.stderr.len(), STDERR_KEPT_BYTES);
+    }
+
+    #[test]
+    fn lines_of_any_length_and_bytes_are_passed_on_in_part() {
+        let script = r"head -c 10000000 /dev/zero; printf '\n\377\n\nlast'";
+        let (ended, lines) = run_script(script, 10_000);
+        assert!(ended.succeeded(), "{ended:?}");
+        assert_eq!(lines[0].len(), LINE_BYTES_MOST);
+        assert_eq!(lines[1..], ["\u{fffd}", "", "last"]);
     }
 
     fn resources_of(script: &str) -> Resources {
