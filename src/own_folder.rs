@@ -7,7 +7,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, DirBuilder},
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
@@ -109,12 +109,7 @@ impl OwnFolder {
                 taken => break taken?,
             }
         };
-        for entry in work::files_in(path).with_context(describe)? {
-            if entry.file_name() != Some(OsStr::new(MARKER)) {
-                let removed = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
-                removed.with_context(|| format!("cannot remove {}, which a killed run has left", entry.display()))?;
-            }
-        }
+        clear(path).with_context(|| format!("cannot remove what a killed run has left in {}", path.display()))?;
         marker.file().set_len(0).and_then(|()| marker.file().write_all(MARKED.as_bytes())).with_context(describe)?;
         Ok(Self { path: path.to_owned(), marker })
     }
@@ -128,11 +123,7 @@ impl OwnFolder {
 
 impl Drop for OwnFolder {
     fn drop(&mut self) {
-        for entry in work::files_in(&self.path).unwrap_or_default() {
-            if entry.file_name() != Some(OsStr::new(MARKER)) {
-                let _ = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
-            }
-        }
+        let _ = clear(&self.path);
         // The marker goes last, so that a process which is killed meanwhile leaves a folder that is known for what it is.
         self.marker.remove();
         let _ = fs::remove_dir(&self.path);
@@ -141,6 +132,20 @@ impl Drop for OwnFolder {
             let _ = fs::remove_dir(runs);
         }
     }
+}
+
+/// Removes all that is in a folder but its marker, as far as it can be removed.
+///
+/// # Errors
+/// The first, of what cannot be removed.
+fn clear(folder: &Path) -> io::Result<()> {
+    let remove = |entry: PathBuf| match entry.file_name() {
+        Some(name) if name == MARKER => Ok(()),
+        // A link to a folder is removed, and not what is in that.
+        _ if entry.symlink_metadata()?.is_dir() => fs::remove_dir_all(&entry),
+        _ => fs::remove_file(&entry),
+    };
+    work::files_in(folder)?.into_iter().map(remove).fold(Ok(()), io::Result::and)
 }
 
 fn busy(words: String) -> anyhow::Error {

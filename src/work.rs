@@ -223,6 +223,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_somebody_took_meanwhile_stays_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (made, name) = (folder.path().join("made"), folder.path().join("name"));
+        fs::write(&made, "new").unwrap();
+        fs::write(&name, "theirs").unwrap();
+        assert_eq!(give_name(&made, &name).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&made).unwrap(), fs::read(&name).unwrap()), (b"new".to_vec(), b"theirs".to_vec()));
+        fs::remove_file(&name).unwrap();
+        give_name(&made, &name).unwrap();
+        assert_eq!((made.exists(), fs::read(&name).unwrap()), (false, b"new".to_vec()));
+    }
+
+    #[test]
     fn what_is_too_large_or_no_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");

@@ -40,13 +40,14 @@ baseline_s = 0.5
 recovery_s = 0
 "#;
 
-/// Mounts a file system of `$1` at `$2`, runs the rest of the arguments, and writes the names of what is left in the work
-/// folder, but for the cached datasets, to `$4`. Where `$3` names a file of a run, the file system is filled when that is there
-/// and has content.
+/// Mounts a file system of `$1` at `$2`, puts on it what is in the folder `before`, runs the rest of the arguments, and writes
+/// the names of what is left in the work folder, but for the cached datasets, to `$4`. Where `$3` names a file of a run, the file
+/// system is filled when that is there and has content.
 const SCRIPT: &str = r#"
     size=$1 disk=$2 trigger=$3 left=$4; shift 4
     mount -t tmpfs -o "size=$size" tmpfs "$disk" && mkdir "$disk/small" || exit 70
     mount -t tmpfs -o size=8k tmpfs "$disk/small" || exit 70
+    if [ -d before ]; then cp -r before/. "$disk" || exit 70; fi
     "$@" & program=$!
     if [ -n "$trigger" ]; then
         is_there() { for file in "$disk"/work/runs/$trigger; do [ -s "$file" ] && return; done; false; }
@@ -56,6 +57,7 @@ const SCRIPT: &str = r#"
         kill -CONT $program
     fi
     wait $program; status=$?
+    mkdir -p "$disk/work"
     find "$disk/work" -mindepth 1 -not -path "$disk/work/datasets*" > "$left"
     exit $status
 "#;
@@ -77,6 +79,17 @@ impl Disk {
         can_mount.then_some(disk)
     }
 
+    /// Has the disk begin with what a killed run has left in its work folder, or a killed snapshot in the folder of its copies.
+    fn begin_with_what_was_left(&self, folder: &str, bytes: u64) {
+        let folder = self.folder.path().join("before").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let marked =
+            "Removed by the next run of journalbench, unless the run that made it still holds the lock of this file.\n";
+        fs::write(folder.join("journalbench-run"), marked).unwrap();
+        let zeros = vec![0; usize::try_from(bytes).unwrap()];
+        fs::write(folder.join("live.db"), zeros).unwrap();
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path().join("disk")
     }
@@ -89,15 +102,20 @@ impl Disk {
 
     /// Runs the scenario with the work folder on the small file system; the results go to `out`.
     fn run(&self, size: &str, trigger: &str, out: &Path, overrides: &[&str]) -> (Output, String) {
-        let (scenario, left) = (self.folder.path().join("full.toml"), self.folder.path().join("left"));
+        let scenario = self.folder.path().join("full.toml");
         fs::write(&scenario, SCENARIO).unwrap();
+        let work = self.path().join("work");
+        let mut arguments = vec![Path::new("run"), &scenario, Path::new("--out"), out, Path::new("--work-dir"), &work];
+        arguments.extend(overrides.iter().flat_map(|set| [Path::new("--set"), Path::new(set)]));
+        self.start(size, trigger, &arguments)
+    }
+
+    /// Runs the program with these arguments, and says what it came to and what it said.
+    fn start(&self, size: &str, trigger: &str, arguments: &[&Path]) -> (Output, String) {
+        let left = self.folder.path().join("left");
         let mut command = self.in_namespace();
         command.args(["sh", "-c", SCRIPT, "sh", size]).arg(self.path()).arg(trigger).arg(&left);
-        command.arg(env!("CARGO_BIN_EXE_journalbench")).arg("run").arg(scenario).arg("--out").arg(out);
-        command.arg("--work-dir").arg(self.path().join("work"));
-        for set in overrides {
-            command.args(["--set", set]);
-        }
+        command.arg(env!("CARGO_BIN_EXE_journalbench")).args(arguments);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!said.contains("panicked"), "{said}");
@@ -127,13 +145,41 @@ impl Disk {
 }
 
 #[test]
+fn what_the_killed_have_left_is_removed_before_the_room_is_looked_at() {
+    let Some(disk) = Disk::new() else { return };
+    disk.begin_with_what_was_left("work/runs/run", 180_000_000);
+    let (trial, status) = disk.trial("240m", "", &["dataset.rows=300_000"]);
+    assert_eq!((status, trial.status), (Some(0), Status::Completed), "{:?}", trial.problems);
+
+    let Some(disk) = Disk::new() else { return };
+    disk.begin_with_what_was_left(".monday.db.journalbench", 60_000_000);
+    let out = |name: &str| disk.path().join(name);
+    for arguments in [
+        [Path::new("generate"), Path::new("--size"), Path::new("30MB"), &out("big.db")].as_slice(),
+        &[Path::new("snapshot"), Path::new("--keep-free"), Path::new("20MB"), &database(&disk), &out("tuesday.db")],
+    ] {
+        let (output, said) = disk.start("64m", "", arguments);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains(".monday.db.journalbench, which a killed"), "{said}");
+    }
+}
+
+/// Some 8 MB of database on a large disk.
+fn database(disk: &Disk) -> PathBuf {
+    let path = disk.folder.path().join("live.db");
+    let sql = "CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(8000000))";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    path
+}
+
+#[test]
 fn while_the_dataset_is_generated() {
     let Some(disk) = Disk::new() else { return };
     let out = disk.folder.path().join("out");
     let (output, said) = disk.run("200m", "*/half-*", &out, &[]);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let room = format!("needed and 0.0 MB free in {}", disk.path().join("work").display());
-    for words in ["cannot prepare the dataset: no room: about ", &room, "No space left on device"] {
+    let room = format!(" MB free in {}", disk.path().join("work").display());
+    for words in ["cannot prepare the dataset: no room: about ", " MB needed and ", &room, "No space left on device"] {
         assert!(said.contains(words), "{words} in {said}");
     }
     assert!(!out.exists(), "there are no results");
@@ -155,6 +201,23 @@ fn under_load_where_the_database_and_its_wal_grow() {
         disk.assert_failed(&found, Stage::Load, &["operations failed because the disk was full; "]);
         let baseline = &found.0.phases[1];
         assert!(baseline.counts().failed > 0 && !found.0.series.is_empty(), "what was measured is there: {baseline:?}");
+    }
+}
+
+#[test]
+fn under_load_where_a_tracker_says_nothing_of_writes_that_fail() {
+    for profile in ["tracker-3", "tracker-4"] {
+        let Some(disk) = Disk::new() else { return };
+        let profile = format!("load.write_profile={profile}");
+        let set = [
+            &profile,
+            "load.started_share=0",
+            "load.stopped_share=0",
+            "load.completed_share=1",
+            "load.new_torrent_share=1",
+        ];
+        let found = disk.trial("200m", "*/*/ledger", &set);
+        disk.assert_failed(&found, Stage::Load, &[" writes were lost because the disk was full; "]);
     }
 }
 

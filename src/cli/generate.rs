@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{CommandError, CommandOutcome, absolute, tell};
 use crate::{
-    dataset::{self, Dataset, GenerateError, IndexFill, Size},
+    dataset::{self, Dataset, GenerateError, IndexFill, ROWS_MOST, Size},
     interrupt::Interrupt,
     own_folder::{self, OwnFolder},
     progress::{self, print_line},
@@ -41,7 +41,7 @@ struct RowsArguments {
     #[arg(long)]
     size: Option<Size>,
     /// Rows of `torrents`
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=ROWS_MOST))]
     rows: Option<u64>,
 }
 
@@ -62,14 +62,15 @@ pub(super) fn generate(arguments: &Arguments, interrupt_again: fn()) -> Result<C
         return Err(CommandError::Usage(anyhow!("{}: exists, and nothing is overwritten", file.display())));
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
+    let parent = absolute(out)?.parent().map(PathBuf::from).context("no name for a file")?;
+    // Before the room is looked at, which it takes.
+    own_folder::remove_abandoned(&parent, print_line);
     let dataset = match dataset_of(arguments, rows, &interrupt) {
         Err(CommandError::Environment(error)) if interrupted(&error) => return Ok(CommandOutcome::Interrupted),
         dataset => dataset?,
     };
     let describe = || format!("cannot write {}", arguments.out.display());
     let out = absolute(out)?;
-    let parent = out.parent().context("no name for a file")?;
-    own_folder::remove_abandoned(parent, print_line);
     let hidden = OwnFolder::beside(&out).with_context(describe)?;
     let half = hidden.path().join("dataset.db");
     let mut display = progress::Bytes::new("generating");

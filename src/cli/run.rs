@@ -64,6 +64,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         (Some(folder), scenario) => {
             let out = OutFolder::open(&absolute(folder)?)?;
             let earlier = earlier(arguments, scenario.as_deref(), &out.json())?;
+            check_room(arguments, &earlier.scenario, Some(&earlier), &work_dir)?;
             (earlier.scenario.clone(), out, Some(earlier))
         }
         (None, scenario) => {
@@ -71,11 +72,11 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
             let scenario = load(arguments, path)?;
             if arguments.dry_run {
                 print(&dry_run(&scenario, &work_dir, arguments.keep))?;
-                check_room(arguments, &scenario, &work_dir)?;
+                check_room(arguments, &scenario, None, &work_dir)?;
                 return Ok(CommandOutcome::Done);
             }
             let out_dir = out_dir(arguments, &scenario)?;
-            check_room(arguments, &scenario, &work_dir)?;
+            check_room(arguments, &scenario, None, &work_dir)?;
             (scenario, OutFolder::create(&out_dir)?, None)
         }
     };
@@ -139,9 +140,14 @@ fn refuse_existing(path: &Path) -> CommandError {
     ))
 }
 
-fn check_room(arguments: &Arguments, scenario: &Scenario, work_dir: &Path) -> Result<(), CommandError> {
+fn check_room(
+    arguments: &Arguments,
+    scenario: &Scenario,
+    earlier: Option<&Results>,
+    work_dir: &Path,
+) -> Result<(), CommandError> {
     let path = arguments.scenario.as_deref().unwrap_or(Path::new(&scenario.name));
-    run::check_room(scenario, work_dir, arguments.keep)
+    run::check_room(scenario, &run::missing(scenario, earlier), work_dir, arguments.keep)
         .map_err(|error| CommandError::Usage(anyhow!("{}: {error}", path.display())))
 }
 
@@ -180,7 +186,7 @@ fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
     let trials = scenario.trials();
     let mut lines: Vec<_> = trials.iter().map(TrialPlan::id).collect();
     let bound = run::duration_bound(scenario, work_dir).as_secs_f64();
-    let needed = run::bytes_needed(scenario, work_dir, keep) / 1_000_000;
+    let needed = run::bytes_needed(scenario, &trials, work_dir, keep) / 1_000_000;
     let free =
         work::free_bytes(work_dir).map_or_else(|| "unknown".to_owned(), |free| format!("{} MB", free / 1_000_000));
     lines.push(format!(

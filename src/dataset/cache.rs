@@ -163,8 +163,10 @@ fn remove_outdated(folder: &Path, now: &Stamp) {
             continue;
         };
         if files.first().is_some_and(|before| before.path == now.path) {
-            // What cannot be removed now only takes up room.
-            let _ = fs::remove_file(&path);
+            // What cannot be removed now only takes up room. The manifest goes last: it is what leads here.
+            for file in [path.with_extension("hash"), path.with_extension("db"), path.with_extension("json")] {
+                let _ = fs::remove_file(file);
+            }
         }
     }
 }

@@ -4,16 +4,17 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     dataset::{Source, cache},
-    scenario::{Retention, Scenario},
+    own_folder,
+    scenario::{Retention, Scenario, TrialPlan},
     snapshot::Strategy,
     work,
 };
 
-/// Bytes that a run needs at its peak, on the generous side: the dataset where it is not cached, a trial's copy, its
+/// Bytes that these trials need at their peak, on the generous side: the dataset where it is not cached, a trial's copy, its
 /// snapshots, the backups that steps make of them, and half as much again for WAL, journal and ledger; all of that for every
 /// trial where it is kept, and then the snapshots of a trial once more, for the oracle.
 #[must_use]
-pub(crate) fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> u64 {
+pub(crate) fn bytes_needed(scenario: &Scenario, trials: &[TrialPlan], work_dir: &Path, keep: bool) -> u64 {
     // A database that is not there is an error of the run.
     let (bytes, cached) = cache::bytes(work_dir, &scenario.dataset.source).unwrap_or_default();
     let steps = &scenario.snapshots.steps;
@@ -24,20 +25,21 @@ pub(crate) fn bytes_needed(scenario: &Scenario, work_dir: &Path, keep: bool) -> 
         (_, Some(Retention::Days(_)) | None) => 2 + snapshots,
     };
     let trial = |snapshots: u64| bytes * (1 + snapshots + backups(snapshots)) + bytes / 2;
-    let trials = scenario.trials();
     let snapshots = || trials.iter().map(|plan| snapshots_of(scenario, plan.strategy));
     let judged = bytes * snapshots().max().unwrap_or(0);
     let each = snapshots().map(trial);
     cached + if keep { each.sum::<u64>() + judged } else { each.max().unwrap_or(0) }
 }
 
-/// Refuses a run for which there is no room.
+/// Refuses trials for which there is no room, also after what killed runs have left is removed, which a run begins with.
 ///
 /// # Errors
 /// The bytes needed and those free, in words.
-pub(crate) fn check_room(scenario: &Scenario, work_dir: &Path, keep: bool) -> Result<(), String> {
-    let needed = bytes_needed(scenario, work_dir, keep);
-    let Some(free) = work::free_bytes(work_dir).filter(|free| *free < needed) else { return Ok(()) };
+pub(crate) fn check_room(scenario: &Scenario, trials: &[TrialPlan], work_dir: &Path, keep: bool) -> Result<(), String> {
+    let needed = bytes_needed(scenario, trials, work_dir, keep);
+    let left: u64 = own_folder::abandoned_in(work_dir).iter().map(|abandoned| abandoned.bytes).sum();
+    let free = work::free_bytes(work_dir).map(|free| free.saturating_add(left));
+    let Some(free) = free.filter(|free| *free < needed) else { return Ok(()) };
     let dataset = match &scenario.dataset.source {
         Source::Generated(dataset) => format!("dataset.rows = {}", dataset.rows),
         Source::Adopted(path) => format!("dataset.path = {}", path.display()),

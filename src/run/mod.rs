@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Result, bail};
 
 pub(crate) use budget::{bytes_needed, check_room, duration_bound};
-pub(crate) use resume::check_scenario;
+pub(crate) use resume::{check_scenario, missing};
 
 use crate::{
     analysis,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     env::Environment,
     results::{Results, Status, TrialResult},
-    scenario::Scenario,
+    scenario::{Scenario, TrialPlan},
 };
 
 /// The keys of the environment that are measured anew and never come out the same.
@@ -44,6 +44,13 @@ pub(super) fn check_machine(earlier: &Results, environment: &Environment) -> Res
         bail!("the results were measured on another machine, or it has changed: {}", differences.join("; "));
     }
     Ok(())
+}
+
+/// The trials of a scenario that are still to be run.
+pub(crate) fn missing(scenario: &Scenario, earlier: Option<&Results>) -> Vec<TrialPlan> {
+    let trials = || earlier.iter().flat_map(|results| &results.trials).filter(|trial| has_ended(trial));
+    let is_missing = |plan: &TrialPlan| !trials().any(|trial| trial.id == plan.id());
+    scenario.trials().into_iter().filter(is_missing).collect()
 }
 
 /// Leaves the trials that have ended, and removes what the others had kept.

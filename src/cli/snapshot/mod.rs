@@ -185,7 +185,9 @@ fn try_snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ending, 
         }
     }
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
+    // Before the room is looked at, which it takes.
     own_folder::remove_abandoned(order.parent(), print_line);
+    check_room(&order, arguments.keep_free)?;
     let refused = |error: anyhow::Error| if error.is::<Busy>() { CommandError::Usage(error) } else { error.into() };
     let hidden = OwnFolder::beside(&order.out).map_err(refused)?;
     let this = std::env::current_exe().context("cannot find this program's own file")?;
@@ -249,7 +251,7 @@ fn words(arguments: &Arguments, made: &Made) -> String {
 
 /// Refuses what cannot be done, before anything is written.
 fn order(arguments: &Arguments) -> Result<Order, CommandError> {
-    let Arguments { live, out, keep_free, .. } = arguments;
+    let Arguments { live, out, .. } = arguments;
     // SQLite's side files lie beside what a link leads to.
     let live = live.canonicalize().with_context(|| format!("cannot find the database {}", live.display()))?;
     let out = absolute(out)?;
@@ -268,17 +270,22 @@ fn order(arguments: &Arguments) -> Result<Order, CommandError> {
         )));
     }
     let bytes = work::file_bytes(&live) + work::file_bytes(&sqlite::side_file(&live, "-wal"));
+    Ok(Order { live, out, bytes, in_wal: header.file_version() == FileVersion::Wal })
+}
+
+fn check_room(order: &Order, keep_free: KeepFree) -> Result<(), CommandError> {
+    let Order { out, bytes, .. } = order;
     let needed = bytes.saturating_add(keep_free.0);
-    if let Some(free) = work::free_bytes(&out).filter(|free| *free < needed) {
-        return Err(CommandError::Usage(anyhow!(
+    match work::free_bytes(out).filter(|free| *free < needed) {
+        None => Ok(()),
+        Some(free) => Err(CommandError::Usage(anyhow!(
             "{}: the copy takes {} MB and {} MB are to stay free (--keep-free), but {} MB are free there",
             out.display(),
             bytes / 1_000_000,
             keep_free.0 / 1_000_000,
             free / 1_000_000
-        )));
+        ))),
     }
-    Ok(Order { live, out, bytes, in_wal: header.file_version() == FileVersion::Wal })
 }
 
 /// A file of SQLite's that stands beside the copy would become part of it (`docs/sqlite.md`, 23).
