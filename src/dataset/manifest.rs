@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, FORMAT};
+use super::{Dataset, FORMAT, ROWS_MOST};
 use crate::{
     digest::Digest,
     pages::header::Header,
@@ -144,7 +144,7 @@ impl Manifest {
             Origin::Generated(dataset) if dataset.rows != self.rows => {
                 Err(format!("rows = {}: expected {}, of which it was generated", self.rows, dataset.rows))
             }
-            Origin::Generated(_) => within("rows", self.rows.cast_signed(), 1, 1 << 40),
+            Origin::Generated(_) => within("rows", self.rows.cast_signed(), 1, ROWS_MOST.cast_signed()),
             Origin::Adopted(adopted) => {
                 let counts = adopted.sample.rows().iter().map(|row| row.completed.unsigned_abs());
                 let all = counts.fold(0, u64::saturating_add);

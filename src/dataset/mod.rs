@@ -39,6 +39,9 @@ use crate::{
 /// Version of what a seed means: part of a cached dataset's identity, raised whenever the same seed would give other rows.
 pub(crate) const FORMAT: u32 = 2;
 
+/// Rows of a dataset at most: of so many the smallest file takes 1.6 TB, and what is counted once a row stays a matter of minutes.
+pub(crate) const ROWS_MOST: u64 = 1 << 34;
+
 /// The name of the one row of `torrent_aggregate_metrics`.
 pub const DOWNLOADS_TOTAL: &str = "torrents_downloads_total";
 

@@ -422,7 +422,7 @@ mod tests {
             ("load.announce_share=1.5", "test.toml: load.announce_share = 1.5: expected 0 to 1"),
             ("load.zipf_exponent=nan", "test.toml: load.zipf_exponent = NaN: expected 0 to 10"),
             ("dataset.copy=hardlink", "dataset.copy: unknown variant `hardlink`, expected `plain` or `reflink`"),
-            ("dataset.rows=0", "test.toml: dataset.rows = 0: expected 1 to 1099511627776"),
+            ("dataset.rows=0", "test.toml: dataset.rows = 0: expected 1 to 17179869184"),
             ("dataset.rows=-5", "test.toml: dataset.rows: invalid value: integer `-5`, expected u64"),
             ("sqlite.journal_mode=fast", "unknown variant `fast`, expected one of `delete`"),
             ("sqlite.page_size_bytes=1000", "test.toml: sqlite.page_size_bytes = 1000: expected a power of two"),
@@ -460,7 +460,7 @@ mod tests {
         );
         assert!(parse(SCENARIO, &two_writers[..1]).is_ok());
         let error = parse(&SCENARIO.replace("rows = 1000", ""), &[]).unwrap_err();
-        assert!(error.contains("test.toml: dataset.rows = 0: expected 1 to 1099511627776, or dataset.size"), "{error}");
+        assert!(error.contains("test.toml: dataset.rows = 0: expected 1 to 17179869184, or dataset.size"), "{error}");
         assert!(parse("why = ", &[]).unwrap_err().contains("test.toml: TOML parse error at line 1"), "syntax");
     }
 }

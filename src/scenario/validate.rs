@@ -12,7 +12,7 @@ use super::{
     trace,
 };
 use crate::{
-    dataset::{self, Dataset, IndexFill, Size, Source},
+    dataset::{self, Dataset, IndexFill, ROWS_MOST, Size, Source},
     load::Batch,
     pace::{self, Rate, Spread},
     snapshot::{OptionProblem, Strategy, WriterRole},
@@ -53,7 +53,7 @@ pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
         None if dataset.rows == 0 => Err((
             "dataset.rows",
             "0".to_owned(),
-            format!("expected 1 to {}, or dataset.size, as in \"17GB\", or dataset.path", 1_u64 << 40),
+            format!("expected 1 to {ROWS_MOST}, or dataset.size, as in \"17GB\", or dataset.path"),
         )),
         None => Ok(()),
         Some(size) if dataset.rows != 0 => {
@@ -97,7 +97,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("repetitions", *repetitions, 1, 1_000)?;
     within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
     if dataset.path.is_none() {
-        within("dataset.rows", dataset.rows, 1, 1 << 40)?;
+        within("dataset.rows", dataset.rows, 1, ROWS_MOST)?;
     }
     page_size(sqlite.page_size_bytes)?;
     within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;

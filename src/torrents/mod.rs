@@ -46,7 +46,7 @@ pub enum Torrent {
 pub struct InfoHash([u8; 40]);
 
 impl Torrents {
-    /// The torrents of a generated dataset of `rows` rows (at least 1, at most 2^40).
+    /// The torrents of a generated dataset of `rows` rows (at least 1, at most 2^34).
     #[must_use]
     pub fn new(rows: u64, seed: u64) -> Self {
         Self::Seeded(Seeded::new(rows, seed))

@@ -33,7 +33,7 @@ enum Domain {
 }
 
 impl Seeded {
-    /// The torrents of a dataset of `rows` rows (at least 1, at most 2^40).
+    /// The torrents of a dataset of `rows` rows (at least 1, at most 2^34).
     #[must_use]
     pub fn new(rows: u64, seed: u64) -> Self {
         Self {
