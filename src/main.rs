@@ -6,7 +6,11 @@ use clap::Parser;
 use journalbench::cli::{self, Cli};
 
 fn main() -> ExitCode {
-    match cli::main(Cli::parse(), interrupted_again) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::print_usage(&error),
+    };
+    match cli::main(cli, interrupted_again) {
         Ok(code) => code,
         Err(failure) => {
             // The exit status stands even where nobody can read the words.

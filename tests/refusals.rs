@@ -171,6 +171,10 @@ fn what_a_terminal_obeys_never_reaches_it() {
     let output = journalbench(folder.path(), &["report", "\u{1b}[31m.json"]);
     assert!(is_clean(&output.stderr).contains("cannot read \\u001b[31m.json"), "{}", words(&output));
 
+    let output = journalbench(folder.path(), &["report", "results.json", "--\u{202e}"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(is_clean(&output.stderr).contains("unexpected argument '--\\u202e'"), "{}", words(&output));
+
     // JSON stays JSON: the name of a table is part of the evidence.
     let database = folder.path().join("hostile.db");
     let sql = format!("CREATE TABLE torrents (id INTEGER PRIMARY KEY); CREATE TABLE \"{HOSTILE}\" (x UNIQUE)");

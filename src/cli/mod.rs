@@ -156,6 +156,19 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     })
 }
 
+/// Prints what clap says instead of a command: help, the version, or what is wrong with the arguments. These are said as they
+/// are, but for what a terminal obeys.
+#[must_use]
+pub fn print_usage(said: &clap::Error) -> ExitCode {
+    if said.use_stderr() {
+        print_line(said.to_string().trim_end());
+    } else {
+        // Where nobody reads the help, nothing else was asked for.
+        let _ = said.print();
+    }
+    ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2))
+}
+
 /// Says on standard error why a command failed.
 pub fn print_error(failure: &CommandError) {
     print_line(&format!("journalbench: {failure}"));
