@@ -17,6 +17,9 @@ const PENDING_BYTE: u64 = 0x4000_0000;
 /// The last of them: the end of the shared range.
 const LAST_BYTE: u64 = PENDING_BYTE + 511;
 
+/// How often `/proc/locks` is read before a file counts as one without locks.
+const READINGS_MOST: usize = 4;
+
 /// The lock that keeps everybody else out, as it is named in a sentence.
 const EXCLUSIVE: &str = "an EXCLUSIVE";
 
@@ -71,11 +74,16 @@ pub(crate) fn of_file(path: &Path) -> String {
     locks_on(path).first().map_or_else(|| process(None), |lock| process(lock.pid))
 }
 
+/// The locks on a file. The kernel gives its list page by page and not as of one moment: a lock can be missed while others come
+/// and go, so that a list without any is read again.
 fn locks_on(path: &Path) -> Vec<Lock> {
     let Ok(metadata) = path.metadata() else { return Vec::new() };
     let file = format!("{:02x}:{:02x}:{}", major(metadata.dev()), minor(metadata.dev()), metadata.ino());
-    let text = fs::read_to_string("/proc/locks").unwrap_or_default();
-    text.lines().filter_map(|line| parse(line, &file)).collect()
+    let read = || -> Vec<Lock> {
+        let text = fs::read_to_string("/proc/locks").unwrap_or_default();
+        text.lines().filter_map(|line| parse(line, &file)).collect()
+    };
+    (0..READINGS_MOST).map(|_| read()).find(|locks| !locks.is_empty()).unwrap_or_default()
 }
 
 /// A line as `1: POSIX  ADVISORY  WRITE 1234 fd:00:5678 1073741826 1073742335`; `None` where it is of another file, or of a
