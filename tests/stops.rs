@@ -1,5 +1,7 @@
 //! Runs that are stopped, hung up and killed, and what is left of them; runs that go on.
 
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/scenario.rs"]
 mod scenario;
 
@@ -7,39 +9,17 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use journalbench::results::{Results, Status, Warning};
+use journalbench::{
+    oracle::Verdict,
+    results::{Results, Status, Warning},
+};
+use program::{folder_with_scenario, journalbench, names, output, text};
 use rustix::process::{Pid, Signal, kill_process};
-
-fn journalbench(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_journalbench"));
-    command.current_dir(folder).args(arguments).env("JOURNALBENCH_DIR", folder.join("work")).stdin(Stdio::null());
-    command
-}
-
-fn output(folder: &Path, arguments: &[&str]) -> Output {
-    journalbench(folder, arguments).output().unwrap()
-}
-
-fn folder_with_scenario() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("test.toml"), scenario::SCENARIO).unwrap();
-    folder
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
+use scenario::SCENARIO;
 
 /// Starts a command, and waits until it says something.
 fn start(mut command: Command, until: &str) -> Child {
@@ -65,11 +45,33 @@ fn is_running(word: &str) -> bool {
     lines.map(|line| text(&line)).any(|line| line.contains(word) && !line.contains("watch-parent"))
 }
 
-/// A stage of a run: what it says when it comes there, and what is to be set for it.
-const STAGES: [(&str, &str, &[&str]); 3] = [
-    ("generating", "rows", &["--set", "dataset.rows=3000000"]),
-    ("load", "baseline", &["--set", "phases.baseline_s=60"]),
-    ("snapshot", "snapshot ", &["--set", "snapshots.strategies=command", "--set", "snapshots.deadline_s=60"]),
+/// A stage of a run: what it says when it comes there, what is to be set for it, and what asks it to stop.
+struct Stage {
+    name: &'static str,
+    says: &'static str,
+    settings: &'static [&'static str],
+    signals: &'static [Signal],
+}
+
+const SIGNALS: &[Signal] = &[Signal::INT, Signal::TERM, Signal::HUP];
+
+const SNAPSHOT: Stage = Stage {
+    name: "snapshot",
+    says: "snapshot ",
+    settings: &["--set", "snapshots.strategies=command", "--set", "snapshots.deadline_s=60"],
+    signals: SIGNALS,
+};
+
+const STAGES: [Stage; 4] = [
+    Stage { name: "generating", says: "rows", settings: &["--set", "dataset.rows=3000000"], signals: SIGNALS },
+    Stage { name: "load", says: "baseline", settings: &["--set", "phases.baseline_s=60"], signals: SIGNALS },
+    SNAPSHOT,
+    Stage {
+        name: "judging",
+        says: "the oracle reads",
+        settings: &["--set", "dataset.rows=500000"],
+        signals: &[Signal::TERM],
+    },
 ];
 
 /// A command of the user's own that lasts, and what it starts.
@@ -79,12 +81,12 @@ fn lasting(folder: &Path) -> String {
 
 #[test]
 fn what_asks_a_run_to_stop_leaves_its_results_and_nothing_else() {
-    for (stage, until, settings) in STAGES {
-        for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for Stage { name: stage, says, settings, signals } in STAGES {
+        for &asked in signals {
             let folder = folder_with_scenario();
             let line = lasting(folder.path());
             let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], settings].concat();
-            let mut child = start(journalbench(folder.path(), &arguments), until);
+            let mut child = start(journalbench(folder.path(), &arguments), says);
             let begun = Instant::now();
             signal(&child, asked);
             let status = child.wait().unwrap();
@@ -103,9 +105,8 @@ fn what_asks_a_run_to_stop_leaves_its_results_and_nothing_else() {
 fn a_killed_run_takes_its_children_along_and_the_next_one_removes_what_it_left() {
     let folder = folder_with_scenario();
     let line = lasting(folder.path());
-    let (_, until, settings) = STAGES[2];
-    let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], settings].concat();
-    let mut child = start(journalbench(folder.path(), &arguments), until);
+    let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], SNAPSHOT.settings].concat();
+    let mut child = start(journalbench(folder.path(), &arguments), SNAPSHOT.says);
     let begun = Instant::now();
     while !is_running("sleep\x0060") {
         assert!(begun.elapsed() < Duration::from_secs(20), "the command did not begin");
@@ -124,6 +125,23 @@ fn a_killed_run_takes_its_children_along_and_the_next_one_removes_what_it_left()
 }
 
 #[test]
+fn a_killed_child_is_an_unfinished_snapshot_and_the_run_goes_on() {
+    let folder = folder_with_scenario();
+    let line = "snapshots.options.command={line = \"kill -9 $$; : {db} {out}\", shell = true}";
+    let arguments = [&["run", "test.toml", "--out", "out", "--set", line], SNAPSHOT.settings].concat();
+    let output = output(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    assert_eq!(results.trials.len(), 2);
+    for trial in &results.trials {
+        let snapshot = &trial.snapshots[0];
+        assert_eq!((trial.status, snapshot.ruling.verdict), (Status::Completed, Some(Verdict::Unfinished)));
+        assert_eq!(snapshot.run.error.as_deref(), Some("killed by signal 9"));
+    }
+    assert_eq!(names(&folder.path().join("work")), ["datasets"]);
+}
+
+#[test]
 fn who_ignores_the_closed_terminal_goes_on() {
     let folder = folder_with_scenario();
     let program = env!("CARGO_BIN_EXE_journalbench");
@@ -137,12 +155,35 @@ fn who_ignores_the_closed_terminal_goes_on() {
     assert_eq!(results.trials[0].status, Status::Completed);
 }
 
+/// Starts a command, and kills it when it says something.
+fn kill_at(command: Command, says: &str) {
+    let mut child = start(command, says);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_run_that_is_killed_three_times_comes_to_its_end() {
+    let folder = folder_with_scenario();
+    let set = ["--set", "repetitions=2", "--set", "snapshots.strategies=none"];
+    kill_at(journalbench(folder.path(), &[&["run", "test.toml", "--out", "out"], &set[..]].concat()), "[2/4]");
+    for says in ["[3/4]", "[4/4]"] {
+        kill_at(journalbench(folder.path(), &["run", "--resume", "out"]), says);
+    }
+    let last = output(folder.path(), &["run", "--resume", "out"]);
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+    let sittings: Vec<_> = results.sittings.entries().iter().map(|sitting| sitting.trials).collect();
+    assert_eq!(sittings, [1, 1, 1, 1]);
+    assert!(results.trials.iter().all(|trial| trial.status == Status::Completed));
+    assert_eq!(results.warnings.iter().find(|warning| matches!(warning, Warning::Unfinished { .. })), None);
+    assert_eq!(names(&folder.path().join("work")), ["datasets"]);
+}
+
 #[test]
 fn a_killed_run_goes_on_with_the_trials_that_are_missing() {
     let folder = folder_with_scenario();
-    let mut child = start(journalbench(folder.path(), &["run", "test.toml", "--out", "out", "--keep"]), "[2/2]");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_at(journalbench(folder.path(), &["run", "test.toml", "--out", "out", "--keep"]), "[2/2]");
     let path = folder.path().join("out/results.json");
     let first = Results::load(&path).unwrap();
     assert_eq!(first.trials.len(), 1);
