@@ -12,9 +12,8 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    measure::{Outcome, Sample, Slice, Tally},
+    measure::{Class, Outcome, Sample, Slice, Tally},
     pace::{Rate, Schedule, Spread},
-    workload::Kind,
 };
 
 /// Operations in a slice before it is handed over.
@@ -22,12 +21,13 @@ const SLICE: usize = 10_000;
 
 fn sample(number: u32) -> Sample {
     Sample {
-        kind: if number.is_multiple_of(10) { Kind::Scrape } else { Kind::Announce },
+        class: if number.is_multiple_of(10) { Class::Scrape } else { Class::ReadingAnnounce },
         outcome: Outcome::Served,
         response_us: 30 + number % 5_000,
         service_us: 25 + number % 400,
         lag_us: number.is_multiple_of(2).then_some(number % 60),
-        ended_slice: 0,
+        ended_us: 0,
+        committed: false,
         statements: 2,
     }
 }

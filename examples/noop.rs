@@ -12,7 +12,7 @@ use std::{
 
 use journalbench::{
     load::{Load, Pace, Stream},
-    measure::{SLICE_NS, Tally, percentile},
+    measure::{Tally, percentile},
     pace::{Rate, Schedule, Spread},
     target::{Execution, Target},
     torrents::Torrents,
@@ -54,7 +54,7 @@ fn main() {
     let mut in_time = 0;
     let mut count = |slice: &journalbench::measure::Slice| {
         tally.add(slice);
-        let ended = slice.samples.iter().filter(|sample| u64::from(sample.ended_slice) * SLICE_NS < end_ns);
+        let ended = slice.samples.iter().filter(|sample| sample.ended_us * 1_000 < end_ns);
         in_time += ended.count();
     };
     let bare = bare_sleeps(f64::from(rate_ops), end_ns.min(10_000_000_000));
@@ -68,7 +68,8 @@ fn main() {
     load.finish(Duration::from_secs(5), &mut count);
     let processor = processor_time().saturating_sub(processor_before);
     let due = tally.counts().due();
-    let lag = |quantile| percentile(&tally.lag, tally.lag.len(), quantile).unwrap_or(0);
+    let lags = tally.lag();
+    let lag = |quantile| percentile(&lags, lags.len(), quantile).unwrap_or(0);
     println!(
         "offered {:.1}/s, achieved {:.1}/s",
         due as f64 / f64::from(length_s),

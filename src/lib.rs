@@ -25,6 +25,7 @@
 //! digest     hashes of rows and their sums        own_folder   the work folder, and what killed runs left
 //! random     seeded numbers                       lock_file    one process at a time
 //! work       files: read, copied, counted         lock_holders which process has a lock
+//! statistics how sure a figure is
 //! printable  text that a terminal may have        interrupt    Ctrl-C as a value
 //! ```
 //!
@@ -101,6 +102,7 @@ pub mod run;
 pub mod scenario;
 pub mod snapshot;
 pub mod sqlite;
+pub mod statistics;
 pub mod target;
 pub mod torrents;
 mod trial;

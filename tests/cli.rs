@@ -134,7 +134,7 @@ fn a_dry_run_names_the_trials_and_writes_nothing() {
     assert!(run.status.success());
     let stdout = text(&run.stdout);
     assert!(stdout.starts_with("delete-full-1500-vacuum-into-1\nwal-full-1500-vacuum-into-1\n"), "{stdout}");
-    assert!(stdout.contains("4 trials, 3 s of load each, at most"), "{stdout}");
+    assert!(stdout.contains("4 trials, 3 s of load each at most, and at most"), "{stdout}");
     let no_room = output(folder.path(), &["run", "test.toml", "--dry-run", "--set", "dataset.rows=10000000000"]);
     assert_eq!(no_room.status.code(), Some(2), "as the run itself");
     assert!(text(&no_room.stderr).contains("the run needs about") && !no_room.stdout.is_empty());

@@ -21,7 +21,7 @@ use journalbench::{
         replay,
     },
     load::{Load, Pace, Stream},
-    measure::{Counts, Tally},
+    measure::{Counts, OperationKind, Tally},
     oracle::{self, Verdict},
     pace::{Rate, Schedule, Spread},
     results::{OperationResult, PhaseName, Results, Status, TrialResult},
@@ -43,7 +43,7 @@ const EVERY_ANNOUNCE: Mix = Mix {
 
 /// The announces of the baseline.
 fn baseline(trial: &TrialResult) -> &OperationResult {
-    trial.phase(PhaseName::Baseline).unwrap().operation(Kind::Announce).unwrap()
+    trial.phase(PhaseName::Baseline).unwrap().operation(OperationKind::Announce).unwrap()
 }
 
 fn run(overrides: &[&str]) -> Results {
@@ -295,7 +295,7 @@ fn run_against_a_lock(write_profile: WriteProfile, busy_timeout_ms: i64, rate_op
 fn a_lock_held_for_a_second_shows_in_everything_that_was_due_meanwhile() {
     let rate_ops = 500.0;
     let (tally, held_s) = run_against_a_lock(WriteProfile::EveryAnnounce, 5_000, rate_ops);
-    let announces = &tally.kinds[Kind::Announce as usize];
+    let announces = tally.of(OperationKind::Announce);
     assert_eq!(announces.counts, Counts { served: 1_500, ..Counts::default() });
     // What was due in the second waited for its end, and for SQLite's busy handler to look again, which it does every
     // 100 ms at last: the longest wait says when it did. So `rate * (held - x)` operations waited longer than x, and
@@ -314,7 +314,7 @@ fn a_lock_held_for_a_second_shows_in_everything_that_was_due_meanwhile() {
 #[test]
 fn a_tracker_that_gives_up_loses_writes_and_a_service_that_retries_does_not() {
     let (tally, _) = run_against_a_lock(WriteProfile::Tracker3, 100, 500.0);
-    let announces = &tally.kinds[Kind::Announce as usize];
+    let announces = tally.of(OperationKind::Announce);
     assert_eq!(
         announces.counts,
         Counts { served: 1_500, ..Counts::default() },
@@ -323,7 +323,7 @@ fn a_tracker_that_gives_up_loses_writes_and_a_service_that_retries_does_not() {
     assert!((5..=20).contains(&announces.lost_writes), "a write was given up every 100 ms: {}", announces.lost_writes);
 
     let (tally, _) = run_against_a_lock(WriteProfile::EveryAnnounce, 100, 500.0);
-    let announces = &tally.kinds[Kind::Announce as usize];
+    let announces = tally.of(OperationKind::Announce);
     assert_eq!(announces.counts, Counts { served: 1_500, ..Counts::default() });
     assert_eq!(announces.lost_writes, 0);
 }

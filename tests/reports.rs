@@ -60,6 +60,33 @@ fn committed_reports_are_what_their_results_say() {
     }
 }
 
+/// What stands in the README before and after a table that is made from committed results.
+const TABLE_BEGINS: &str = "<!-- journalbench report --format matrix ";
+const TABLE_ENDS: &str = "<!-- end of the table -->";
+
+#[test]
+fn the_tables_of_the_readme_are_those_of_committed_results() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let mut made = String::new();
+    let mut rest = readme.as_str();
+    let mut tables = 0;
+    while let Some((before, after)) = rest.split_once(TABLE_BEGINS) {
+        let (path, after) = after.split_once(" -->\n").expect("the comment names the results and ends its line");
+        let (_, after) = after.split_once(TABLE_ENDS).expect("the table has an end");
+        let results = Results::load(&root.join(path)).unwrap();
+        let table = report::render(&results, Format::Matrix);
+        made.extend([before, TABLE_BEGINS, path, " -->\n", &table, TABLE_ENDS]);
+        (rest, tables) = (after, tables + 1);
+    }
+    made += rest;
+    if std::env::var_os(BLESS).is_some() {
+        fs::write(root.join("README.md"), &made).unwrap();
+    }
+    assert!(tables >= 2, "the headline, and what is contrary to it");
+    assert!(made == fs::read_to_string(root.join("README.md")).unwrap(), "if that is meant, run with {BLESS}=1");
+}
+
 #[test]
 fn a_terminal_has_room_for_every_report() {
     for (folder, results) in committed() {

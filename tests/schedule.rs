@@ -34,13 +34,14 @@ fn every_snapshot_of_a_schedule_has_its_phase_its_folder_and_its_claim() {
         "snapshots.at_s=[0, 0.6, 1.2]",
         "phases.recovery_s=0.1",
         "snapshots.deadline_s=1",
+        "snapshots.sync=true",
     ];
     let results = common::run_kept(folder.path(), &overrides);
     assert_eq!(results.trials.len(), 2);
     let length_s = |trial: &TrialResult| end_s(trial.phases.last().unwrap());
     for trial in &results.trials {
         assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
-        // Warm-up, baseline, 1.2 s to the last snapshot, its deadline, recovery; the jitter is at most a second.
+        // Warm-up, baseline, 1.2 s to the last snapshot, its horizon; the jitter is at most a second.
         assert!((2.7..=3.7).contains(&length_s(trial)), "{} lasted {} s", trial.id, length_s(trial));
         let gaps = trial.phases.windows(2).map(|pair| (end_s(&pair[0]) - pair[1].started_s).abs());
         assert!(gaps.fold(0.0, f64::max) < 1e-9, "phases follow each other: {:?}", trial.phases);

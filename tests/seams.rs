@@ -17,7 +17,7 @@ use journalbench::{
     dataset::{Dataset, Manifest, generate},
     history::{Change, Commit, History, HistoryError},
     load::{Batch, Load, Pace, Stream},
-    measure::Tally,
+    measure::{OperationKind, Tally},
     oracle::{self, Claim, Evidence, Examination, JudgeError, Question, SqliteChecks, Verdict},
     pace::{Rate, Schedule, Spread},
     target::{Execution, IdleWork, Target},
@@ -96,7 +96,7 @@ fn the_load_generator_drives_a_target_that_is_no_sqlite() {
     load.stop(end_ns);
     assert_eq!(load.finish(Duration::from_secs(5), |slice| tally.add(slice)), 0);
 
-    let [announces, scrapes] = tally.kinds.each_ref().map(|kind| kind.counts.served);
+    let [announces, scrapes] = OperationKind::REQUESTS.map(|kind| tally.of(kind).counts.served);
     assert_eq!(announces + scrapes, 1_000, "everything that was due was served");
     let lines = fs::read_to_string(&path).unwrap();
     let mut expected = Vec::new();

@@ -9,7 +9,7 @@ use std::{
 
 use journalbench::{
     load::{Load, Pace, Stream},
-    measure::{Counts, SLICE_NS, Tally, percentile},
+    measure::{Counts, OperationKind, SLICE_NS, Tally, percentile},
     pace::{Rate, Schedule, Spread},
     target::{Execution, Target},
     torrents::Torrents,
@@ -67,7 +67,7 @@ fn stall_is_seen_at(rate_ops: u32) {
     let due = freeze_at * 3;
     let target = Freezing { executed: Cell::new(0), freeze_at, freeze: Duration::from_secs(1) };
     let tally = run(f64::from(rate_ops), 3, Duration::from_secs(15), target);
-    let announces = &tally.kinds[Kind::Announce as usize];
+    let announces = tally.of(OperationKind::Announce);
     assert_eq!(announces.counts, Counts { served: due, ..Counts::default() });
     for hundredth in 68..=100 {
         let quantile = f64::from(hundredth) / 100.0;
@@ -106,7 +106,7 @@ fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
     // 0.6 s of the freeze are dropped, give or take what falls on the edges.
     let target = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
     let tally = run(1_000.0, 2, Duration::from_millis(400), target);
-    let announces = &tally.kinds[Kind::Announce as usize];
+    let announces = tally.of(OperationKind::Announce);
     let Counts { served, failed, timed_out, dropped, never_served } = announces.counts;
     assert_eq!((announces.counts.due(), failed, never_served), (2_000, 0, 0));
     assert_eq!(timed_out, 1);

@@ -85,7 +85,7 @@ fn generator_bound(trials: &[TrialResult]) -> Vec<String> {
     let mut bound = Vec::new();
     for trial in trials.iter().filter(|trial| !trial.is_saturated()) {
         for phase in trial.phases.iter().filter(|phase| phase.name.is_reported()) {
-            let is_bound = phase.operations.iter().filter(|operation| operation.generator_bound.known() == Some(&true));
+            let is_bound = phase.requests().filter(|operation| operation.generator_bound.known() == Some(&true));
             bound.extend(is_bound.map(|operation| format!("{} ({} {}s)", trial.id, phase.name, operation.kind)));
         }
     }
@@ -104,10 +104,7 @@ fn has_wal_reset_bug(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        results::{PhaseName, Problem, Recorded, Stage, Status, samples},
-        workload::Kind,
-    };
+    use crate::results::{PhaseName, Problem, Recorded, Stage, Status, samples};
 
     /// What is warned of after a change to results without a fault.
     fn after(change: impl FnOnce(&mut Results)) -> Vec<Warning> {
@@ -221,7 +218,7 @@ mod tests {
     fn of_a_generator_that_was_late() {
         let bound = |results: &mut Results, name: PhaseName, is_bound: Recorded<bool>| {
             let phase = results.trials[0].phases.iter_mut().find(|phase| phase.name == name).unwrap();
-            phase.operations[Kind::Scrape as usize].generator_bound = is_bound;
+            phase.operations[1].generator_bound = is_bound;
         };
         let of = |phase: &str| {
             vec![Warning::GeneratorBound { phases: vec![format!("wal-full-1000-cp-1 ({phase} scrapes)")] }]

@@ -3,5 +3,13 @@
 //! How it is said is the business of [`crate::report`].
 
 mod caveats;
+mod comparisons;
+mod decision;
+mod pairs;
+mod runs;
 
 pub use caveats::{of_environment, warnings};
+pub use comparisons::{BaselineTime, SAME_MARGIN, baseline_times, change, comparisons};
+pub use decision::decision;
+pub(crate) use pairs::cannot_keep_up;
+pub use runs::{RunChange, RunComparison, RunOutcome, compare, differences};

@@ -1,6 +1,7 @@
 //! The commands: arguments in, text on standard output, an exit status. One file a command.
 
 mod clean;
+mod compare;
 mod generate;
 mod report;
 mod run;
@@ -41,6 +42,7 @@ Examples:
   journalbench run scenarios/quick.toml --set load.rate_ops=17000 --out my-results
   journalbench run scenarios/quick.toml --dry-run
   journalbench report my-results/results.json --format markdown -o issue.md
+  journalbench compare before/results.json after/results.json
   journalbench generate --size 17GB tracker.db
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
   journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
@@ -48,7 +50,8 @@ Examples:
   journalbench clean journalbench-work --remove
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
-2 usage or scenario, or no room; 3 `verify` found another verdict than exact, `snapshot --verify` an unsound copy; 130 interrupted, with what was measured so far written out.";
+2 usage or scenario, or no room; 3 `verify` found another verdict than exact, `snapshot --verify` an unsound copy, `compare` a regression;
+4 `compare` found no regression and cannot say that there is none; 130 interrupted, with what was measured so far written out.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -56,6 +59,9 @@ enum Command {
     Run(run::Arguments),
     /// Make the report of a results.json again
     Report(report::Arguments),
+    /// Compare two runs of a scenario, before and after a change
+    #[command(after_help = compare::HELP)]
+    Compare(compare::Arguments),
     /// Make a tracker-shaped database from a seed: the same seed gives the same bytes
     Generate(generate::Arguments),
     /// Judge any file against a kept trial: was the database ever in this state?
@@ -99,8 +105,10 @@ enum CommandOutcome {
     /// Some trials failed; the results are written.
     Failed,
     Interrupted,
-    /// What was judged is not what it should be.
+    /// What was judged or compared is not what it should be.
     Found,
+    /// Nothing follows from what was compared.
+    Inconclusive,
 }
 
 impl From<anyhow::Error> for CommandError {
@@ -135,6 +143,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     let ended = match cli.command {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
         Command::Report(arguments) => report::report(&arguments)?,
+        Command::Compare(arguments) => compare::compare(&arguments)?,
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
@@ -153,6 +162,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         CommandOutcome::Failed => ExitCode::from(1),
         CommandOutcome::Interrupted => ExitCode::from(130),
         CommandOutcome::Found => ExitCode::from(3),
+        CommandOutcome::Inconclusive => ExitCode::from(4),
     })
 }
 

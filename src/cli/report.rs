@@ -1,6 +1,6 @@
 //! `journalbench report`: the report of a run again.
 
-use std::path::PathBuf;
+use std::{env, fs::File, io::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -36,6 +36,9 @@ pub(super) fn report(arguments: &Arguments) -> Result<CommandOutcome, CommandErr
         return Err(CommandError::Usage(error));
     }
     let results = Results::load(&arguments.results).map_err(anyhow::Error::from)?;
+    if arguments.format == Format::Github {
+        add_step_summary(&results)?;
+    }
     let text = report::render(&results, arguments.format);
     match &arguments.output {
         Some(path) => {
@@ -44,4 +47,15 @@ pub(super) fn report(arguments: &Arguments) -> Result<CommandOutcome, CommandErr
         None => print(&text)?,
     }
     Ok(CommandOutcome::Done)
+}
+
+/// Adds the whole report to the summary of a workflow's step, where this is one.
+fn add_step_summary(results: &Results) -> anyhow::Result<()> {
+    let Some(path) = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from) else {
+        return Ok(());
+    };
+    let summary = report::render(results, Format::Markdown);
+    let file = File::options().append(true).create(true).open(&path);
+    file.and_then(|mut file| file.write_all(summary.as_bytes()))
+        .with_context(|| format!("cannot write the step summary to {}", path.display()))
 }

@@ -190,7 +190,7 @@ fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
     let free =
         work::free_bytes(work_dir).map_or_else(|| "unknown".to_owned(), |free| format!("{} MB", free / 1_000_000));
     lines.push(format!(
-        "{} trials, {:.0} s of load each, at most {:.0} minutes in all",
+        "{} trials, {:.0} s of load each at most, and at most {:.0} minutes in all",
         trials.len(),
         scenario.load_s_max(),
         (bound / 60.0).ceil()

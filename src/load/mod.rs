@@ -35,7 +35,7 @@ use control::{Control, nanoseconds};
 use worker::{WaitingBatch, Worker};
 
 use crate::{
-    measure::{SLICE_NS, Slice},
+    measure::{Class, SLICE_NS, Slice},
     pace::Schedule,
     target::{Background, Target},
     workload::{Kind, Operation, Workload},
@@ -244,7 +244,7 @@ impl Load {
                 }
                 let kind = stream.kind.unwrap_or_else(|| self.workload.kind(index));
                 self.workload.operation(kind, index, &mut operation);
-                slice.never_served[kind as usize] += 1;
+                slice.never_served[Class::of(&operation) as usize] += 1;
                 slice.asked += operation.asks();
             }
             take(&slice);

@@ -18,7 +18,7 @@ use super::{
     control::{Control, nanoseconds},
 };
 use crate::{
-    measure::{Outcome, Sample, Slice},
+    measure::{Class, Outcome, Sample, Slice},
     target::{Execution, IdleWork, Target},
     workload::{Kind, Operation, Workload},
 };
@@ -71,7 +71,7 @@ impl WaitingBatch {
 /// An operation that a worker has begun.
 #[derive(Clone, Copy)]
 struct InFlight {
-    kind: Kind,
+    class: Class,
     due: Instant,
     begun: Instant,
     lag: Option<Duration>,
@@ -123,7 +123,7 @@ impl Worker {
             Wait::Stopped => {
                 if nanoseconds(due - self.control.start) < self.control.stop_ns() {
                     self.enter(due);
-                    self.slice.never_served[kind as usize] += 1;
+                    self.slice.never_served[Class::of(operation) as usize] += 1;
                     self.slice.asked += operation.asks();
                 }
                 return ControlFlow::Break(());
@@ -136,10 +136,10 @@ impl Worker {
     }
 
     fn execute<T: Target>(&mut self, target: &T, operation: &mut Operation, due: Instant, lag: Option<Duration>) {
-        let in_flight = InFlight { kind: operation.kind, due, begun: Instant::now(), lag };
+        let in_flight = InFlight { class: Class::of(operation), due, begun: Instant::now(), lag };
         let until = due + self.client_timeout;
         if in_flight.begun > until {
-            self.slice.dropped[operation.kind as usize] += 1;
+            self.slice.dropped[in_flight.class as usize] += 1;
             return;
         }
         if let Some(batch) = self.batch.filter(|_| operation.asks().commits > 0) {
@@ -151,7 +151,7 @@ impl Worker {
         }
         let execution = target.execute(operation, until);
         self.record(in_flight, &execution, Instant::now(), execution.statements);
-        self.slice.lost_writes[in_flight.kind as usize] += execution.lost_writes;
+        self.slice.lost_writes[in_flight.class as usize] += execution.lost_writes;
         self.slice.lost_to_full_disk += execution.lost_to_full_disk;
         self.check(execution);
     }
@@ -173,19 +173,20 @@ impl Worker {
     }
 
     fn record(&mut self, operation: InFlight, execution: &Execution, ended: Instant, statements: u32) {
-        let InFlight { kind, due, begun, lag } = operation;
+        let InFlight { class, due, begun, lag } = operation;
         let outcome = match execution.failure {
             Some(failure) => Outcome::Failed(failure),
             None if ended > due + self.client_timeout => Outcome::TimedOut,
             None => Outcome::Served,
         };
         self.slice.samples.push(Sample {
-            kind,
+            class,
             outcome,
             response_us: microseconds(ended - due),
             service_us: microseconds(ended - begun),
             lag_us: lag.map(microseconds),
-            ended_slice: u32::try_from(self.control.slice_at(ended)).unwrap_or(u32::MAX),
+            ended_us: nanoseconds(ended.saturating_duration_since(self.control.start)) / 1_000,
+            committed: class == Class::CommittingAnnounce && execution.has_committed(),
             statements,
         });
     }

@@ -7,16 +7,20 @@
 //! Every operation that was due ends in exactly one of five ways, and percentiles rank over all of them: one without an
 //! answer counts as infinitely late: [`percentile`] has the rules.
 
+mod kind;
 mod percentile;
+mod stall;
 
 use std::{collections::BTreeMap, fmt};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, percentile};
+pub use kind::{Class, OperationKind};
+pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, percentile, record};
+pub use stall::StallTracker;
 
-use crate::workload::{Kind, Work};
+use crate::workload::Work;
 
 /// Length of a slice of time, in nanoseconds. Phases begin and end between slices.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -77,8 +81,8 @@ impl fmt::Display for OperationFailure {
 /// One operation that was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Announce or scrape.
-    pub kind: Kind,
+    /// What it asked for.
+    pub class: Class,
     /// How it came out.
     pub outcome: Outcome,
     /// From the instant it was due to its end, in microseconds.
@@ -87,8 +91,10 @@ pub struct Sample {
     pub service_us: u32,
     /// How late the worker woke for it, in microseconds, if the worker was idle before.
     pub lag_us: Option<u32>,
-    /// The slice of time in which it ended.
-    pub ended_slice: u32,
+    /// When it ended, in microseconds from the start of the load.
+    pub ended_us: u64,
+    /// Whether it ended with a commit of its own or of its batch.
+    pub committed: bool,
     /// SQL statements that it executed, retries included, `BEGIN` and `COMMIT` not counted.
     pub statements: u32,
 }
@@ -100,12 +106,12 @@ pub struct Slice {
     pub index: u64,
     /// The operations that were begun.
     pub samples: Vec<Sample>,
-    /// Operations that were not begun because the client timeout had passed, by kind.
-    pub dropped: [u64; Kind::ALL.len()],
-    /// Operations that had not begun when the load stopped, by kind.
-    pub never_served: [u64; Kind::ALL.len()],
-    /// Writes that were given up although the client was answered as if all were well, by kind.
-    pub lost_writes: [u64; Kind::ALL.len()],
+    /// Operations that were not begun because the client timeout had passed, by class.
+    pub dropped: [u64; Class::ALL.len()],
+    /// Operations that had not begun when the load stopped, by class.
+    pub never_served: [u64; Class::ALL.len()],
+    /// Writes that were given up although the client was answered as if all were well, by class.
+    pub lost_writes: [u64; Class::ALL.len()],
     /// How many of the lost writes were lost because the disk was full.
     pub lost_to_full_disk: u64,
     /// SQL statements that were executed in it beside the operations.
@@ -142,15 +148,15 @@ pub struct KindTally {
     pub response: Histogram<u64>,
     /// Service times of the operations that were begun, in microseconds.
     pub service: Histogram<u64>,
+    /// How late idle workers woke for them, in microseconds.
+    pub lag: Histogram<u64>,
 }
 
 /// What was measured over some stretch of time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// By kind, in the order of [`Kind::ALL`].
-    pub kinds: [KindTally; Kind::ALL.len()],
-    /// How late idle workers woke, in microseconds.
-    pub lag: Histogram<u64>,
+    /// By class, in the order of [`Class::ALL`].
+    pub classes: [KindTally; Class::ALL.len()],
     /// How many of the lost writes were lost because the disk was full.
     pub lost_to_full_disk: u64,
     /// What the operations that were due ask of the database.
@@ -203,13 +209,33 @@ impl Default for KindTally {
             failures: BTreeMap::new(),
             response: histogram(),
             service: histogram(),
+            lag: histogram(),
         }
     }
 }
 
-impl Default for Tally {
-    fn default() -> Self {
-        Self { kinds: Default::default(), lag: histogram(), lost_to_full_disk: 0, asked: Work::default() }
+impl Sample {
+    /// The slice of time in which it ended.
+    #[must_use]
+    pub fn ended_slice(&self) -> u64 {
+        self.ended_us * 1_000 / SLICE_NS
+    }
+}
+
+impl KindTally {
+    /// Adds what was measured of others.
+    pub fn add(&mut self, other: &Self) {
+        self.counts = self.counts.plus(&other.counts);
+        self.lost_writes += other.lost_writes;
+        for (failure, times) in &other.failures {
+            *self.failures.entry(*failure).or_default() += times;
+        }
+        for (own, others) in
+            [(&mut self.response, &other.response), (&mut self.service, &other.service), (&mut self.lag, &other.lag)]
+        {
+            // A histogram that grows takes every value that another of its kind has taken.
+            let _ = own.add(others);
+        }
     }
 }
 
@@ -217,11 +243,11 @@ impl Tally {
     /// Adds what one worker did in one slice.
     pub fn add(&mut self, slice: &Slice) {
         for sample in &slice.samples {
-            let tally = &mut self.kinds[sample.kind as usize];
+            let tally = &mut self.classes[sample.class as usize];
             match sample.outcome {
                 Outcome::Served => {
                     tally.counts.served += 1;
-                    tally.response.saturating_record(u64::from(sample.response_us));
+                    record(&mut tally.response, sample.response_us);
                 }
                 Outcome::TimedOut => tally.counts.timed_out += 1,
                 Outcome::Failed(failure) => {
@@ -229,36 +255,65 @@ impl Tally {
                     *tally.failures.entry(failure).or_default() += 1;
                 }
             }
-            tally.service.saturating_record(u64::from(sample.service_us));
+            record(&mut tally.service, sample.service_us);
             if let Some(lag_us) = sample.lag_us {
-                self.lag.saturating_record(u64::from(lag_us));
+                record(&mut tally.lag, lag_us);
             }
         }
-        for (kind, tally) in self.kinds.iter_mut().enumerate() {
-            tally.counts.dropped += slice.dropped[kind];
-            tally.counts.never_served += slice.never_served[kind];
-            tally.lost_writes += slice.lost_writes[kind];
+        for (class, tally) in self.classes.iter_mut().enumerate() {
+            tally.counts.dropped += slice.dropped[class];
+            tally.counts.never_served += slice.never_served[class];
+            tally.lost_writes += slice.lost_writes[class];
         }
         self.lost_to_full_disk += slice.lost_to_full_disk;
         self.asked += slice.asked;
     }
 
-    /// Counts of all kinds together.
+    /// Counts of all classes together.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.kinds.iter().fold(Counts::default(), |sum, kind| sum.plus(&kind.counts))
+        self.classes.iter().fold(Counts::default(), |sum, class| sum.plus(&class.counts))
+    }
+
+    /// What was measured of one kind.
+    #[must_use]
+    pub fn of(&self, kind: OperationKind) -> KindTally {
+        let mut sum = KindTally::default();
+        for (class, tally) in Class::ALL.into_iter().zip(&self.classes) {
+            if kind.includes(class) {
+                sum.add(tally);
+            }
+        }
+        sum
+    }
+
+    /// How late idle workers woke, in microseconds, for operations of all classes.
+    #[must_use]
+    pub fn lag(&self) -> Histogram<u64> {
+        let mut sum = KindTally::default();
+        self.classes.iter().for_each(|class| sum.add(class));
+        sum.lag
+    }
+
+    /// Adds what was measured over another stretch of time.
+    pub fn plus(&mut self, other: &Self) {
+        for (own, others) in self.classes.iter_mut().zip(&other.classes) {
+            own.add(others);
+        }
+        self.lost_to_full_disk += other.lost_to_full_disk;
+        self.asked += other.asked;
     }
 
     /// Forgets everything, keeping the memory.
     pub fn reset(&mut self) {
-        for kind in &mut self.kinds {
-            kind.counts = Counts::default();
-            kind.lost_writes = 0;
-            kind.failures.clear();
-            kind.response.reset();
-            kind.service.reset();
+        for class in &mut self.classes {
+            class.counts = Counts::default();
+            class.lost_writes = 0;
+            class.failures.clear();
+            for times in [&mut class.response, &mut class.service, &mut class.lag] {
+                times.reset();
+            }
         }
-        self.lag.reset();
         self.lost_to_full_disk = 0;
         self.asked = Work::default();
     }
@@ -270,12 +325,13 @@ mod tests {
 
     fn sample(response_us: u32, outcome: Outcome) -> Sample {
         Sample {
-            kind: Kind::Announce,
+            class: Class::CommittingAnnounce,
             outcome,
             response_us,
             service_us: response_us / 2,
             lag_us: None,
-            ended_slice: 3,
+            ended_us: 35_000,
+            committed: outcome == Outcome::Served,
             statements: 1,
         }
     }
@@ -291,9 +347,9 @@ mod tests {
                 sample(300, Outcome::Failed(OperationFailure::Busy)),
                 sample(400, Outcome::Failed(OperationFailure::Busy)),
             ],
-            dropped: [5, 0],
-            never_served: [0, 7],
-            lost_writes: [2, 0],
+            dropped: [5, 0, 0, 0],
+            never_served: [0, 0, 0, 7],
+            lost_writes: [2, 0, 0, 0],
             lost_to_full_disk: 1,
             background_statements: 0,
             asked: Work { statements: 10, commits: 4 },
@@ -301,10 +357,44 @@ mod tests {
         let counts = Counts { served: 1, failed: 2, timed_out: 1, dropped: 5, never_served: 7 };
         assert_eq!(tally.counts(), counts);
         assert_eq!(counts.due(), 16);
-        assert_eq!(tally.kinds[0].response.len(), 1);
-        assert_eq!(tally.kinds[0].service.len(), 4);
-        assert_eq!(tally.kinds[0].failures[&OperationFailure::Busy], 2);
-        assert_eq!((tally.kinds[0].lost_writes, tally.lost_to_full_disk), (2, 1));
-        assert_eq!(tally.kinds[1].counts, Counts { never_served: 7, ..Counts::default() });
+        let announces = tally.of(OperationKind::Announce);
+        assert_eq!((announces.response.len(), announces.service.len()), (1, 4));
+        assert_eq!(announces.failures[&OperationFailure::Busy], 2);
+        assert_eq!((announces.lost_writes, tally.lost_to_full_disk), (2, 1));
+        assert_eq!(announces.counts, tally.of(OperationKind::Commit).counts);
+        assert_eq!(tally.of(OperationKind::Read).counts, Counts::default());
+        assert_eq!(tally.of(OperationKind::Scrape).counts, Counts { never_served: 7, ..Counts::default() });
+    }
+
+    #[test]
+    fn kinds_are_put_together_from_their_classes() {
+        let mut tally = Tally::default();
+        let of = |class, response_us, lag_us| Sample { class, lag_us, ..sample(response_us, Outcome::Served) };
+        tally.add(&Slice {
+            samples: vec![
+                of(Class::CommittingAnnounce, 90_000_000, Some(40)),
+                of(Class::ReadingAnnounce, 200, Some(30)),
+                of(Class::OtherAnnounce, 300, None),
+                of(Class::Scrape, 400, Some(20)),
+            ],
+            ..Slice::default()
+        });
+        let most = |times: &Histogram<u64>| (times.len(), Percentile::Max.of(times, times.len()));
+        for (kind, times, response_us, lag_us) in [
+            (OperationKind::Announce, 3, 90_000_000, 40),
+            (OperationKind::Scrape, 1, 400, 20),
+            (OperationKind::Commit, 1, 90_000_000, 40),
+            (OperationKind::Read, 1, 200, 30),
+        ] {
+            let found = tally.of(kind);
+            let (count, longest_us) = most(&found.response);
+            // A histogram has three digits.
+            assert!(longest_us.is_some_and(|time_us| time_us.abs_diff(response_us) * 1_000 <= response_us), "{kind}");
+            assert_eq!((count, most(&found.lag).1), (times, Some(lag_us)), "{kind}");
+        }
+        assert_eq!(most(&tally.lag()), (3, Some(40)));
+        let mut twice = tally.clone();
+        twice.plus(&tally);
+        assert_eq!((twice.counts().served, twice.of(OperationKind::Read).response.len()), (8, 2));
     }
 }

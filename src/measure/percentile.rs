@@ -28,10 +28,10 @@ impl Percentile {
     /// Its quantile, from 0 to 1, and the least number of operations that it is shown for.
     const fn rule(self) -> (f64, u64) {
         match self {
-            Self::P50 => (0.5, 10),
-            Self::P90 => (0.9, 10),
-            Self::P99 => (0.99, 100),
-            // Ten operations are later than it.
+            // Ten operations and more are later than it.
+            Self::P50 => (0.5, 20),
+            Self::P90 => (0.9, 100),
+            Self::P99 => (0.99, 1_000),
             Self::P999 => (0.999, 10_000),
             Self::Max => (1.0, 1),
         }
@@ -68,11 +68,20 @@ impl fmt::Display for Percentile {
     }
 }
 
-/// An empty histogram of microseconds, from 1 us to 120 s with 3 significant digits.
+/// An empty histogram of microseconds with 3 significant digits. It grows with the times that [`record`] puts into it.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
     // The bounds are constants that hdrhistogram takes: 1 <= low, 2 * low <= high, at most 5 digits.
-    Histogram::new_with_bounds(1, HISTOGRAM_MAX_US, 3).unwrap_or_else(|_| unreachable!("constant bounds are valid"))
+    let mut histogram =
+        Histogram::new_with_bounds(1, 2, 3).unwrap_or_else(|_| unreachable!("constant bounds are valid"));
+    histogram.auto(true);
+    histogram
+}
+
+/// Adds a time in microseconds; one beyond [`HISTOGRAM_MAX_US`] counts as that.
+pub fn record(histogram: &mut Histogram<u64>, time_us: u32) {
+    // It fails only where a histogram cannot grow as far, which one of 120 s can.
+    let _ = histogram.record(u64::from(time_us).min(HISTOGRAM_MAX_US));
 }
 
 /// The smallest recorded time that at least a share `quantile` (0 to 1) of `total` operations did not exceed, where the
@@ -129,9 +138,9 @@ mod tests {
     #[test]
     fn each_percentile_has_its_least_number_of_operations() {
         for (percentile, quantile, least) in [
-            (Percentile::P50, 0.5, 10),
-            (Percentile::P90, 0.9, 10),
-            (Percentile::P99, 0.99, 100),
+            (Percentile::P50, 0.5, 20),
+            (Percentile::P90, 0.9, 100),
+            (Percentile::P99, 0.99, 1_000),
             (Percentile::P999, 0.999, 10_000),
             (Percentile::Max, 1.0, 1),
         ] {

@@ -147,6 +147,10 @@ fn unknown(results: &Results) -> Option<String> {
         "for which operations the load generator itself was late (the mark *)",
         operations.any(|operation: &OperationResult| operation.generator_bound.is_unknown()),
     );
+    let mut phases = results.trials.iter().flat_map(|trial| &trial.phases);
+    note("how long writes were stalled", phases.any(|phase| phase.stalled_s.is_unknown()));
+    note("what snapshots cost over a horizon", results.trials.iter().any(|trial| trial.horizons.is_unknown()));
+    note("how the journal modes compare pair by pair", results.comparisons.is_unknown());
     note(
         "how many snapshots of the schedule were not taken",
         results.trials.iter().any(|trial| trial.snapshots_not_taken.is_unknown()),

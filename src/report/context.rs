@@ -3,7 +3,7 @@
 
 use super::figure_text::{count, sentence};
 use crate::{
-    results::{Results, TrialResult},
+    results::{Comparison, Results, TrialResult},
     scenario::{Arrivals, OfferedRate, Scenario},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
@@ -40,6 +40,10 @@ impl<'a> Context<'a> {
         self.scenario.rates_ops()
     }
 
+    fn announce_connections(self) -> Vec<Option<u32>> {
+        self.scenario.load.connection_choices()
+    }
+
     fn synchronous(self) -> &'a [Synchronous] {
         &self.scenario.sqlite.synchronous
     }
@@ -62,6 +66,8 @@ pub struct Group<'a> {
     context: Context<'a>,
     /// `None` where the rate is not one number.
     rate_ops: Option<f64>,
+    /// Connections for announces, where trials differ in it.
+    announce_connections: Option<u32>,
     /// When SQLite called fsync.
     pub synchronous: Synchronous,
     /// By journal mode, then in the order in which they ran.
@@ -71,7 +77,11 @@ pub struct Group<'a> {
 impl<'a> Group<'a> {
     /// Rate, profile and `synchronous`, in words.
     pub fn title(&self) -> String {
-        format!("{}, {}, synchronous {}", self.rate(), self.context.write_profile(), self.synchronous)
+        let connections = self.announce_connections.map_or_else(String::new, |number| match number {
+            1 => ", 1 announce connection".to_owned(),
+            several => format!(", {several} announce connections"),
+        });
+        format!("{}, {}, synchronous {}{connections}", self.rate(), self.context.write_profile(), self.synchronous)
     }
 
     /// The offered rate in words.
@@ -95,14 +105,15 @@ impl<'a> Group<'a> {
         self.trials.iter().copied().filter(move |trial| trial.journal_mode == mode)
     }
 
+    /// Whether a comparison is of its trials.
+    pub fn has(&self, one: &Comparison) -> bool {
+        let of_it = (self.synchronous, self.rate_ops, self.announce_connections);
+        of_it == (one.synchronous, one.offered_rate_ops, one.announce_connections)
+    }
+
     /// Whether a client waits for its answer before it asks again.
     pub fn is_closed_loop(&self) -> bool {
         self.context.arrivals().is_closed()
-    }
-
-    /// Whether more was offered in one of its trials than the database could do.
-    pub fn is_saturated(&self) -> bool {
-        self.trials.iter().any(|trial| trial.is_saturated())
     }
 
     /// Whether the results file does not say where the generator was late.
@@ -117,18 +128,17 @@ pub fn groups(results: &Results) -> Vec<Group<'_>> {
     let context = Context::new(results);
     let mut groups = Vec::new();
     for rate_ops in context.rates() {
-        for &synchronous in context.synchronous() {
-            let is_of_it = |trial: &&TrialResult| {
-                trial.synchronous == synchronous
-                    && rate_ops.is_none_or(|rate_ops| trial.offered_rate_ops == Some(rate_ops))
-            };
-            let of_mode = |mode: &JournalMode| {
-                results.trials.iter().filter(is_of_it).filter(|trial| trial.journal_mode == *mode).collect()
-            };
-            let trials: Vec<_> =
-                context.journal_modes().iter().flat_map(|mode| -> Vec<&TrialResult> { of_mode(mode) }).collect();
-            if !trials.is_empty() {
-                groups.push(Group { context, rate_ops, synchronous, trials });
+        for announce_connections in context.announce_connections() {
+            for &synchronous in context.synchronous() {
+                let is_of_it = |trial: &&TrialResult| trial.is_of(rate_ops, announce_connections, synchronous);
+                let of_mode = |mode: &JournalMode| {
+                    results.trials.iter().filter(is_of_it).filter(|trial| trial.journal_mode == *mode).collect()
+                };
+                let trials: Vec<_> =
+                    context.journal_modes().iter().flat_map(|mode| -> Vec<&TrialResult> { of_mode(mode) }).collect();
+                if !trials.is_empty() {
+                    groups.push(Group { context, rate_ops, announce_connections, synchronous, trials });
+                }
             }
         }
     }

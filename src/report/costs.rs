@@ -8,9 +8,11 @@ use super::{
     tables::{label_columns, labels, placed, response_value, strategy_label, worst},
 };
 use crate::{
-    measure::Percentile,
-    results::{PhaseName, Recorded, Resources, SnapshotResult, TrialResult, WalResult},
-    workload::Kind,
+    measure::{OperationKind, Percentile},
+    results::{
+        HorizonResult, Lateness, PartName, PhaseName, Recorded, Resources, SnapshotResult, TrialResult, WalResult,
+        WindowResult,
+    },
 };
 
 /// What stands above [`machine`].
@@ -30,8 +32,21 @@ pub fn others_note() -> Note {
     Note::new(
         "What the snapshots cost the operations that were due meanwhile",
         "The time of a snapshot is that of its copy and its sync. Where a trial has several snapshots, the worst is shown. \"no \
-        commit for\": the longest time without a commit. \"windows\": the baseline is cut into windows that are as long as the \
+        commit for\": the longest time without a commit, whether or not anybody wanted to write. \"windows\": the baseline is cut into windows that are as long as the \
         snapshot took; the range of their p99 in ms, and how many of them had a lower p99 than the snapshot.",
+    )
+}
+
+/// What stands above [`horizon`].
+pub fn horizon_note() -> Note {
+    Note::new(
+        "What the snapshots cost over the same time for every strategy",
+        "The horizon begins with the snapshot and is equally long for every strategy, unless the load or the next snapshot ends it; \
+        that of \"none\" begins when others take theirs. \"stalled\": the longest time in which a write was due or waiting and none \
+        was committed, in the copy, in the harness's sync of it, and after both. \"over 10 ms\" and so on: announces and scrapes \
+        whose response took longer, unanswered ones included. \"client-seconds lost\": their response times beyond the \
+        baseline's median, added up, and how many the baseline loses in as long. Where a trial has several snapshots, a cell shows \
+        the range.",
     )
 }
 
@@ -89,7 +104,7 @@ fn cpu_s(snapshot: &SnapshotResult) -> Recorded<Option<f64>> {
 pub fn others(group: &Group<'_>) -> Table {
     let mut columns = label_columns();
     columns.push(Column::of("no commit for", Unit::Milliseconds));
-    for kind in Kind::ALL {
+    for kind in OperationKind::REQUESTS {
         columns.push(Column::of(&format!("{kind}s' p99"), Unit::Milliseconds));
         columns.push(Column::of("windows", Unit::Milliseconds));
     }
@@ -98,7 +113,7 @@ pub fn others(group: &Group<'_>) -> Table {
         let phases = trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot);
         let stretch_s = phases.map(|phase| phase.longest_without_commit_s).reduce(f64::max);
         cells.push(stretch_s.map_or(Value::NotApplicable, Value::Duration).into());
-        for kind in Kind::ALL {
+        for kind in OperationKind::REQUESTS {
             let operation = worst(trial, PhaseName::Snapshot, kind).and_then(|phase| phase.operation(kind));
             let p99 = operation.map(|operation| response_value(operation, Percentile::P99));
             let windows = operation.and_then(|operation| operation.placement).map(placed);
@@ -107,6 +122,60 @@ pub fn others(group: &Group<'_>) -> Table {
         cells
     };
     Table { columns, rows: trials(group).map(row).collect() }
+}
+
+/// What they cost over the horizon; only of trials of which that is known.
+pub fn horizon(group: &Group<'_>) -> Table {
+    let mut columns = label_columns();
+    columns.push(Column::of("horizon", Unit::Seconds));
+    columns.extend(["stalled in copy", "in sync", "after"].map(|title| Column::of(title, Unit::Milliseconds)));
+    columns.extend(["over 10 ms", "over 100 ms", "over 1 s"].map(|title| Column::of(title, Unit::One)));
+    columns.extend(["client-seconds lost", "baseline's"].map(|title| Column::of(title, Unit::Seconds)));
+    let row = |trial: &&TrialResult| {
+        let horizons = trial.horizons.entries();
+        let of_each = |value: &dyn Fn(&HorizonResult) -> Option<f64>| {
+            Cell::from(Value::range(horizons.iter().filter_map(value), Value::Duration))
+        };
+        let count = |value: fn(&WindowResult) -> u64| {
+            Cell::from(Value::counts(horizons.iter().map(|horizon| value(&horizon.window)), Value::Count))
+        };
+        let stalled = |name: PartName| of_each(&move |horizon: &HorizonResult| stalled_s(horizon, name));
+        (!horizons.is_empty()).then(|| {
+            let mut cells = labels(trial);
+            cells.extend([
+                of_each(&|horizon| Some(horizon.window.duration_s)),
+                stalled(PartName::Copy),
+                stalled(PartName::Sync),
+                stalled(PartName::Settle),
+                count(|window| requests(window).fold(0, |sum, late| sum.saturating_add(late.over_10_ms))),
+                count(|window| requests(window).fold(0, |sum, late| sum.saturating_add(late.over_100_ms))),
+                count(|window| requests(window).fold(0, |sum, late| sum.saturating_add(late.over_1_s))),
+                of_each(&|horizon| Some(requests(&horizon.window).map(|late| late.lost_client_s).sum())),
+                of_each(&|horizon| baseline_lost_s(trial, horizon.window.duration_s)),
+            ]);
+            cells
+        })
+    };
+    Table { columns, rows: group.trials.iter().filter_map(row).collect() }
+}
+
+/// The longest stall in the parts of a name.
+fn stalled_s(horizon: &HorizonResult, name: PartName) -> Option<f64> {
+    let parts = horizon.parts.iter().filter(|part| part.name == name);
+    parts.filter_map(|part| part.window.stalled_s).reduce(f64::max)
+}
+
+/// How late announces and scrapes were.
+fn requests(window: &WindowResult) -> impl Iterator<Item = &Lateness> {
+    let requests = window.operations.iter().filter(|operation| operation.kind.is_request());
+    requests.map(|operation| &operation.lateness)
+}
+
+/// Client-seconds that the baseline loses in so long.
+fn baseline_lost_s(trial: &TrialResult, duration_s: f64) -> Option<f64> {
+    let baseline = trial.phase(PhaseName::Baseline)?;
+    let lost_s = baseline.requests().map(|operation| operation.lateness.known().map(|late| late.lost_client_s));
+    Some(lost_s.sum::<Option<f64>>()? / baseline.duration_s * duration_s)
 }
 
 /// The WAL around them; only of trials that have one. There is one journal mode that has, so the table does not say which.
@@ -213,5 +282,25 @@ mod tests {
         let row = &others(&groups(&results)[0]).rows[0];
         assert_eq!((&row[2].value, &row[4].value), (&Value::Duration(2.0), &Value::NotApplicable));
         assert!(row[3].value.is_figure());
+    }
+
+    #[test]
+    fn a_horizon_has_its_parts_and_what_the_baseline_loses_in_as_long() {
+        let results = samples::results(vec![
+            samples::trial(JournalMode::Wal, Strategy::Cp),
+            samples::trial(JournalMode::Wal, Strategy::None),
+        ]);
+        let table = horizon(&groups(&results)[0]);
+        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
+        let values = |row: usize| table.rows[row][2..].iter().map(|cell| cell.value.clone()).collect::<Vec<_>>();
+        let found = values(0);
+        let stalled = Value::Duration(0.012);
+        assert_eq!(found[..4], [Value::Duration(10.0), stalled.clone(), stalled.clone(), stalled.clone()]);
+        assert_eq!(found[4..7], [Value::Count(0), Value::Count(0), Value::Count(0)]);
+        // Announces and scrapes of 1 to 10 ms, beyond a median of 1 ms.
+        assert!(matches!(found[7], Value::Duration(lost_s) if (lost_s - 9.0).abs() < 0.05), "{found:?}");
+        assert_eq!(found[7], found[8]);
+        assert_eq!(values(1)[1..4], [Value::NotApplicable, Value::NotApplicable, stalled]);
+        assert!(horizon(&groups(&samples::of_before(&results))[0]).rows.is_empty());
     }
 }

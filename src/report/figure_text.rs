@@ -38,6 +38,7 @@ pub fn value(value: &Value, unit: Unit) -> String {
             Unit::Seconds => number(*time_us as f64 / 1e6),
             Unit::Words | Unit::One | Unit::Megabytes => response(Some(*time_us)),
         },
+        Value::Ratio(factor) => number(*factor),
         Value::Bytes(bytes) => match unit {
             Unit::Megabytes => number(*bytes as f64 / 1e6),
             Unit::Words | Unit::One | Unit::Seconds | Unit::Milliseconds => megabytes(*bytes),
@@ -198,6 +199,7 @@ mod tests {
             (Value::Response(3_276), Unit::Milliseconds, "3.28"),
             (Value::Response(3_276_000), Unit::Seconds, "3.28"),
             (Value::Response(3_276), Unit::Words, "3.28 ms"),
+            (Value::Ratio(0.5), Unit::One, "0.50"),
             (Value::Bytes(0), Unit::Megabytes, "0"),
             (Value::Bytes(4_000_000), Unit::Megabytes, "4.00"),
             (Value::Bytes(4_000_000), Unit::Words, "4.00 MB"),

@@ -78,6 +78,8 @@ pub enum Value {
     Rate(f64),
     /// A time, in seconds.
     Duration(f64),
+    /// A factor.
+    Ratio(f64),
     /// A response time, in microseconds: what a histogram holds.
     Response(u64),
     /// An amount of bytes.
@@ -243,6 +245,7 @@ impl Value {
             Self::Count(_)
             | Self::Rate(_)
             | Self::Duration(_)
+            | Self::Ratio(_)
             | Self::Response(_)
             | Self::Bytes(_)
             | Self::Range(..)

@@ -4,24 +4,32 @@
 //! figure is written is the same for every format (`figure_text`); how a page looks is the business of `terminal` and of
 //! `markdown` (for an issue). A new format is a variant of [`Format`], its arm in [`render`], and a file.
 //!
-//! Nothing is averaged over trials: every trial has its own rows, and a sentence that speaks of several gives the range.
+//! Every trial has its own rows. What is said of several trials is a count, a range, or the median of their pairs with its
+//! interval.
 
+mod comparisons;
 mod conditions;
 mod context;
 mod costs;
+mod decision;
 mod figure_text;
 mod figures;
+mod github;
+mod junit;
 mod markdown;
+mod matrix;
 mod notes;
+mod runs;
 mod seconds;
 mod snapshots;
 mod summary;
 mod tables;
 mod terminal;
+mod tracker;
 
 use clap::ValueEnum;
 
-use crate::{results::Results, workload::Kind};
+use crate::{analysis::RunComparison, results::Results};
 use context::{Context, Group, groups};
 use figures::{Block, Table};
 use notes::{Note, Notes};
@@ -33,15 +41,45 @@ pub enum Format {
     Text,
     /// GitHub's Markdown, for an issue.
     Markdown,
+    /// The verdicts by journal mode and strategy, as a table in Markdown.
+    Matrix,
+    /// A file in the format of `JUnit`, in which each trial is a test.
+    Junit,
+    /// Annotations of a GitHub workflow; the Markdown becomes its step summary.
+    Github,
+    /// JSON for a program that follows benchmarks over time (customSmallerIsBetter).
+    CustomSmallerIsBetter,
+}
+
+/// How what people read is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// Tables for a terminal.
+    Text,
+    /// GitHub's Markdown, for an issue.
+    Markdown,
 }
 
 /// Renders the report in a format.
 #[must_use]
 pub fn render(results: &Results, format: Format) -> String {
-    let blocks = blocks(results);
     match format {
-        Format::Text => terminal::render(&blocks),
-        Format::Markdown => markdown::render(&blocks),
+        Format::Text => terminal::render(&blocks(results)),
+        Format::Markdown => markdown::render(&blocks(results)),
+        Format::Matrix => markdown::render(&[Block::Table(matrix::table(results))]),
+        Format::Junit => junit::render(results),
+        Format::Github => github::render(results),
+        Format::CustomSmallerIsBetter => tracker::render(results),
+    }
+}
+
+/// Renders how two runs compare, in a format.
+#[must_use]
+pub fn render_comparison(comparison: &RunComparison, layout: Layout) -> String {
+    let blocks = runs::blocks(comparison);
+    match layout {
+        Layout::Text => terminal::render(&blocks),
+        Layout::Markdown => markdown::render(&blocks),
     }
 }
 
@@ -54,10 +92,11 @@ pub fn blocks(results: &Results) -> Vec<Block> {
         Block::Paragraph(context.question()),
         Block::List(summary::sentences(results)),
     ];
+    blocks.extend(decision::blocks(results));
     let mut notes = Notes::default();
     for group in groups(results) {
         blocks.push(Block::Heading(2, group.title()));
-        blocks.extend(of_operations(&group, &mut notes));
+        blocks.extend(of_operations(&group, results, &mut notes));
         blocks.extend(of_snapshots(&group, &mut notes));
     }
     if !results.warnings.is_empty() {
@@ -70,11 +109,15 @@ pub fn blocks(results: &Results) -> Vec<Block> {
 }
 
 /// The tables and the chart of a group that speak of operations.
-fn of_operations(group: &Group<'_>, notes: &mut Notes) -> Vec<Block> {
+fn of_operations(group: &Group<'_>, results: &Results, notes: &mut Notes) -> Vec<Block> {
     let mut blocks = vec![notes.above(tables::rates_note()), Block::Table(tables::rates(group))];
-    for kind in Kind::ALL {
-        blocks.push(notes.above(tables::response_note(group, kind)));
+    for (place, kind) in tables::kinds(group).into_iter().enumerate() {
+        blocks.push(notes.above(tables::response_note(group, kind, place == 0)));
         blocks.push(Block::Table(tables::response(group, kind)));
+    }
+    let compared = comparisons::table(group, results);
+    if !compared.rows.is_empty() {
+        blocks.extend([notes.above(comparisons::note()), Block::Table(compared)]);
     }
     if let Some(chart) = seconds::chart(group) {
         blocks.extend([notes.above(seconds::note(group)), Block::Chart(chart)]);
@@ -90,12 +133,13 @@ fn of_operations(group: &Group<'_>, notes: &mut Notes) -> Vec<Block> {
 
 /// The tables of the snapshots of a group that have rows, each under its note.
 fn of_snapshots(group: &Group<'_>, notes: &mut Notes) -> Vec<Block> {
-    let tables: [(Note, Table); 8] = [
+    let tables: [(Note, Table); 9] = [
         (snapshots::what_note(), snapshots::what(group)),
         (snapshots::evidence_note(), snapshots::evidence(group)),
         (snapshots::took_note(), snapshots::took(group)),
         (snapshots::parts_note(), snapshots::parts(group)),
         (costs::machine_note(), costs::machine(group)),
+        (costs::horizon_note(), costs::horizon(group)),
         (costs::others_note(), costs::others(group)),
         (costs::wal_note(), costs::wal(group)),
         (snapshots::after_note(), snapshots::after(group)),

@@ -129,7 +129,12 @@ fn restored_mode(snapshot: &SnapshotResult) -> Value {
 }
 
 fn optional_text(text: Option<&str>) -> Value {
-    text.map_or(Value::NotApplicable, |text| Value::text(shorten(first_line(text), ANSWER_MOST)))
+    text.map_or(Value::NotApplicable, |text| Value::text(short_answer(text)))
+}
+
+/// As much of an answer of SQLite's as a cell has room for.
+pub fn short_answer(text: &str) -> String {
+    shorten(first_line(text), ANSWER_MOST)
 }
 
 /// How each ended, and what its verdict rests on.

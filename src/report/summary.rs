@@ -6,28 +6,25 @@ use std::collections::BTreeMap;
 
 use super::{
     context::{Context, Group, groups},
-    figure_text::{count, number, range, response},
-    tables,
+    figure_text::{count, number, range},
 };
 use crate::{
-    measure::Percentile,
+    analysis,
     oracle::Verdict,
-    results::{OperationResult, PhaseName, PhaseResult, Results, SnapshotResult, Status, TrialResult},
+    results::{PhaseName, PhaseResult, Results, SnapshotResult, Status, TrialResult},
     snapshot::{Isolation, Strategy},
     sqlite::JournalMode,
-    workload::Kind,
+    statistics::share_interval,
 };
 
 pub fn sentences(results: &Results) -> Vec<String> {
     let groups = groups(results);
     let mut sentences = missing(results);
     for group in &groups {
-        sentences.extend(comparison(group));
         sentences.extend(group.modes().filter_map(|mode| ceiling(group, mode)));
     }
     sentences.extend(exact_strategies(&groups));
     sentences.extend(not_judged(results));
-    sentences.extend(groups.iter().flat_map(|group| group.modes().filter_map(|mode| cheapest(group, mode))));
     sentences.push(silent_failures(results));
     sentences.extend(lucky(results));
     sentences.extend(results.trials.iter().filter_map(retention));
@@ -58,69 +55,12 @@ fn missing(results: &Results) -> Vec<String> {
     sentences
 }
 
-/// The baselines of a journal mode.
-fn baselines<'a>(group: &Group<'a>, mode: JournalMode) -> Vec<&'a PhaseResult> {
-    group.of_mode(mode).filter_map(|trial| trial.phase(PhaseName::Baseline)).collect()
-}
-
-/// What is compared between journal modes.
-const COMPARED: [(Kind, Percentile); 4] = [
-    (Kind::Announce, Percentile::P50),
-    (Kind::Announce, Percentile::P99),
-    (Kind::Announce, Percentile::Max),
-    (Kind::Scrape, Percentile::P99),
-];
-
-/// How the journal modes compared before any snapshot began: the figures for which every trial had enough operations.
-fn comparison(group: &Group<'_>) -> Option<String> {
-    let modes: Vec<(JournalMode, Vec<&PhaseResult>)> =
-        group.modes().map(|mode| (mode, baselines(group, mode))).filter(|(_, phases)| !phases.is_empty()).collect();
-    if group.is_saturated() || group.is_closed_loop() || modes.len() < 2 {
-        return None;
-    }
-    let operations = |phases: &[&PhaseResult], kind| -> Option<Vec<OperationResult>> {
-        phases.iter().map(|phase| phase.operation(kind).cloned()).collect()
-    };
-    let has_enough = |kind, percentile: Percentile| {
-        modes.iter().all(|(_, phases)| {
-            operations(phases, kind).is_some_and(|all| all.iter().all(|one| one.due >= percentile.least()))
-        })
-    };
-    let figures: Vec<_> = COMPARED.into_iter().filter(|(kind, percentile)| has_enough(*kind, *percentile)).collect();
-    if figures.is_empty() {
-        return None;
-    }
-    let part = |(mode, phases): &(JournalMode, Vec<&PhaseResult>)| {
-        let figure = |(number, (kind, percentile)): (usize, &(Kind, Percentile))| {
-            let operations = operations(phases, *kind).unwrap_or_default();
-            let times = range_of_times(operations.iter().map(|operation| operation.response.get(*percentile)));
-            // The kind is named where it begins.
-            let is_next = number.checked_sub(1).is_some_and(|before| figures[before].0 == *kind);
-            if is_next { format!("{percentile} {times}") } else { format!("{kind}s {percentile} {times}") }
-        };
-        format!("{mode}: {}", figures.iter().enumerate().map(figure).collect::<Vec<_>>().join(", "))
-    };
-    let parts: Vec<_> = modes.iter().map(part).collect();
-    let trials = modes.iter().map(|(_, phases)| phases.len()).max().unwrap_or(0);
-    let of = if trials == 1 { "one trial each".to_owned() } else { format!("range of {trials} trials each") };
-    Some(format!("At {}, before any snapshot, {} ({of}).", group.title(), parts.join("; ")))
-}
-
-/// The least and the most of some response times; "no answer" is later than every time.
-fn range_of_times(times: impl Iterator<Item = Option<u64>>) -> String {
-    let (mut least, mut most) = (None, Some(0));
-    for time in times {
-        least = [least, time].into_iter().flatten().min();
-        most = most.zip(time).map(|(most, time)| u64::max(most, time));
-    }
-    range(&response(least), &response(most))
-}
-
 /// What a mode could do, where more was offered.
 fn ceiling(group: &Group<'_>, mode: JournalMode) -> Option<String> {
-    let is_at_it = |trial: &&TrialResult| group.is_closed_loop() || trial.is_saturated();
-    let at_it = group.of_mode(mode).filter(is_at_it);
-    let phases: Vec<_> = at_it.filter_map(|trial| trial.phase(PhaseName::Baseline)).collect();
+    if !group.is_closed_loop() && !analysis::cannot_keep_up(group.of_mode(mode)) {
+        return None;
+    }
+    let phases: Vec<_> = group.of_mode(mode).filter_map(|trial| trial.phase(PhaseName::Baseline)).collect();
     let least_and_most = |value: fn(&PhaseResult) -> f64| {
         let values = || phases.iter().map(|phase| value(phase));
         let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
@@ -165,6 +105,18 @@ fn judged(results: &Results) -> impl Iterator<Item = (&TrialResult, &SnapshotRes
     all.filter_map(|(trial, snapshot)| Some((trial, snapshot, snapshot.ruling.verdict?)))
 }
 
+/// Where the share of all such snapshots lies with 95 % confidence, in words.
+pub fn share(hits: u64, of: u64) -> String {
+    let interval = share_interval(hits, of);
+    // What is a whole number but for rounding is that number.
+    let (low, high) = ((interval.low * 100.0 + 1e-9).floor(), (interval.high * 100.0 - 1e-9).ceil());
+    match (hits == 0, hits == of) {
+        (true, _) => format!("at most {high} %"),
+        (false, true) => format!("at least {low} %"),
+        (false, false) => format!("{low} to {high} %"),
+    }
+}
+
 /// How many of the snapshots of each strategy were exact, group by group where there are several.
 fn exact_strategies(groups: &[Group<'_>]) -> Vec<String> {
     let sentence = |group: &Group<'_>| {
@@ -178,7 +130,7 @@ fn exact_strategies(groups: &[Group<'_>]) -> Vec<String> {
             }
         }
         let part = |((strategy, mode), (exact, all)): (&(Strategy, String), &(u64, u64))| {
-            format!("{strategy} under {mode} {exact} of {all}")
+            format!("{strategy} under {mode} {exact} of {all} ({})", share(*exact, *all))
         };
         let parts: Vec<_> = by_strategy.iter().map(part).collect();
         let at = if groups.len() == 1 { String::new() } else { format!(" at {}", group.title()) };
@@ -186,52 +138,6 @@ fn exact_strategies(groups: &[Group<'_>]) -> Vec<String> {
     };
     let sentences: Vec<_> = groups.iter().filter_map(sentence).collect();
     if sentences.is_empty() { vec!["No snapshot was judged.".to_owned()] } else { sentences }
-}
-
-/// What a strategy cost at its worst.
-#[derive(Default)]
-struct Cost {
-    /// 99th percentile of the announces that were due while it ran; without an answer it is later than every time.
-    p99_us: u64,
-    /// Whether that rests on too few of them to be told.
-    has_few: bool,
-    duration_s: f64,
-}
-
-/// Of the strategies that a script can run and that were always exact under a mode, by more than luck, the one in whose
-/// window announces waited least.
-fn cheapest(group: &Group<'_>, mode: JournalMode) -> Option<String> {
-    let always_exact = |strategy: Strategy| {
-        let of_strategy = group.of_mode(mode).filter(|trial| trial.strategy == strategy);
-        let mut snapshots = of_strategy.flat_map(|trial| &trial.snapshots).peekable();
-        snapshots.peek().is_some() && snapshots.all(SnapshotResult::is_exact)
-    };
-    let mut costs: BTreeMap<Strategy, Cost> = BTreeMap::new();
-    let is_candidate = |strategy: Strategy| strategy.definition().is_for_scripts() && always_exact(strategy);
-    for trial in group.of_mode(mode).filter(|trial| is_candidate(trial.strategy)) {
-        let phase = tables::while_it_ran(trial);
-        let Some(announces) = phase.and_then(|phase| phase.operation(Kind::Announce)) else { continue };
-        let p99_us = if announces.due == 0 { 0 } else { announces.response.p99_us.unwrap_or(u64::MAX) };
-        let cost = costs.entry(trial.strategy).or_default();
-        cost.p99_us = cost.p99_us.max(p99_us);
-        cost.has_few |= announces.due < Percentile::P99.least();
-        cost.duration_s =
-            trial.snapshots.iter().map(|snapshot| snapshot.run.duration_s).fold(cost.duration_s, f64::max);
-    }
-    let order =
-        |cost: &Cost, other: &Cost| cost.p99_us.cmp(&other.p99_us).then(cost.duration_s.total_cmp(&other.duration_s));
-    let (strategy, cost) = costs.into_iter().min_by(|(_, one), (_, other)| order(one, other))?;
-    let p99 = match cost {
-        Cost { has_few: true, .. } => "too few announces were due while it ran for a p99".to_owned(),
-        Cost { p99_us: u64::MAX, .. } => "the p99 of announces due while it ran had no answer".to_owned(),
-        Cost { p99_us, .. } => format!("the p99 of announces due while it ran was {}", response(Some(p99_us))),
-    };
-    Some(format!(
-        "Under {mode} at {}, the cheapest strategy that was exact every time and that a script can run was {strategy}: {p99}, and \
-        it took {} s.",
-        group.rate(),
-        number(cost.duration_s)
-    ))
 }
 
 fn silent_failures(results: &Results) -> String {

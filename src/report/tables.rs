@@ -7,9 +7,8 @@ use super::{
     notes::Note,
 };
 use crate::{
-    measure::Percentile,
+    measure::{OperationKind, Percentile},
     results::{OperationResult, PhaseName, PhaseResult, Placement, Recorded, TrialResult},
-    workload::Kind,
 };
 
 /// What stands above [`rates`].
@@ -21,34 +20,54 @@ pub fn rates_note() -> Note {
     )
 }
 
-/// What stands above [`response`].
-pub fn response_note(group: &Group<'_>, kind: Kind) -> Note {
-    let title = match kind {
-        Kind::Announce => "Response times of announces",
-        Kind::Scrape => "Response times of scrapes",
+/// The kinds of operation that a group has tables of: commits, reads and scrapes where the file tells them apart, announces
+/// where it does not or where some of them are neither.
+pub fn kinds(group: &Group<'_>) -> Vec<OperationKind> {
+    let due = |kind| -> u64 {
+        let phases = group.trials.iter().flat_map(|trial| &trial.phases);
+        let due = phases.filter_map(|phase| phase.operation(kind)).map(|operation| operation.due);
+        due.fold(0, u64::saturating_add)
     };
+    let announces_apart = due(OperationKind::Commit).saturating_add(due(OperationKind::Read));
+    let is_shown = |kind: &OperationKind| match kind {
+        OperationKind::Announce => announces_apart < due(OperationKind::Announce) || announces_apart == 0,
+        OperationKind::Scrape => true,
+        OperationKind::Commit | OperationKind::Read => due(*kind) > 0,
+    };
+    OperationKind::ALL.into_iter().filter(is_shown).collect()
+}
+
+/// What stands above [`response`] for the first kind of a group, and for those after it.
+pub fn response_note(group: &Group<'_>, kind: OperationKind, is_first: bool) -> Note {
+    let title = match kind {
+        OperationKind::Announce => "Response and service times of announces",
+        OperationKind::Scrape => "Response and service times of scrapes",
+        OperationKind::Commit => "Response and service times of announces that commit",
+        OperationKind::Read => "Response and service times of announces that read",
+    };
+    if !is_first {
+        // The tables of all kinds stand one below the other.
+        return Note::new(title, "");
+    }
     let mark = if group.has_unknown_marks() {
         "Unknown: this results file does not say for which operations the load generator itself was late, so no figure is marked."
     } else {
-        "*: the load generator itself was late by more than a tenth of this figure."
+        "*: the load generator itself was late by more than a tenth of this figure, at this percentile."
     };
     let least = |percentile: Percentile| count(percentile.least() as f64);
     let explanation = format!(
-        "A response time begins at the instant at which the operation was due. Percentiles rank over all operations that were \
-        due. \"no answer\": the operation at this rank was not served in time. \"few\": there were too few operations for this \
-        figure (p50 takes {}, p99 {}, p99.9 {}). \"-\": nothing was due. {mark} \"snapshot\" is the time while a snapshot was taken, in steps of 10 ms, \
-        and \"recovery\" is the time after it. Both together last equally long for every strategy; the strategy \"none\" has a \
-        recovery only. Where a trial has several snapshots, the worst is shown. \"no commit for\": the longest time without a \
-        commit.",
+        "A response time begins at the instant at which the operation was due, a service time when a connection took it up: what \
+        lies between is waiting for a connection, and the generator's own lateness. Percentiles of the response rank over all \
+        operations that were due, those of the service over all that were begun. \"no answer\": the operation at this rank was \
+        not served in time. \"few\": there were too few operations for this figure (p50 takes {}, p99 {}, p99.9 {}: ten are \
+        later). \"-\": nothing was due. {mark} \"snapshot\" is the time while a snapshot was taken, its sync included, in steps of \
+        10 ms, and \"recovery\" is the time after it; the strategy \"none\" has a recovery only. Where a trial has several \
+        snapshots, the worst is shown. \"stalled\": the longest time in which a write was due or waiting and none was committed.",
         least(Percentile::P50),
         least(Percentile::P99),
         least(Percentile::P999)
     );
-    match kind {
-        Kind::Announce => Note::new(title, &explanation),
-        // The tables of both kinds stand one below the other.
-        Kind::Scrape => Note::new(title, ""),
-    }
+    Note::new(title, &explanation)
 }
 
 /// Requests, SQL operations and commits a second, offered and achieved, in the baseline.
@@ -78,18 +97,19 @@ fn achieved(offered: f64, achieved: f64) -> Cell {
     Value::Achieved { offered, achieved }.into()
 }
 
-/// Response times of one kind of operation, at the baseline, while snapshots ran and after them.
-pub fn response(group: &Group<'_>, kind: Kind) -> Table {
+/// Times of one kind of operation, at the baseline, while snapshots ran and after them.
+pub fn response(group: &Group<'_>, kind: OperationKind) -> Table {
     let mut columns = label_columns();
     columns.push(Column::words("when"));
     columns.push(Column::of("due", Unit::One));
-    columns.extend(SHOWN.map(|percentile| Column::of(&percentile.to_string(), Unit::Milliseconds)));
-    let with_commits = match kind {
-        Kind::Announce => true,
-        Kind::Scrape => false,
+    columns.extend(RESPONSE.map(|percentile| Column::of(&percentile.to_string(), Unit::Milliseconds)));
+    columns.extend(SERVICE.map(|percentile| Column::of(&format!("service {percentile}"), Unit::Milliseconds)));
+    let with_stalls = match kind {
+        OperationKind::Announce | OperationKind::Commit => true,
+        OperationKind::Scrape | OperationKind::Read => false,
     };
-    if with_commits {
-        columns.push(Column::of("no commit for", Unit::Milliseconds));
+    if with_stalls {
+        columns.push(Column::of("stalled", Unit::Milliseconds));
     }
     let mut rows = Vec::new();
     for trial in &group.trials {
@@ -98,9 +118,10 @@ pub fn response(group: &Group<'_>, kind: Kind) -> Table {
             let mut cells = labels(trial);
             cells.push(Value::text(when).into());
             cells.push(Value::Count(operation.due).into());
-            cells.extend(SHOWN.map(|percentile| response_cell(operation, percentile)));
-            if with_commits {
-                cells.push(Value::Duration(phase.longest_without_commit_s).into());
+            cells.extend(RESPONSE.map(|percentile| response_cell(operation, percentile)));
+            cells.extend(SERVICE.map(|percentile| Cell::from(service_value(operation, percentile))));
+            if with_stalls {
+                cells.push(stalled(phase).into());
             }
             rows.push(cells);
         }
@@ -108,11 +129,21 @@ pub fn response(group: &Group<'_>, kind: Kind) -> Table {
     Table { columns, rows }
 }
 
-/// The percentiles that the tables of response times show.
-const SHOWN: [Percentile; 4] = [Percentile::P50, Percentile::P99, Percentile::P999, Percentile::Max];
+/// The percentiles of the response time that tables show.
+const RESPONSE: [Percentile; 4] = [Percentile::P50, Percentile::P99, Percentile::P999, Percentile::Max];
+
+/// Those of the service time.
+const SERVICE: [Percentile; 2] = [Percentile::P50, Percentile::P99];
+
+fn stalled(phase: &PhaseResult) -> Value {
+    match phase.stalled_s {
+        Recorded::Known(Some(stalled_s)) => Value::Duration(stalled_s),
+        Recorded::Known(None) | Recorded::Unknown => Value::Unknown,
+    }
+}
 
 /// The phases of a trial that are shown, and when they were: of several of a name, the worst.
-fn reported(trial: &TrialResult, kind: Kind) -> Vec<(String, &PhaseResult)> {
+fn reported(trial: &TrialResult, kind: OperationKind) -> Vec<(String, &PhaseResult)> {
     let mut names: Vec<PhaseName> = Vec::new();
     for phase in trial.phases.iter().filter(|phase| phase.name.is_reported()) {
         if !names.contains(&phase.name) {
@@ -128,7 +159,7 @@ fn reported(trial: &TrialResult, kind: Kind) -> Vec<(String, &PhaseResult)> {
 }
 
 /// Of the phases of a name, the one whose 99th percentile for a kind of operation is the largest.
-pub fn worst(trial: &TrialResult, name: PhaseName, kind: Kind) -> Option<&PhaseResult> {
+pub fn worst(trial: &TrialResult, name: PhaseName, kind: OperationKind) -> Option<&PhaseResult> {
     // No answer is later than every time; a phase in which nothing was due has no say.
     let p99_us = |phase: &&PhaseResult| {
         let operation = phase.operation(kind).filter(|operation| operation.due > 0);
@@ -155,7 +186,7 @@ pub fn errors(group: &Group<'_>) -> Table {
     let mut rows = Vec::new();
     for trial in &group.trials {
         for phase in trial.phases.iter().filter(|phase| phase.name.is_reported()) {
-            for operation in &phase.operations {
+            for operation in phase.requests() {
                 let found = failures(operation);
                 if found.is_empty() && operation.lost_writes == 0 {
                     continue;
@@ -175,11 +206,6 @@ pub fn errors(group: &Group<'_>) -> Table {
     Table { columns, rows }
 }
 
-/// The worst phase in which a snapshot ran; for the control, the time that others have for theirs.
-pub fn while_it_ran(trial: &TrialResult) -> Option<&PhaseResult> {
-    worst(trial, PhaseName::Snapshot, Kind::Announce).or_else(|| trial.phase(PhaseName::Recovery))
-}
-
 /// A percentile of the response time, or why there is none.
 pub fn response_value(operation: &OperationResult, percentile: Percentile) -> Value {
     match operation.response.get(percentile) {
@@ -192,10 +218,20 @@ pub fn response_value(operation: &OperationResult, percentile: Percentile) -> Va
 
 fn response_cell(operation: &OperationResult, percentile: Percentile) -> Cell {
     let value = response_value(operation, percentile);
-    // It is found out at the 99th percentile, and of that.
-    let is_bound = percentile == Percentile::P99 && operation.generator_bound == Recorded::Known(true);
+    let is_bound = operation.is_generator_bound(percentile) == Recorded::Known(true);
     let mark = (is_bound && value.is_figure()).then_some(Mark::GeneratorBound);
     Cell { value, mark }
+}
+
+/// A percentile of the service time of what was begun, or why there is none.
+fn service_value(operation: &OperationResult, percentile: Percentile) -> Value {
+    let never_begun = operation.counts.dropped.saturating_add(operation.counts.never_served);
+    let begun = operation.due.saturating_sub(never_begun);
+    match operation.service.get(percentile) {
+        _ if operation.due == 0 => Value::NotApplicable,
+        Some(time_us) if begun >= percentile.least() => Value::Response(time_us),
+        _ => Value::Few,
+    }
 }
 
 /// The 99th percentiles of the baseline's windows that are as long as the phase.
@@ -253,19 +289,19 @@ mod tests {
         let ms = |time_ms: u64| Value::Response(time_ms * 1_000);
         for (served, dropped, percentile, value) in [
             (0, 0, Percentile::P50, Value::NotApplicable),
-            (9, 0, Percentile::P50, Value::Few),
-            (10, 0, Percentile::P50, ms(5)),
+            (19, 0, Percentile::P50, Value::Few),
+            (20, 0, Percentile::P50, ms(5)),
             (10, 11, Percentile::P50, Value::NoAnswer),
-            (99, 0, Percentile::P99, Value::Few),
-            (100, 0, Percentile::P99, ms(10)),
-            (98, 2, Percentile::P99, Value::NoAnswer),
-            (99, 1, Percentile::P99, ms(10)),
+            (999, 0, Percentile::P99, Value::Few),
+            (1_000, 0, Percentile::P99, ms(10)),
+            (980, 20, Percentile::P99, Value::NoAnswer),
+            (990, 10, Percentile::P99, ms(10)),
             (9_999, 0, Percentile::P999, Value::Few),
             (10_000, 0, Percentile::P999, ms(10)),
             (1, 0, Percentile::Max, ms(1)),
             (1, 1, Percentile::Max, Value::NoAnswer),
         ] {
-            let operation = samples::operation(Kind::Announce, served, dropped);
+            let operation = samples::operation(OperationKind::Announce, served, dropped);
             let found = response_value(&operation, percentile);
             match (&found, &value) {
                 // A histogram has three digits.
@@ -284,7 +320,8 @@ mod tests {
             (1_000, Recorded::Unknown, Percentile::P99, None),
             (50, Recorded::Known(true), Percentile::P99, None),
         ] {
-            let operation = OperationResult { generator_bound: is_bound, ..samples::operation(Kind::Scrape, due, 0) };
+            let whole = samples::operation(OperationKind::Scrape, due, 0);
+            let operation = OperationResult { generator_bound: is_bound, lag: Recorded::Unknown, ..whole };
             assert_eq!(response_cell(&operation, percentile).mark, mark, "{due} {is_bound:?} {percentile:?}");
         }
     }
@@ -292,8 +329,9 @@ mod tests {
     #[test]
     fn an_older_file_says_that_marks_are_unknown() {
         let results = of(samples::trial(JournalMode::Wal, Strategy::Cp));
-        let says =
-            |results: &Results, words: &str| response_note(&groups(results)[0], Kind::Announce).first().contains(words);
+        let says = |results: &Results, words: &str| {
+            response_note(&groups(results)[0], OperationKind::Announce, true).first().contains(words)
+        };
         assert!(says(&results, "*: the load generator itself was late"));
         let old = samples::of_before(&results);
         assert!(
@@ -318,18 +356,17 @@ mod tests {
         trial.phases.push(samples::phase(PhaseName::Snapshot));
         trial.phases[3].operations[0].response.p99_us = None;
         trial.phases[3].longest_without_commit_s = 7.0;
-        let found: Vec<_> = reported(&trial, Kind::Announce).into_iter().map(|(when, _)| when).collect();
+        let found: Vec<_> = reported(&trial, OperationKind::Announce).into_iter().map(|(when, _)| when).collect();
         assert_eq!(found, ["baseline", "snapshot, worst of 2", "recovery"]);
-        let snapshot = worst(&trial, PhaseName::Snapshot, Kind::Announce).unwrap();
+        let snapshot = worst(&trial, PhaseName::Snapshot, OperationKind::Announce).unwrap();
         assert_eq!(snapshot.longest_without_commit_s.to_string(), "7");
-        assert_eq!(while_it_ran(&trial), Some(snapshot));
     }
 
     #[test]
     fn what_was_not_served_is_broken_down() {
         let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
         assert_eq!(errors(&groups(&of(trial.clone()))[0]).rows, Vec::<Vec<Cell>>::new());
-        trial.phases[1].operations[1] = samples::operation(Kind::Scrape, 10, 3);
+        trial.phases[1].operations[1] = samples::operation(OperationKind::Scrape, 10, 3);
         let results = of(trial);
         let table = errors(&groups(&results)[0]);
         let values: Vec<_> = table.rows[0][2..].iter().map(|cell| cell.value.clone()).collect();

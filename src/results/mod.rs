@@ -7,7 +7,10 @@
 //! What an older program did not write is [`Recorded::Unknown`] when its file is loaded, and stays away when that is saved
 //! again: nothing that was not recorded turns into a zero or a "no".
 
+mod comparison;
+mod decision;
 mod distribution;
+mod horizon;
 mod recorded;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -24,7 +27,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::child::Resources;
+pub use comparison::{Change, Comparison, Figure, Outcome, Subject};
+pub use decision::{BackupDecision, BackupStrategy, Decision, ModeDecision, ModeOutcome};
 pub use distribution::{Distribution, HistogramError};
+pub use horizon::{HorizonResult, Lateness, PartName, PartResult, Times, WindowOperation, WindowResult};
 pub use recorded::Recorded;
 pub use snapshot::{
     CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, ProgressPoint, Ruling,
@@ -70,8 +76,11 @@ pub struct Results {
     pub dataset: Recorded<Option<DatasetResult>>,
     /// What a reader should know before believing a figure.
     pub warnings: Vec<Warning>,
-    /// Nothing yet.
-    pub decision: Option<()>,
+    /// How the journal modes compare, pair by pair.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub comparisons: Recorded<Vec<Comparison>>,
+    /// What follows from it for those who have to decide; `None` where a run has no trial, and in early files.
+    pub decision: Option<Decision>,
     /// One for each trial that was begun, in the order in which they ran.
     pub trials: Vec<TrialResult>,
 }
@@ -240,6 +249,9 @@ impl Results {
                 for (o, operation) in phase.operations.iter().enumerate() {
                     check(&operation.response, &|| at(&format!("operations[{o}].response")))?;
                     check(&operation.service, &|| at(&format!("operations[{o}].service")))?;
+                    if let Some(lag) = operation.lag.known() {
+                        check(lag, &|| at(&format!("operations[{o}].lag")))?;
+                    }
                 }
             }
         }

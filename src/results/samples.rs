@@ -4,17 +4,18 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, OperationResult, PhaseName,
-    PhaseResult, Recorded, Results, Ruling, SCHEMA_VERSION, SeriesPoint, SnapshotResult, Status, TrialResult,
+    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, HorizonResult, Lateness,
+    OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling, SCHEMA_VERSION,
+    SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
 };
 use crate::{
     env::Environment,
-    measure::{KindTally, histogram},
+    measure::{KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
     scenario::{PageCache, Scenario},
     snapshot::{SNAPSHOT_FILE, Strategy},
     sqlite::{JournalMode, Synchronous},
-    workload::{Kind, WriteProfile},
+    workload::WriteProfile,
 };
 
 /// A scenario of 1,000 operations a second under `delete` and `wal`, with these keys changed.
@@ -65,6 +66,7 @@ pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
         environment: environment(),
         dataset: Recorded::Known(None),
         warnings: Vec::new(),
+        comparisons: Recorded::Known(Vec::new()),
         decision: None,
         trials,
     }
@@ -84,6 +86,7 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         write_profile: WriteProfile::CompletedOnly,
         repetition: 1,
         offered_rate_ops: Some(1_000.0),
+        announce_connections: Recorded::Known(Some(1)),
         achieved_rate_ops: 1_000.0,
         status: Status::Completed,
         reason: None,
@@ -95,6 +98,7 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         live_database_matches_ledger: Some(true),
         phases: names.map(phase).collect(),
         snapshots: if is_control { Vec::new() } else { vec![snapshot(strategy, Verdict::Exact)] },
+        horizons: Recorded::Known(vec![horizon(is_control)]),
         snapshots_not_taken: Recorded::Known(0),
         series: (0..3).map(second).collect(),
     }
@@ -120,21 +124,56 @@ pub(crate) fn phase(name: PhaseName) -> PhaseResult {
         achieved_commits_per_s: 50.0,
         commits: 500,
         longest_without_commit_s: 0.025,
+        stalled_s: Recorded::Known(Some(0.012)),
         generator_bound: Recorded::Unknown,
-        operations: Kind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),
+        operations: OperationKind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),
         lag: Distribution::new(&histogram(), 0),
     }
 }
 
 /// Operations that were served, in 1 to 10 ms, and as many as `dropped` that were not.
-pub(crate) fn operation(kind: Kind, served: u64, dropped: u64) -> OperationResult {
+pub(crate) fn operation(kind: OperationKind, served: u64, dropped: u64) -> OperationResult {
+    let tally = tally(served, dropped);
+    let lateness = Lateness::new(&tally, 1_000, 15_000_000);
+    OperationResult { lateness: lateness.into(), ..OperationResult::new(kind, &tally) }
+}
+
+fn tally(served: u64, dropped: u64) -> KindTally {
     let mut tally = KindTally::default();
     for number in 0..served {
-        tally.response.record(1_000 * (1 + number % 10)).unwrap();
-        tally.service.record(500).unwrap();
+        record(&mut tally.response, 1_000 * (1 + u32::try_from(number % 10).unwrap()));
+        record(&mut tally.service, 500);
     }
     (tally.counts.served, tally.counts.dropped) = (served, dropped);
-    OperationResult::new(kind, &tally, &histogram())
+    tally
+}
+
+/// The ten seconds from the beginning of a snapshot on, or those of the control.
+fn horizon(is_control: bool) -> HorizonResult {
+    let parts: &[_] = if is_control {
+        &[(PartName::Settle, 0.0, 10.0)]
+    } else {
+        &[(PartName::Copy, 0.0, 0.5), (PartName::Sync, 0.5, 0.1), (PartName::Settle, 0.6, 9.4)]
+    };
+    let part = |(name, started_s, duration_s): &(PartName, f64, f64)| PartResult {
+        name: *name,
+        window: window(5.0 + started_s, *duration_s),
+    };
+    HorizonResult { window: window(5.0, 10.0), parts: parts.iter().map(part).collect() }
+}
+
+fn window(started_s: f64, duration_s: f64) -> WindowResult {
+    let tally = tally(1_000, 0);
+    let operation = |kind| WindowOperation {
+        kind,
+        due: tally.counts.due(),
+        counts: tally.counts,
+        response: Times::new(&tally.response, tally.counts.due()),
+        service: Times::new(&tally.service, tally.service.len()),
+        lateness: Lateness::new(&tally, 1_000, 15_000_000),
+    };
+    let operations = OperationKind::ALL.map(operation).to_vec();
+    WindowResult { started_s, duration_s, stalled_s: Some(0.012), operations }
 }
 
 /// A snapshot that took half a second of its five, during ten commits.
@@ -193,7 +232,12 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 24] = [
+    const NEWER: [&str; 29] = [
+        "announce_connections",
+        "comparisons",
+        "horizons",
+        "stalled_s",
+        "lateness",
         "dataset",
         "snapshots_not_taken",
         "problems",
@@ -222,7 +266,10 @@ pub(crate) fn of_before(results: &Results) -> Results {
     fn strip(value: &mut serde_json::Value) {
         match value {
             serde_json::Value::Object(entries) => {
-                entries.retain(|name, _| !NEWER.contains(&name.as_str()));
+                // A phase always had a lag, its kinds had none.
+                let is_kind = entries.contains_key("kind");
+                let is_newer = |name: &str| NEWER.contains(&name) || (is_kind && name == "lag");
+                entries.retain(|name, _| !is_newer(name));
                 entries.values_mut().for_each(strip);
             }
             serde_json::Value::Array(entries) => entries.iter_mut().for_each(strip),

@@ -2,16 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, Recorded, SnapshotResult};
+use super::{Distribution, HorizonResult, Lateness, Recorded, SnapshotResult};
 use crate::{
-    measure::{Counts, KindTally, OperationFailure, Percentile},
+    measure::{Counts, KindTally, OperationFailure, OperationKind, Percentile},
     scenario::PageCache,
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
-    workload::{Kind, WriteProfile},
+    workload::WriteProfile,
 };
 
 /// Whether a trial is whole.
@@ -79,6 +78,9 @@ pub struct TrialResult {
     /// Operations that arrived, a second: as the scenario says, or on average over the load where it changes; `None` in
     /// the closed loop.
     pub offered_rate_ops: Option<f64>,
+    /// Connections for announces; `None` where a pool served announces and scrapes.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub announce_connections: Recorded<Option<u32>>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
     /// Whether it is whole.
@@ -103,6 +105,9 @@ pub struct TrialResult {
     pub phases: Vec<PhaseResult>,
     /// In time order.
     pub snapshots: Vec<SnapshotResult>,
+    /// One for each snapshot, in time order; of the control, one for each time at which others take a snapshot.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub horizons: Recorded<Vec<HorizonResult>>,
     /// Snapshots of the schedule whose turn did not come, because those before them took too long.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub snapshots_not_taken: Recorded<u64>,
@@ -273,6 +278,10 @@ pub struct PhaseResult {
     pub commits: u64,
     /// Longest stretch of the phase without a commit; of a snapshot, with what reaches beyond it.
     pub longest_without_commit_s: f64,
+    /// The longest time in which a write was due or waiting and none was committed; of a snapshot, with what reaches beyond
+    /// it. `None` where it is not known, because a listener writes what operations queue.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub stalled_s: Recorded<Option<f64>>,
     /// In early files, of all kinds together: whether the generator's own lag is over a tenth of the response time of one of
     /// them. Later ones say it of each kind.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
@@ -286,8 +295,8 @@ pub struct PhaseResult {
 /// What was measured of one kind of operation in one phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperationResult {
-    /// Announce or scrape.
-    pub kind: Kind,
+    /// Which. Every operation is an announce or a scrape; some announces are a commit or a read as well.
+    pub kind: OperationKind,
     /// Operations that were due: the sum of the next five.
     pub due: u64,
     /// How they ended.
@@ -307,6 +316,12 @@ pub struct OperationResult {
     pub response: Distribution,
     /// Service times of the operations that were begun.
     pub service: Distribution,
+    /// How late idle workers woke for them: the load generator's own part of the response time.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub lag: Recorded<Distribution>,
+    /// How many were late, and what that cost their clients.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub lateness: Recorded<Lateness>,
 }
 
 /// The 99th percentiles of the response time in windows of the baseline, to compare a phase of the same length with. Of a
@@ -328,39 +343,58 @@ pub struct Placement {
 }
 
 impl OperationResult {
-    /// What a tally says of one kind; `lag` is that of all workers.
+    /// What a tally says of one kind.
     #[must_use]
-    pub fn new(kind: Kind, tally: &KindTally, lag: &Histogram<u64>) -> Self {
+    pub fn new(kind: OperationKind, tally: &KindTally) -> Self {
         let counts = tally.counts;
-        let lag_us = Percentile::P99.of(lag, lag.len());
-        let response_us = Percentile::P99.of(&tally.response, counts.due());
+        let response = Distribution::new(&tally.response, counts.due());
+        let lag = Distribution::new(&tally.lag, tally.lag.len());
         Self {
             kind,
             due: counts.due(),
             counts,
             lost_writes: tally.lost_writes,
-            generator_bound: lag_us
-                .zip(response_us)
-                .is_some_and(|(lag_us, response_us)| lag_us * 10 > response_us)
-                .into(),
+            generator_bound: is_over_a_tenth(lag.p99_us, response.p99_us).into(),
             failures: tally.failures.clone(),
             placement: None,
-            response: Distribution::new(&tally.response, counts.due()),
+            response,
             service: Distribution::new(&tally.service, tally.service.len()),
+            lag: lag.into(),
+            lateness: Recorded::Unknown,
+        }
+    }
+
+    /// Whether the generator's own lateness is over a tenth of the response time at a percentile, as far as the file says.
+    #[must_use]
+    pub fn is_generator_bound(&self, percentile: Percentile) -> Recorded<bool> {
+        match &self.lag {
+            Recorded::Known(lag) => is_over_a_tenth(lag.get(percentile), self.response.get(percentile)).into(),
+            // An early file says it of one percentile.
+            Recorded::Unknown if percentile == Percentile::P99 => self.generator_bound,
+            Recorded::Unknown => Recorded::Unknown,
         }
     }
 }
 
+fn is_over_a_tenth(lag_us: Option<u64>, response_us: Option<u64>) -> bool {
+    lag_us.zip(response_us).is_some_and(|(lag_us, response_us)| lag_us * 10 > response_us)
+}
+
 impl PhaseResult {
-    /// Counts of all kinds together.
+    /// Announces and scrapes: every operation is one of them.
+    pub fn requests(&self) -> impl Iterator<Item = &OperationResult> {
+        self.operations.iter().filter(|operation| operation.kind.is_request())
+    }
+
+    /// Counts of all operations together.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.operations.iter().fold(Counts::default(), |sum, operation| sum.plus(&operation.counts))
+        self.requests().fold(Counts::default(), |sum, operation| sum.plus(&operation.counts))
     }
 
     /// The operations of one kind.
     #[must_use]
-    pub fn operation(&self, kind: Kind) -> Option<&OperationResult> {
+    pub fn operation(&self, kind: OperationKind) -> Option<&OperationResult> {
         self.operations.iter().find(|operation| operation.kind == kind)
     }
 }
@@ -372,6 +406,21 @@ impl TrialResult {
     pub fn is_saturated(&self) -> bool {
         let baseline = self.phase(PhaseName::Baseline).filter(|_| self.offered_rate_ops.is_some());
         baseline.is_some_and(|phase| phase.achieved_rate_ops < 0.95 * phase.offered_rate_ops)
+    }
+
+    /// Whether it is of a rate, a number of announce connections and a `synchronous`; `None` where trials of its scenario do not
+    /// differ in that.
+    #[must_use]
+    pub(crate) fn is_of(
+        &self,
+        rate_ops: Option<f64>,
+        announce_connections: Option<u32>,
+        synchronous: Synchronous,
+    ) -> bool {
+        let has_rate = rate_ops.is_none_or(|rate_ops| self.offered_rate_ops == Some(rate_ops));
+        let own = self.announce_connections.found();
+        let has_connections = announce_connections.is_none_or(|number| own == Some(&number));
+        has_rate && has_connections && self.synchronous == synchronous
     }
 
     /// Everything that went wrong in it, in words: each problem with its stage, or what an older file says in its stead.
@@ -391,10 +440,7 @@ impl TrialResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        measure::{Tally, histogram},
-        results::samples,
-    };
+    use crate::{measure::record, results::samples};
 
     #[test]
     fn a_trial_is_saturated_below_95_percent_of_what_was_offered() {
@@ -418,22 +464,30 @@ mod tests {
 
     #[test]
     fn the_generator_binds_where_its_lag_is_over_a_tenth() {
-        let of = |times: &[u64]| {
-            let mut histogram = histogram();
-            for time in times {
-                histogram.record(*time).unwrap();
+        use Percentile::{P50, P99};
+        for (lag, response, percentile, is_bound) in [
+            (&[100][..], &[1_000][..], P99, false),
+            (&[101], &[1_000], P99, true),
+            (&[], &[1_000], P99, false),
+            (&[100], &[], P99, false),
+            (&[10, 900], &[50, 10_000], P50, true),
+            (&[10, 900], &[50, 10_000], P99, false),
+            (&[1, 2_000], &[50, 10_000], P50, false),
+            (&[1, 2_000], &[50, 10_000], P99, true),
+        ] {
+            let mut tally = KindTally::default();
+            for (times_us, histogram) in [(lag, &mut tally.lag), (response, &mut tally.response)] {
+                for time_us in times_us {
+                    record(histogram, *time_us);
+                }
             }
-            histogram
-        };
-        for (lag, response, is_bound) in
-            [(&[100][..], &[1_000][..], false), (&[101], &[1_000], true), (&[], &[1_000], false), (&[100], &[], false)]
-        {
-            let mut tally = Tally::default();
-            let announces = &mut tally.kinds[Kind::Announce as usize];
-            announces.response = of(response);
-            announces.counts.served = response.len() as u64;
-            let result = OperationResult::new(Kind::Announce, announces, &of(lag));
-            assert_eq!(result.generator_bound, Recorded::Known(is_bound), "{lag:?} of {response:?}");
+            tally.counts.served = response.len() as u64;
+            let result = OperationResult::new(OperationKind::Read, &tally);
+            let words = format!("{percentile} of {lag:?} and {response:?}");
+            assert_eq!(result.is_generator_bound(percentile), Recorded::Known(is_bound), "{words}");
+            let early = OperationResult { lag: Recorded::Unknown, ..result.clone() };
+            assert_eq!(early.is_generator_bound(P99), result.generator_bound, "{words}");
+            assert_eq!(early.is_generator_bound(P50), Recorded::Unknown, "{words}");
         }
     }
 

@@ -135,6 +135,7 @@ fn empty(scenario: &Scenario, environment: Environment) -> Results {
         environment,
         dataset: None.into(),
         warnings: Vec::new(),
+        comparisons: Vec::new().into(),
         decision: None,
         trials: Vec::new(),
     }
@@ -191,6 +192,9 @@ impl<'a> Record<'a> {
         }
         results.duration_s = sittings.iter().map(|sitting| sitting.duration_s).sum();
         results.sittings = sittings.clone().into();
+        let comparisons = analysis::comparisons(results);
+        results.decision = (!results.trials.is_empty()).then(|| analysis::decision(results, &comparisons));
+        results.comparisons = comparisons.into();
         results.warnings = analysis::warnings(results);
         let of = results.scenario.trials().len();
         if results.trials.len() < of {

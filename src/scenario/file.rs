@@ -4,7 +4,7 @@
 use std::{fmt, path::PathBuf};
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IntoDeserializer, SeqAccess, Visitor, value::Error as ValueError},
 };
 
@@ -195,9 +195,13 @@ pub struct LoadKeys {
     /// Largest number of info-hashes in a scrape.
     #[serde(default = "default::scrape_hashes_max")]
     pub scrape_hashes_max: u32,
-    /// Connections (and threads) for announces.
-    #[serde(default = "default::announce_connections")]
-    pub announce_connections: u32,
+    /// Connections (and threads) for announces, where scrapes have their own: a trial for each number.
+    #[serde(
+        default = "default::announce_connections",
+        deserialize_with = "one_or_many",
+        serialize_with = "one_as_itself"
+    )]
+    pub announce_connections: Vec<u32>,
     /// Connections (and threads) for scrapes.
     #[serde(default = "default::scrape_connections")]
     pub scrape_connections: u32,
@@ -244,6 +248,10 @@ pub struct SnapshotKeys {
     /// silent: they take many times as long as it does itself.
     #[serde(default = "default::sqlite_checks")]
     pub sqlite_checks: bool,
+    /// Whether the harness syncs what a strategy left, before its time is up. Where it is left out, each strategy's copy is
+    /// synced as those who use it do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<bool>,
     /// What is done with each snapshot once it was taken.
     #[serde(default)]
     pub after: AfterKeys,
@@ -277,13 +285,17 @@ pub struct PhaseKeys {
     pub warmup_s: f64,
     /// Load without a snapshot, in seconds.
     pub baseline_s: f64,
-    /// Load after the deadline of the last snapshot, in seconds.
+    /// Load after the end of the last snapshot, in seconds, at the least: it lasts until the end of the horizon as well.
     pub recovery_s: f64,
+    /// From the beginning of each snapshot on, in seconds: what the others had to pay is compared over this time, the same for
+    /// every strategy. 10, or the deadline and the recovery together where that is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub horizon_s: Option<f64>,
 }
 
 impl Default for PhaseKeys {
     fn default() -> Self {
-        Self { warmup_s: 2.0, baseline_s: 5.0, recovery_s: 2.0 }
+        Self { warmup_s: 2.0, baseline_s: 5.0, recovery_s: 2.0, horizon_s: None }
     }
 }
 
@@ -348,8 +360,8 @@ pub(super) mod default {
     pub fn scrape_hashes_max() -> u32 {
         MIX.scrape_hashes_max
     }
-    pub fn announce_connections() -> u32 {
-        1
+    pub fn announce_connections() -> Vec<u32> {
+        vec![1]
     }
     pub fn scrape_connections() -> u32 {
         4
@@ -374,6 +386,14 @@ pub(super) mod default {
     }
 }
 
+/// A list of one value as that value, as earlier results have it.
+fn one_as_itself<S: Serializer, T: Serialize>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    match values {
+        [one] => one.serialize(serializer),
+        several => several.serialize(serializer),
+    }
+}
+
 /// A value, or a list of values.
 fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct OneOrMany<T>(std::marker::PhantomData<T>);
@@ -390,6 +410,9 @@ fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
         }
         fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
             one(value.to_owned())
+        }
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+            one(value)
         }
         fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
             one(value)

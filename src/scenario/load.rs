@@ -15,6 +15,8 @@ pub struct LoadPlan {
     pub arrivals: Arrivals,
     /// The streams of operations that the write profile asks for: one for each kind, or one for both.
     pub streams: Vec<StreamPlan>,
+    /// Connections for announces, a trial for each number; none where a pool serves announces and scrapes.
+    pub announce_connections: Vec<u32>,
     /// The shares and sizes of the workload, the write profile among them.
     pub mix: Mix,
     /// What the operations follow from.
@@ -53,7 +55,7 @@ pub struct StreamPlan {
     pub kind: Option<Kind>,
     /// The part of all operations that comes in it, from 0 to 1.
     pub share: f64,
-    /// Connections, each with a thread of its own.
+    /// Connections, each with a thread of its own; of announces, the most of all trials.
     pub connections: u32,
     /// Writes that go into one transaction, in the batched profile.
     pub batch: Option<Batch>,
@@ -80,6 +82,15 @@ impl Arrivals {
 }
 
 impl LoadPlan {
+    /// The numbers of announce connections that trials are made for; `None` stands for the only one there is.
+    #[must_use]
+    pub(crate) fn connection_choices(&self) -> Vec<Option<u32>> {
+        match self.announce_connections.as_slice() {
+            [] | [_] => vec![None],
+            several => several.iter().copied().map(Some).collect(),
+        }
+    }
+
     /// Connections that write: only one of them can copy the database by itself.
     #[must_use]
     pub(crate) fn writing_connections(&self) -> u32 {

@@ -117,6 +117,8 @@ pub struct SnapshotPlan {
     pub free_bytes_min: u64,
     /// Whether SQLite's own checks are asked of each snapshot, to tell which failures are silent.
     pub sqlite_checks: bool,
+    /// Whether the harness syncs what a strategy left; `None` for each as those who use it do.
+    pub sync: Option<bool>,
     /// What is done with each snapshot once it was taken.
     pub steps: StepsPlan,
     /// What is set for strategies.
@@ -173,7 +175,9 @@ impl Scenario {
     #[must_use]
     pub(crate) fn trial_count(&self) -> usize {
         let SqlitePlan { journal_modes, synchronous, .. } = &self.sqlite;
-        let once = [self.rates_ops().len(), synchronous.len(), self.snapshots.strategies.len(), journal_modes.len()];
+        let connections = self.load.connection_choices().len();
+        let strategies = self.snapshots.strategies.len();
+        let once = [self.rates_ops().len(), connections, synchronous.len(), strategies, journal_modes.len()];
         let repetitions = usize::try_from(self.repetitions).unwrap_or(usize::MAX);
         once.into_iter().fold(repetitions, usize::saturating_mul)
     }

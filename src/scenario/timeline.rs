@@ -23,11 +23,13 @@ pub struct Phases {
     pub warmup_s: f64,
     /// Load without a snapshot, in seconds.
     pub baseline_s: f64,
-    /// Load after the deadline of the last snapshot, in seconds.
+    /// Load after the end of the last snapshot, in seconds, at the least.
     pub recovery_s: f64,
+    /// From the beginning of each snapshot on: what the others had to pay is compared over this time, in seconds.
+    pub horizon_s: f64,
 }
 
-/// The instants of one trial. After the baseline they are the same for every strategy.
+/// The instants of one trial. Until the first snapshot has ended they are the same for every strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     baseline_slice: u64,
@@ -36,6 +38,8 @@ pub struct Timeline {
     /// In this slice each snapshot has passed its deadline.
     snapshots_end_slice: u64,
     end_slice: u64,
+    recovery_slices: u64,
+    horizon_slices: u64,
     deadline: Duration,
 }
 
@@ -52,17 +56,23 @@ pub struct Turn {
 
 impl Timeline {
     /// Snapshots are due at these times, in seconds after the baseline and the `jitter_s` that lengthens it; each is stopped
-    /// `deadline_s` after it began.
+    /// `deadline_s` after it began. The load ends when the last horizon and the last recovery have.
     #[must_use]
     pub fn new(phases: &Phases, times_s: &[f64], deadline_s: f64, jitter_s: f64) -> Self {
         let baseline_slice = slices(phases.warmup_s);
         let origin = baseline_slice + slices(phases.baseline_s + jitter_s);
-        let snapshots_end_slice = origin + slices(times_s.last().copied().unwrap_or(0.0) + deadline_s);
+        let last_slice = origin + slices(times_s.last().copied().unwrap_or(0.0));
+        let snapshots_end_slice = last_slice + slices(deadline_s);
+        let (recovery_slices, horizon_slices) = (slices(phases.recovery_s), slices(phases.horizon_s));
         Self {
             baseline_slice,
             snapshot_slices: times_s.iter().map(|at_s| origin + slices(*at_s)).collect(),
             snapshots_end_slice,
-            end_slice: snapshots_end_slice + slices(phases.recovery_s),
+            // Only one that comes after another can begin late, until shortly before the last deadline.
+            end_slice: (snapshots_end_slice + recovery_slices)
+                .max(if times_s.len() > 1 { snapshots_end_slice } else { last_slice } + horizon_slices),
+            recovery_slices,
+            horizon_slices,
             deadline: Duration::from_secs_f64(deadline_s),
         }
     }
@@ -79,13 +89,32 @@ impl Timeline {
         self.snapshot_slices.first().copied().unwrap_or(self.snapshots_end_slice)
     }
 
-    /// The slice in which the load ends.
+    /// The slice in which the load ends at the latest.
     #[must_use]
     pub(crate) fn end_slice(&self) -> u64 {
         self.end_slice
     }
 
-    /// How long the load lasts, in seconds.
+    /// The slice in which the load ends, where the last snapshot began and ended in these; of the control, where it would have
+    /// begun last.
+    #[must_use]
+    pub(crate) fn end_after(&self, first_slice: u64, ended_slice: u64) -> u64 {
+        (ended_slice + self.recovery_slices).max(first_slice + self.horizon_slices).min(self.end_slice)
+    }
+
+    /// How long a horizon is, in slices.
+    #[must_use]
+    pub(crate) fn horizon_slices(&self) -> u64 {
+        self.horizon_slices
+    }
+
+    /// The slices in which snapshots should begin, ascending.
+    #[must_use]
+    pub(crate) fn snapshot_slices(&self) -> &[u64] {
+        &self.snapshot_slices
+    }
+
+    /// How long the load lasts at the most, in seconds.
     #[must_use]
     pub(crate) fn load_s(&self) -> f64 {
         seconds(self.end_slice)
@@ -123,7 +152,7 @@ pub(super) fn jitter_s(seed: u64, strategy: Strategy) -> f64 {
 mod tests {
     use super::*;
 
-    const PHASES: Phases = Phases { warmup_s: 2.0, baseline_s: 5.0, recovery_s: 3.0 };
+    const PHASES: Phases = Phases { warmup_s: 2.0, baseline_s: 5.0, recovery_s: 3.0, horizon_s: 1.0 };
 
     #[test]
     fn phases_follow_each_other_by_table() {
@@ -138,6 +167,23 @@ mod tests {
             let found = [timeline.baseline_slice(), timeline.baseline_end_slice(), timeline.end_slice()];
             assert_eq!(found, expected, "{times_s:?}, {deadline_s} s, {jitter_s} s");
             assert_eq!(timeline.snapshots(), times_s.len());
+        }
+    }
+
+    #[test]
+    fn the_load_ends_with_the_last_recovery_and_the_last_horizon() {
+        // Horizon and recovery in seconds; the slice in which the one snapshot, due in slice 700, has ended.
+        for (horizon_s, recovery_s, ended_slice, latest, expected) in [
+            (1.0, 3.0, 710, 2_000, 1_010),
+            (1.0, 3.0, 1_700, 2_000, 2_000),
+            (20.0, 3.0, 710, 2_700, 2_700),
+            (20.0, 3.0, 1_700, 2_700, 2_700),
+            (1.0, 0.0, 710, 1_700, 800),
+        ] {
+            let phases = Phases { recovery_s, horizon_s, ..PHASES };
+            let timeline = Timeline::new(&phases, &[0.0], 10.0, 0.0);
+            let words = format!("horizon {horizon_s} s, recovery {recovery_s} s, ended in {ended_slice}");
+            assert_eq!((timeline.end_slice(), timeline.end_after(700, ended_slice)), (latest, expected), "{words}");
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Choice {
     pub synchronous: Synchronous,
     pub strategy: Strategy,
     pub rate_ops: Option<f64>,
+    /// `None` where all trials have the same number.
+    pub announce_connections: Option<u32>,
     pub repetition: u32,
 }
 
@@ -23,10 +25,19 @@ impl Scenario {
     pub fn trials(&self) -> Vec<TrialPlan> {
         let mut once = Vec::new();
         for rate_ops in self.rates_ops() {
-            for &synchronous in &self.sqlite.synchronous {
-                for &strategy in &self.snapshots.strategies {
-                    for &journal_mode in &self.sqlite.journal_modes {
-                        once.push(Choice { journal_mode, synchronous, strategy, rate_ops, repetition: 1 });
+            for announce_connections in self.load.connection_choices() {
+                for &synchronous in &self.sqlite.synchronous {
+                    for &strategy in &self.snapshots.strategies {
+                        for &journal_mode in &self.sqlite.journal_modes {
+                            once.push(Choice {
+                                journal_mode,
+                                synchronous,
+                                strategy,
+                                rate_ops,
+                                announce_connections,
+                                repetition: 1,
+                            });
+                        }
                     }
                 }
             }

@@ -30,6 +30,8 @@ pub struct TrialPlan {
     pub repetition: u32,
     /// Operations that arrive, a second, where that is one number.
     pub rate_ops: Option<f64>,
+    /// Connections for announces, where trials of the scenario differ in it.
+    pub announce_connections: Option<u32>,
     /// Operations that arrive, a second: `rate_ops`, or on average over the load; `None` in the closed loop.
     pub offered_rate_ops: Option<f64>,
     /// When its phases and its snapshots are due.
@@ -54,6 +56,8 @@ pub struct TrialPlan {
     pub free_bytes_min: u64,
     /// Whether SQLite's own checks are asked of each snapshot.
     pub sqlite_checks: bool,
+    /// Whether the harness syncs what the strategy left.
+    pub syncs: bool,
     /// What is done with each snapshot once it was taken.
     pub steps: StepsPlan,
 }
@@ -79,7 +83,7 @@ impl Scenario {
 
     /// The plan of one trial.
     pub(super) fn plan_of(&self, choice: Choice) -> TrialPlan {
-        let Choice { journal_mode, synchronous, strategy, rate_ops, repetition } = choice;
+        let Choice { journal_mode, synchronous, strategy, rate_ops, announce_connections, repetition } = choice;
         let (sqlite, snapshots) = (&self.sqlite, &self.snapshots);
         let seed = self.load.seed ^ u64::from(repetition);
         let timeline = self.timeline(timeline::jitter_s(seed, strategy));
@@ -98,8 +102,9 @@ impl Scenario {
             strategy_options: snapshots.options.clone(),
             repetition,
             rate_ops,
+            announce_connections,
             offered_rate_ops: rate_ops.or_else(|| rate.as_ref().map(|rate| rate.arrivals_until(load_s) / load_s)),
-            streams: self.streams(seed, rate.as_ref(), &timeline),
+            streams: self.streams(seed, rate.as_ref(), announce_connections, &timeline),
             timeline,
             mix: self.load.mix,
             workload_seed: mix(seed),
@@ -110,6 +115,7 @@ impl Scenario {
             page_cache: sqlite.page_cache,
             free_bytes_min: snapshots.free_bytes_min,
             sqlite_checks: snapshots.sqlite_checks,
+            syncs: snapshots.sync.unwrap_or(strategy.definition().syncs_after),
             steps: snapshots.steps.clone(),
         }
     }
@@ -123,7 +129,13 @@ impl Scenario {
         }
     }
 
-    fn streams(&self, seed: u64, rate: Option<&Rate>, timeline: &Timeline) -> Vec<StreamSchedule> {
+    fn streams(
+        &self,
+        seed: u64,
+        rate: Option<&Rate>,
+        announce_connections: Option<u32>,
+        timeline: &Timeline,
+    ) -> Vec<StreamSchedule> {
         let end_ns = timeline.end_slice() * SLICE_NS;
         let streams = self.load.streams.iter().map(|stream| {
             let number = stream.kind.map_or(0, |kind| 1 + kind as u64);
@@ -133,7 +145,11 @@ impl Scenario {
                 }
                 (Arrivals::Open { .. }, None) | (Arrivals::Closed, _) => Pace::Closed,
             };
-            StreamSchedule { kind: stream.kind, pace, connections: stream.connections, batch: stream.batch }
+            let connections = match stream.kind {
+                Some(Kind::Announce) => announce_connections.unwrap_or(stream.connections),
+                Some(Kind::Scrape) | None => stream.connections,
+            };
+            StreamSchedule { kind: stream.kind, pace, connections, batch: stream.batch }
         });
         streams.collect()
     }
@@ -145,6 +161,7 @@ impl TrialPlan {
     pub fn id(&self) -> String {
         let Self { settings: Settings { journal_mode, synchronous, .. }, strategy, rate_ops, repetition, .. } = self;
         let rate = rate_ops.map_or_else(|| "load".to_owned(), |rate_ops| rate_ops.to_string());
-        format!("{journal_mode}-{synchronous}-{rate}-{strategy}-{repetition}")
+        let connections = self.announce_connections.map_or_else(String::new, |number| format!("-{number}-connections"));
+        format!("{journal_mode}-{synchronous}-{rate}{connections}-{strategy}-{repetition}")
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 
 use super::{
     DatasetPlan, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
-    file::{AfterKeys, ArrivalsKey, DatasetKeys, Keys, LoadKeys, Record, SnapshotKeys, TracePoint, default},
+    file::{AfterKeys, ArrivalsKey, DatasetKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys, TracePoint, default},
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
     steps::{Retention, Step, StepsPlan},
     timeline::Phases,
@@ -24,6 +24,9 @@ pub type Refusal = (&'static str, String, String);
 
 /// A size takes a few nanoseconds a row to be turned into rows: minutes for this one.
 const SIZE_MOST_BYTES: u64 = 1_000_000_000_000;
+
+/// How long a horizon is at most where a scenario does not say, in seconds.
+const HORIZON_S_MOST: f64 = 10.0;
 
 /// Instants of snapshots, and stretches of the rate, that the trials of a scenario have together at most: each trial's plan
 /// has its own.
@@ -109,7 +112,10 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("load.new_torrent_share", load.new_torrent_share, 0.0, 1.0)?;
     within("load.zipf_exponent", load.zipf_exponent, 0.0, 10.0)?;
     within("load.scrape_hashes_max", load.scrape_hashes_max, 1, 74)?;
-    within("load.announce_connections", load.announce_connections, 1, 1_000)?;
+    for connections in &load.announce_connections {
+        within("load.announce_connections", *connections, 1, 1_000)?;
+    }
+    distinct("load.announce_connections", &load.announce_connections)?;
     within("load.scrape_connections", load.scrape_connections, 1, 1_000)?;
     within("load.started_share", load.started_share, 0.0, 1.0)?;
     within("load.stopped_share", load.stopped_share, 0.0, 1.0)?;
@@ -127,6 +133,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
     within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
     within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
+    within("phases.horizon_s", phases.horizon_s.unwrap_or(HORIZON_S_MOST), 0.1, 1e6)?;
     distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
     distinct("sqlite.synchronous", &sqlite.synchronous)?;
     distinct("snapshots.strategies", &snapshots.strategies)
@@ -279,12 +286,18 @@ pub fn plan(record: Record) -> Result<Scenario, Refusal> {
         },
         load: load_plan(load, trace_points),
         snapshots: snapshot_plan(snapshots),
-        phases: Phases { warmup_s: phases.warmup_s, baseline_s: phases.baseline_s, recovery_s: phases.recovery_s },
+        phases: phases_plan(phases, snapshots.deadline_s),
         record,
     };
     check_writers(&scenario)?;
     check_extent(&scenario)?;
     Ok(scenario)
+}
+
+fn phases_plan(phases: &PhaseKeys, deadline_s: f64) -> Phases {
+    let PhaseKeys { warmup_s, baseline_s, recovery_s, horizon_s } = *phases;
+    let horizon_s = horizon_s.unwrap_or(HORIZON_S_MOST.min(deadline_s + recovery_s));
+    Phases { warmup_s, baseline_s, recovery_s, horizon_s }
 }
 
 /// The plans of all trials must fit into memory.
@@ -331,16 +344,20 @@ fn load_plan(load: &LoadKeys, trace_points: &[TracePoint]) -> LoadPlan {
         .write_profile
         .is_batched()
         .then(|| Batch { operations: load.batch_operations as usize, wait: Duration::from_millis(load.batch_wait_ms) });
-    let streams = if load.write_profile.is_pooled() || arrivals.is_closed() {
+    let is_pooled = load.write_profile.is_pooled() || arrivals.is_closed();
+    let streams = if is_pooled {
         vec![StreamPlan { kind: None, share: 1.0, connections: load.pool_connections, batch }]
     } else {
         let (announces, scrapes) = (load.announce_share, 1.0 - load.announce_share);
+        let most = load.announce_connections.iter().copied().max().unwrap_or(1);
         vec![
-            StreamPlan { kind: Some(Kind::Announce), share: announces, connections: load.announce_connections, batch },
+            StreamPlan { kind: Some(Kind::Announce), share: announces, connections: most, batch },
             StreamPlan { kind: Some(Kind::Scrape), share: scrapes, connections: load.scrape_connections, batch: None },
         ]
     };
-    LoadPlan { arrivals, streams, mix, seed: load.seed }
+    // A pool serves announces and scrapes, whatever their own numbers are.
+    let announce_connections = if is_pooled { Vec::new() } else { load.announce_connections.clone() };
+    LoadPlan { arrivals, streams, announce_connections, mix, seed: load.seed }
 }
 
 fn arrivals(load: &LoadKeys, trace_points: &[TracePoint]) -> Arrivals {
@@ -391,6 +408,7 @@ fn snapshot_plan(snapshots: &SnapshotKeys) -> SnapshotPlan {
         deadline_s: snapshots.deadline_s,
         free_bytes_min: snapshots.least_free_bytes,
         sqlite_checks: snapshots.sqlite_checks,
+        sync: snapshots.sync,
         steps: StepsPlan { steps: steps.clone(), during_load: *during_load, retention },
         options: snapshots.options.clone(),
     }

@@ -29,6 +29,9 @@ pub struct Definition {
     pub writers: WriterRole,
     /// Whether it takes snapshots; the control takes none, and its procedure is [`Procedure::Nothing`].
     pub takes_snapshots: bool,
+    /// Whether those who use it sync the copy when it has ended. SQLite's own ways sync what they write, and scripts that call
+    /// `cp` sync nothing.
+    pub syncs_after: bool,
     /// What it runs at a site.
     pub(crate) procedure: fn(&Site<'_>) -> Procedure,
     /// Which of the options it runs with, for the results.

@@ -50,6 +50,14 @@ pub struct Execution {
     pub fatal: Option<String>,
 }
 
+impl Execution {
+    /// Whether what writes has committed: nothing failed, and nothing was given up silently.
+    #[must_use]
+    pub(crate) fn has_committed(&self) -> bool {
+        self.failure.is_none() && self.lost_writes == 0
+    }
+}
+
 /// Work beside the operations, on a thread of its own. It ends soon after [`LoadContext::is_stopped`].
 pub type Background = Box<dyn FnOnce(&dyn LoadContext) + Send>;
 

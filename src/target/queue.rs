@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
+    measure::{Class, Slice},
     target::{Background, Execution, LoadContext},
     torrents::Torrent,
-    workload::Kind,
 };
 
 /// Downloads that the queue holds at most.
@@ -59,7 +59,7 @@ pub fn listener(
             context.report(Instant::now(), &mut |slice| slice.background_statements = u64::from(execution.statements));
             if execution.lost_writes > 0 {
                 context.report(queued.at, &mut |slice| {
-                    slice.lost_writes[Kind::Announce as usize] = execution.lost_writes;
+                    slice.lost_writes[Class::OtherAnnounce as usize] = execution.lost_writes;
                     slice.lost_to_full_disk = execution.lost_to_full_disk;
                 });
             }
@@ -68,7 +68,8 @@ pub fn listener(
             }
         }
         for queued in queue.try_iter() {
-            context.report(queued.at, &mut |slice| slice.lost_writes[Kind::Announce as usize] = WRITES_PER_DOWNLOAD);
+            let fill = &mut |slice: &mut Slice| slice.lost_writes[Class::OtherAnnounce as usize] = WRITES_PER_DOWNLOAD;
+            context.report(queued.at, fill);
         }
     })
 }

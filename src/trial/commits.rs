@@ -4,7 +4,7 @@
 //! An hour can have sixty million commits, so that their times are never held: they pass by once, in order, and what is
 //! remembered of them is some numbers for each phase and each point.
 
-use super::recorder::Phase;
+use super::evaluate::Phase;
 use crate::{
     measure::seconds,
     results::{PhaseName, SeriesPoint},

@@ -6,7 +6,7 @@
 //! a phase that is known. The load lasts as long whatever the snapshots do.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     path::{Path, PathBuf},
     pin::Pin,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use super::{
     event::Event,
     folder,
     observation::{Observation, RunningSnapshot},
-    recorder::{Phase, Recorder},
+    recorder::{Part, Recorder, Segment},
     snapshot_run::{self, Job, SnapshotRun, Surroundings},
     steps::Steps,
     task_runner::Writers,
@@ -31,7 +31,7 @@ use crate::{
     interrupt::Interrupt,
     load::{Load, Stream},
     measure::SLICE_NS,
-    results::{PhaseName, SeriesPoint},
+    results::{PartName, PhaseName, SeriesPoint},
     scenario::{Timeline, TrialPlan},
     snapshot::CopyProgress,
     sqlite::JournalMode,
@@ -68,8 +68,10 @@ pub struct Order<'a, T> {
 
 /// What was measured.
 pub struct Measurement {
-    /// In time order.
-    pub phases: Vec<Phase>,
+    /// The parts of the load, in time order.
+    pub segments: Vec<Segment>,
+    /// Stalls that reach from one part into another, in milliseconds from the start of the load.
+    pub crossing_stalls_ms: Vec<(u64, u64)>,
     /// The snapshots that were taken, in time order.
     pub snapshots: Vec<SnapshotMeasurement>,
     /// Snapshots whose turn did not come, because those before them took too long.
@@ -108,21 +110,26 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
     let timeline = &plan.timeline;
     let mut load = Load::start(streams, background, workload, plan.client_timeout);
     let start = load.start_instant();
-    let progress = Cell::new(None);
+    let (progress, turns) = (Cell::new(None), RefCell::default());
     let around = Surroundings {
         start,
         ledger: order.ledger,
         writers: order.writers,
         live: order.live,
         progress: &progress,
+        turns: &turns,
+        syncs: plan.syncs,
         free_bytes_min: plan.free_bytes_min,
         steps: order.steps,
         load_end: start + Duration::from_nanos(timeline.end_slice() * SLICE_NS),
     };
-    let mut recorder = Recorder::new(timeline.end_slice());
-    recorder.begin(PhaseName::Baseline, timeline.baseline_slice());
-    recorder.begin(PhaseName::Recovery, timeline.baseline_end_slice());
+    let mut recorder = Recorder::new(timeline.end_slice(), plan.client_timeout);
+    recorder.begin(Part::Baseline, timeline.baseline_slice());
+    recorder.begin(Part::Recovery, timeline.baseline_end_slice());
     let mut queue = Queue { jobs: order.jobs.into_iter(), timeline };
+    if queue.jobs.len() == 0 {
+        begin_control(&mut recorder, timeline);
+    }
     let mut running = queue.next(&mut recorder, around, 0);
     let mut watch = Watch::new(order.live, plan.settings.journal_mode);
     let mut ticker = Ticker::new(order.live, timeline.end_slice());
@@ -140,13 +147,18 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
         let seen = running.as_ref().and_then(|running| running.seen(now, progress.get()));
         let wal_bytes = watch.look(now, recorder.phase_at(now), seen);
         ticker.show(&mut recorder, &mut load, &Look { now, wal_bytes, running: seen }, tell);
+        turns.borrow_mut().drain(..).for_each(|(part, first_slice)| recorder.begin(Part::Of(part), first_slice));
         if let Some(run) = finished {
             watch.end_snapshot(now, run);
-            recorder.begin(PhaseName::Recovery, now + 1);
+            recorder.begin(Part::Of(PartName::Settle), now + 1);
+            let begun = running.take().map_or(now, |running| running.first_slice);
             running = queue.next(&mut recorder, around, now + 1);
+            if running.is_none() {
+                recorder.close(timeline.end_after(begun, now + 1));
+            }
         }
         load.drain(|slice| recorder.add(slice));
-        let is_over = now >= timeline.end_slice() && running.is_none();
+        let is_over = now >= recorder.end() && running.is_none();
         if is_over || interrupt.is_set() || load.fatal().is_some() {
             break;
         }
@@ -162,18 +174,21 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
 /// not ended.
 fn finish(load: Load, recorder: &mut Recorder, plan: &TrialPlan, is_interrupted: bool) -> (Option<String>, usize) {
     let fatal = load.fatal();
-    load.stop(recorder.close(current_slice(&load)) * SLICE_NS);
+    // What is due in the current slice may have been added already.
+    load.stop(recorder.close(current_slice(&load) + 1) * SLICE_NS);
     let patience = if is_interrupted { INTERRUPT_PATIENCE } else { drain_patience(plan) };
     let stuck = load.finish(patience, |slice| recorder.add(slice));
+    recorder.finish();
     let is_stuck = stuck > 0 && !is_interrupted;
     let patience_s = patience.as_secs();
     (fatal.or(is_stuck.then(|| format!("{stuck} threads had not ended {patience_s} s after the load"))), stuck)
 }
 
 fn measurement(recorder: Recorder, watch: Watch, snapshots_not_taken: u64, start: Instant) -> Measurement {
-    let Recorder { phases, points, .. } = recorder;
+    let Recorder { segments, points, crossing_stalls_ms, .. } = recorder;
     Measurement {
-        phases: phases.into_iter().filter(|phase| phase.first_slice < phase.end_slice).collect(),
+        segments,
+        crossing_stalls_ms,
         snapshots: watch.snapshots,
         snapshots_not_taken,
         start,
@@ -190,13 +205,22 @@ struct Queue<'a> {
     timeline: &'a Timeline,
 }
 
+/// The control takes no snapshot; its horizons begin when others would.
+fn begin_control(recorder: &mut Recorder, timeline: &Timeline) {
+    let last = timeline.snapshot_slices().last().copied().unwrap_or_default();
+    for first_slice in timeline.snapshot_slices() {
+        recorder.begin_horizon(PartName::Settle, *first_slice, timeline.horizon_slices());
+    }
+    recorder.close(timeline.end_after(last, last));
+}
+
 impl Queue<'_> {
     /// The next snapshot and its phase, not before the slice `earliest`; none where no time is left for it.
     fn next<'a>(&mut self, recorder: &mut Recorder, around: Surroundings<'a>, earliest: u64) -> Option<Running<'a>> {
         let number = self.jobs.as_slice().first()?.number;
         let turn = self.timeline.turn(number, earliest)?;
         let job = self.jobs.next()?;
-        recorder.begin(PhaseName::Snapshot, turn.first_slice);
+        recorder.begin_horizon(PartName::Copy, turn.first_slice, self.timeline.horizon_slices());
         let (first_slice, out) = (turn.first_slice, folder::main_file(&job.folder));
         Some(Running { first_slice, out, run: Box::pin(snapshot_run::take(job, turn, around)) })
     }

@@ -2,80 +2,257 @@
 //!
 //! Everything here is a pure function of values: no clock, no file, no database.
 
+use std::{ops::Range, time::Duration};
+
 use super::{
     commits::{Commits, PhaseCommits},
-    recorder::Phase,
+    recorder::{Part, Segment},
 };
 use crate::{
     load::Pace,
-    measure::{SLICE_NS, seconds},
-    results::{Distribution, OperationResult, PhaseName, PhaseResult, Recorded, SeriesPoint},
+    measure::{OperationKind, Percentile, SLICE_NS, Tally, seconds},
+    results::{
+        Distribution, HorizonResult, Lateness, OperationResult, PartResult, PhaseName, PhaseResult, Recorded,
+        SeriesPoint, Times, WindowOperation, WindowResult,
+    },
     scenario::StreamSchedule,
     workload::{Kind, Workload},
 };
+
+/// What was measured in a trial.
+#[derive(Clone, Copy)]
+pub struct Measured<'a> {
+    /// The parts of the load, in time order; those without a slice are no parts.
+    pub segments: &'a [Segment],
+    /// Stalls that reach from one part into another, in milliseconds from the start of the load.
+    pub crossing_stalls_ms: &'a [(u64, u64)],
+    /// How it went over time.
+    pub series: &'a [SeriesPoint],
+    /// When a client gives up.
+    pub client_timeout: Duration,
+    /// Whether the writes are those that operations wait for, so that stalls are known.
+    pub knows_stalls: bool,
+}
+
+/// A phase of a trial: parts that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// Which part of the trial it is.
+    pub name: PhaseName,
+    /// Its first slice of time.
+    pub first_slice: u64,
+    /// The slice after its last.
+    pub end_slice: u64,
+    /// The places of its parts.
+    segments: Range<usize>,
+}
 
 /// The figures of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
     /// In time order.
     pub phases: Vec<PhaseResult>,
+    /// In time order.
+    pub horizons: Vec<HorizonResult>,
     /// All of the load, in points of equal length.
     pub series: Vec<SeriesPoint>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
+    /// Operations that were due, a second, over all phases.
+    pub offered_rate_ops: f64,
 }
 
-/// Computes the figures of a trial. All of its commits have passed by `commits`, which was made for these phases and points.
-pub fn evaluate(phases: &[Phase], series: &[SeriesPoint], commits: Commits) -> Figures {
+/// The phases that parts make. Each snapshot is a phase of its own, whatever stands before it.
+pub fn phases(segments: &[Segment]) -> Vec<Phase> {
+    let mut phases: Vec<Phase> = Vec::new();
+    for (place, segment) in segments.iter().enumerate().filter(|(_, segment)| segment.first_slice < segment.end_slice) {
+        let name = segment.part.phase();
+        let begins_snapshot = segment.begins_horizon && name == PhaseName::Snapshot;
+        match phases.last_mut().filter(|last| last.name == name && !begins_snapshot) {
+            Some(last) => (last.end_slice, last.segments.end) = (segment.end_slice, place + 1),
+            None => phases.push(Phase {
+                name,
+                first_slice: segment.first_slice,
+                end_slice: segment.end_slice,
+                segments: place..place + 1,
+            }),
+        }
+    }
+    phases
+}
+
+/// Computes the figures of a trial. All of its commits have passed by `commits`, which was made for its phases and points.
+pub fn evaluate(measured: &Measured<'_>, commits: Commits) -> Figures {
     let (of_phases, of_points) = commits.finish();
-    let mut results: Vec<_> =
-        phases.iter().zip(&of_phases).map(|(phase, commits)| phase_result(phase, commits)).collect();
-    place(phases, &mut results);
+    let phases = phases(measured.segments);
+    let medians_us = medians_us(measured, &phases);
+    let room = Room { measured, medians_us };
+    let results = phases.iter().zip(&of_phases);
+    let mut results: Vec<_> = results.map(|(phase, commits)| room.phase_result(phase, commits)).collect();
+    place(measured, &phases, &mut results);
     let with_commits = |(point, commits): (&SeriesPoint, u64)| SeriesPoint { commits, ..point.clone() };
     Figures {
         phases: results,
-        series: series.iter().zip(of_points).map(with_commits).collect(),
-        achieved_rate_ops: achieved_rate_ops(phases),
+        horizons: room.horizons(),
+        series: measured.series.iter().zip(of_points).map(with_commits).collect(),
+        achieved_rate_ops: achieved_rate_ops(measured.segments),
+        offered_rate_ops: offered_rate_ops(measured.segments),
     }
 }
 
-fn phase_result(phase: &Phase, commits: &PhaseCommits) -> PhaseResult {
-    let (from_s, to_s) = (seconds(phase.first_slice), seconds(phase.end_slice));
-    let duration_s = to_s - from_s;
-    let a_second = |count: u64| count as f64 / duration_s;
-    let tallies = || Kind::ALL.into_iter().zip(&phase.tally.kinds);
-    PhaseResult {
-        name: phase.name,
-        started_s: from_s,
-        duration_s,
-        offered_rate_ops: a_second(phase.tally.counts().due()),
-        achieved_rate_ops: a_second(phase.completed),
-        offered_sql_per_s: a_second(phase.tally.asked.statements),
-        achieved_sql_per_s: a_second(phase.statements),
-        offered_commits_per_s: a_second(phase.tally.asked.commits),
-        achieved_commits_per_s: a_second(commits.count),
-        commits: commits.count,
-        longest_without_commit_s: commits.longest_without_s,
-        generator_bound: Recorded::Unknown,
-        operations: tallies().map(|(kind, tally)| OperationResult::new(kind, tally, &phase.tally.lag)).collect(),
-        lag: Distribution::new(&phase.tally.lag, phase.tally.lag.len()),
+/// The baseline's medians by kind, in the order of [`OperationKind::ALL`]; 0 where there is none.
+fn medians_us(measured: &Measured<'_>, phases: &[Phase]) -> [u64; OperationKind::ALL.len()] {
+    let baseline = phases.iter().find(|phase| phase.name == PhaseName::Baseline);
+    let tally = baseline.map(|phase| sum(&measured.segments[phase.segments.clone()])).unwrap_or_default();
+    OperationKind::ALL.map(|kind| {
+        let of_kind = tally.of(kind);
+        Percentile::P50.of(&of_kind.response, of_kind.counts.due()).unwrap_or(0)
+    })
+}
+
+fn sum(segments: &[Segment]) -> Tally {
+    let mut tally = Tally::default();
+    for segment in segments {
+        tally.plus(&segment.tally);
+    }
+    tally
+}
+
+/// What the figures of a stretch are computed from.
+struct Room<'a> {
+    measured: &'a Measured<'a>,
+    medians_us: [u64; OperationKind::ALL.len()],
+}
+
+/// Whether a stall that reaches beyond a stretch counts whole for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    Counts,
+    IsCutOff,
+}
+
+impl Room<'_> {
+    fn phase_result(&self, phase: &Phase, commits: &PhaseCommits) -> PhaseResult {
+        let segments = &self.measured.segments[phase.segments.clone()];
+        let tally = sum(segments);
+        let (from_s, to_s) = (seconds(phase.first_slice), seconds(phase.end_slice));
+        let duration_s = to_s - from_s;
+        let a_second = |count: u64| count as f64 / duration_s;
+        let lag = tally.lag();
+        let beyond = match phase.name {
+            PhaseName::Snapshot => Beyond::Counts,
+            PhaseName::Warmup | PhaseName::Baseline | PhaseName::Recovery => Beyond::IsCutOff,
+        };
+        PhaseResult {
+            name: phase.name,
+            started_s: from_s,
+            duration_s,
+            offered_rate_ops: a_second(tally.counts().due()),
+            achieved_rate_ops: a_second(segments.iter().map(|segment| segment.completed).sum()),
+            offered_sql_per_s: a_second(tally.asked.statements),
+            achieved_sql_per_s: a_second(segments.iter().map(|segment| segment.statements).sum()),
+            offered_commits_per_s: a_second(tally.asked.commits),
+            achieved_commits_per_s: a_second(commits.count),
+            commits: commits.count,
+            longest_without_commit_s: commits.longest_without_s,
+            stalled_s: self.stalled_s(segments, beyond).into(),
+            generator_bound: Recorded::Unknown,
+            operations: self.operations(&tally),
+            lag: Distribution::new(&lag, lag.len()),
+        }
+    }
+
+    fn operations(&self, tally: &Tally) -> Vec<OperationResult> {
+        let kinds = OperationKind::ALL.into_iter().zip(self.medians_us);
+        let of_kind = kinds.map(|(kind, median_us)| {
+            let tally = tally.of(kind);
+            let lateness = Lateness::new(&tally, median_us, self.client_timeout_us());
+            OperationResult { lateness: lateness.into(), ..OperationResult::new(kind, &tally) }
+        });
+        of_kind.collect()
+    }
+
+    fn client_timeout_us(&self) -> u64 {
+        u64::try_from(self.measured.client_timeout.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The longest stall in parts that follow each other.
+    fn stalled_s(&self, segments: &[Segment], beyond: Beyond) -> Option<f64> {
+        let (first, last) = (segments.first()?, segments.last()?);
+        let in_ms = |slice: u64| slice * SLICE_NS / 1_000_000;
+        let (first_ms, end_ms) = (in_ms(first.first_slice), in_ms(last.end_slice));
+        let crossing = self.measured.crossing_stalls_ms.iter();
+        let crossing = crossing.filter(|(from_ms, to_ms)| *from_ms < end_ms && *to_ms > first_ms);
+        let length_ms = |(from_ms, to_ms): &(u64, u64)| match beyond {
+            Beyond::Counts => to_ms - from_ms,
+            Beyond::IsCutOff => (*to_ms).min(end_ms) - (*from_ms).max(first_ms),
+        };
+        let longest_ms = crossing.map(length_ms).chain(segments.iter().map(|segment| segment.stalled_ms)).max();
+        longest_ms.filter(|_| self.measured.knows_stalls).map(|longest_ms| longest_ms as f64 / 1e3)
+    }
+
+    fn horizons(&self) -> Vec<HorizonResult> {
+        let segments = self.measured.segments;
+        let begins = (0..segments.len()).filter(|place| segments[*place].begins_horizon);
+        let horizon = |begin: usize| {
+            let after = segments[begin + 1..].iter();
+            let parts = 1 + after.take_while(|segment| segment.is_in_horizon && !segment.begins_horizon).count();
+            &segments[begin..begin + parts]
+        };
+        begins.map(|begin| self.horizon(horizon(begin))).collect()
+    }
+
+    fn horizon(&self, segments: &[Segment]) -> HorizonResult {
+        let part = |segment: &Segment| match segment.part {
+            Part::Of(name) if segment.first_slice < segment.end_slice => {
+                Some(PartResult { name, window: self.window(std::slice::from_ref(segment)) })
+            }
+            Part::Of(_) | Part::Warmup | Part::Baseline | Part::Recovery => None,
+        };
+        HorizonResult { window: self.window(segments), parts: segments.iter().filter_map(part).collect() }
+    }
+
+    fn window(&self, segments: &[Segment]) -> WindowResult {
+        let tally = sum(segments);
+        let first_slice = segments.first().map_or(0, |first| first.first_slice);
+        let end_slice = segments.last().map_or(0, |last| last.end_slice);
+        let kinds = OperationKind::ALL.into_iter().zip(self.medians_us);
+        let of_kind = kinds.map(|(kind, median_us)| {
+            let tally = tally.of(kind);
+            WindowOperation {
+                kind,
+                due: tally.counts.due(),
+                counts: tally.counts,
+                response: Times::new(&tally.response, tally.counts.due()),
+                service: Times::new(&tally.service, tally.service.len()),
+                lateness: Lateness::new(&tally, median_us, self.client_timeout_us()),
+            }
+        });
+        WindowResult {
+            started_s: seconds(first_slice),
+            duration_s: seconds(end_slice - first_slice),
+            stalled_s: self.stalled_s(segments, Beyond::IsCutOff),
+            operations: of_kind.collect(),
+        }
     }
 }
 
-fn achieved_rate_ops(phases: &[Phase]) -> f64 {
-    let reported = || {
-        phases.iter().filter(|phase| match phase.name {
-            PhaseName::Warmup => false,
-            PhaseName::Baseline | PhaseName::Snapshot | PhaseName::Recovery => true,
-        })
-    };
-    let length_s = seconds(reported().map(|phase| phase.end_slice - phase.first_slice).sum());
-    if length_s == 0.0 { 0.0 } else { reported().map(|phase| phase.completed).sum::<u64>() as f64 / length_s }
+fn achieved_rate_ops(segments: &[Segment]) -> f64 {
+    let reported = || segments.iter().filter(|segment| segment.part.phase().is_reported());
+    let length_s = seconds(reported().map(|segment| segment.end_slice - segment.first_slice).sum());
+    if length_s == 0.0 { 0.0 } else { reported().map(|segment| segment.completed).sum::<u64>() as f64 / length_s }
+}
+
+fn offered_rate_ops(segments: &[Segment]) -> f64 {
+    let length_s = seconds(segments.iter().map(|segment| segment.end_slice - segment.first_slice).sum());
+    let due: u64 = segments.iter().map(|segment| segment.tally.counts().due()).sum();
+    if length_s == 0.0 { 0.0 } else { due as f64 / length_s }
 }
 
 /// Places the snapshots' percentiles among those of baseline windows of the same length.
-fn place(phases: &[Phase], results: &mut [PhaseResult]) {
-    let Some(baseline) = phases.iter().find(|phase| phase.name == PhaseName::Baseline) else { return };
+fn place(measured: &Measured<'_>, phases: &[Phase], results: &mut [PhaseResult]) {
+    let baseline = measured.segments.iter().find(|segment| segment.part == Part::Baseline);
+    let Some(baseline) = baseline else { return };
     for (phase, result) in phases.iter().zip(results).filter(|(phase, _)| phase.name == PhaseName::Snapshot) {
         let length = phase.end_slice - phase.first_slice;
         for operation in &mut result.operations {
@@ -85,31 +262,31 @@ fn place(phases: &[Phase], results: &mut [PhaseResult]) {
     }
 }
 
-/// Every operation that the schedules hold must have been accounted for, phase by phase and kind by kind. The closed loop
+/// Every operation that the schedules hold must have been accounted for, part by part and kind by kind. The closed loop
 /// has no schedule.
 ///
 /// # Errors
-/// Which phase has other numbers, in words.
-pub fn check_accounts(streams: &[StreamSchedule], workload: &Workload, phases: &[Phase]) -> Result<(), String> {
-    let mut due = vec![[0; Kind::ALL.len()]; phases.len()];
+/// In which phase there are other numbers, in words.
+pub fn check_accounts(streams: &[StreamSchedule], workload: &Workload, segments: &[Segment]) -> Result<(), String> {
+    let mut due = vec![[0; Kind::ALL.len()]; segments.len()];
     for stream in streams {
         let Pace::Open(mut schedule) = stream.pace.clone() else { return Ok(()) };
-        let mut phase = 0;
+        let mut place = 0;
         for index in 0.. {
             let Some(slice) = schedule.due_ns(index).map(|due_ns| due_ns / SLICE_NS) else { break };
-            while phases.get(phase).is_some_and(|phase| slice >= phase.end_slice) {
-                phase += 1;
+            while segments.get(place).is_some_and(|segment| slice >= segment.end_slice) {
+                place += 1;
             }
-            let Some(counts) = due.get_mut(phase) else { break };
+            let Some(counts) = due.get_mut(place) else { break };
             counts[stream.kind.unwrap_or_else(|| workload.kind(index)) as usize] += 1;
         }
     }
-    for (phase, due) in phases.iter().zip(due) {
-        let accounted = phase.tally.kinds.each_ref().map(|kind| kind.counts.due());
+    for (segment, due) in segments.iter().zip(due) {
+        let accounted = Kind::ALL.map(|kind| segment.tally.of(kind.into()).counts.due());
         if due != accounted {
             return Err(format!(
                 "{due:?} announces and scrapes were due in {}, but {accounted:?} are accounted for",
-                phase.name
+                segment.part.phase()
             ));
         }
     }
@@ -120,54 +297,76 @@ pub fn check_accounts(streams: &[StreamSchedule], workload: &Workload, phases: &
 mod tests {
     use super::*;
     use crate::{
-        measure::{Outcome, Sample, Slice, Tally},
+        measure::{Class, Outcome, Sample, Slice},
         pace::{Rate, Schedule, Spread},
+        results::PartName,
         torrents::Torrents,
         trial::series::WindowLog,
         workload::{Mix, Work, WriteProfile},
     };
 
     /// An empty phase from one second to another.
-    fn phase(name: PhaseName, from_s: u64, to_s: u64) -> Phase {
-        Phase {
-            name,
-            first_slice: from_s * 100,
-            end_slice: to_s * 100,
+    fn phase(name: PhaseName, from_s: u64, to_s: u64) -> Segment {
+        let part = match name {
+            PhaseName::Warmup => Part::Warmup,
+            PhaseName::Baseline => Part::Baseline,
+            PhaseName::Snapshot => Part::Of(PartName::Copy),
+            PhaseName::Recovery => Part::Recovery,
+        };
+        segment(part, from_s * 100, to_s * 100)
+    }
+
+    /// An empty part from one slice to another; a copy begins its horizon, and nothing else lies in one.
+    fn segment(part: Part, first_slice: u64, end_slice: u64) -> Segment {
+        Segment {
+            part,
+            first_slice,
+            end_slice,
+            begins_horizon: part == Part::Of(PartName::Copy),
+            is_in_horizon: part == Part::Of(PartName::Copy),
             tally: Tally::default(),
             completed: 0,
             statements: 0,
             log: WindowLog::default(),
+            stalled_ms: 0,
         }
     }
 
-    fn sample(kind: Kind, response_us: u32, lag_us: Option<u32>) -> Sample {
+    fn measured<'a>(segments: &'a [Segment], series: &'a [SeriesPoint]) -> Measured<'a> {
+        let client_timeout = Duration::from_secs(15);
+        Measured { segments, crossing_stalls_ms: &[], series, client_timeout, knows_stalls: true }
+    }
+
+    fn sample(class: Class, response_us: u32, lag_us: Option<u32>) -> Sample {
         Sample {
-            kind,
+            class,
             outcome: Outcome::Served,
             response_us,
             service_us: 1 + response_us / 2,
             lag_us,
-            ended_slice: 0,
+            ended_us: 0,
+            committed: class == Class::CommittingAnnounce,
             statements: 2,
         }
     }
 
     /// A slice of served announces with these response times.
     fn announces(index: u64, responses_us: impl IntoIterator<Item = u32>) -> Slice {
-        let samples = responses_us.into_iter().map(|response_us| sample(Kind::Announce, response_us, None));
+        let samples = responses_us.into_iter();
+        let samples = samples.map(|response_us| sample(Class::CommittingAnnounce, response_us, None));
         Slice { index, samples: samples.collect(), ..Slice::default() }
     }
 
-    fn figures_of(phase: Phase, commits: &[f64]) -> PhaseResult {
+    fn figures_of(phase: Segment, commits: &[f64]) -> PhaseResult {
         with_commits(&[phase], &[], commits).phases.into_iter().next().unwrap()
     }
 
-    fn with_commits(phases: &[Phase], series: &[SeriesPoint], times_s: &[f64]) -> Figures {
-        let mut commits = Commits::new(phases, series);
+    fn with_commits(segments: &[Segment], series: &[SeriesPoint], times_s: &[f64]) -> Figures {
+        let mut commits = Commits::new(&phases(segments), series);
         for at_s in times_s {
             commits.add(*at_s);
         }
-        evaluate(phases, series, commits)
+        evaluate(&measured(segments, series), commits)
     }
 
     #[test]
@@ -240,8 +439,8 @@ mod tests {
     fn rates_are_what_was_due_and_what_was_done_divided_by_the_length() {
         let mut baseline = phase(PhaseName::Baseline, 2, 6);
         baseline.tally.add(&Slice {
-            dropped: [10, 0],
-            never_served: [0, 5],
+            dropped: [10, 0, 0, 0],
+            never_served: [0, 0, 0, 5],
             asked: Work { statements: 100, commits: 40 },
             ..announces(200, [1_000; 25])
         });
@@ -251,9 +450,9 @@ mod tests {
         assert_eq!((result.offered_rate_ops, result.achieved_rate_ops), (10.0, 7.5));
         assert_eq!((result.offered_sql_per_s, result.achieved_sql_per_s), (25.0, 22.5));
         assert_eq!((result.offered_commits_per_s, result.achieved_commits_per_s), (10.0, 0.5));
-        let announces = result.operation(Kind::Announce).unwrap();
+        let announces = result.operation(OperationKind::Announce).unwrap();
         assert_eq!((announces.due, announces.counts.served, announces.counts.dropped), (35, 25, 10));
-        assert_eq!(result.operation(Kind::Scrape).unwrap().counts.never_served, 5);
+        assert_eq!(result.operation(OperationKind::Scrape).unwrap().counts.never_served, 5);
     }
 
     #[test]
@@ -267,7 +466,7 @@ mod tests {
         for (phase, completed) in phases.iter_mut().zip([90_000, 200, 30, 50]) {
             phase.completed = completed;
         }
-        let rate_ops = |phases: &[Phase]| with_commits(phases, &[], &[]).achieved_rate_ops;
+        let rate_ops = |phases: &[Segment]| with_commits(phases, &[], &[]).achieved_rate_ops;
         assert!((rate_ops(&phases) - 70.0).abs() < 1e-9);
         assert!(rate_ops(&phases[..1]).abs() < 1e-9, "nothing but a warm-up");
     }
@@ -283,17 +482,17 @@ mod tests {
             (1_001, None, None, None),
         ] {
             let mut baseline = phase(PhaseName::Baseline, 0, 1);
-            baseline.tally.add(&Slice { dropped: [dropped, 0], ..announces(0, 1..=1_000) });
+            baseline.tally.add(&Slice { dropped: [dropped, 0, 0, 0], ..announces(0, 1..=1_000) });
             let result = figures_of(baseline, &[]);
-            let response = &result.operation(Kind::Announce).unwrap().response;
+            let response = &result.operation(OperationKind::Announce).unwrap().response;
             assert_eq!((response.p50_us, response.p99_us, response.max_us), (p50, p99, max), "{dropped} dropped");
             assert_eq!(response.p999_us, None, "from fewer than 10,000 operations");
         }
         let mut large = phase(PhaseName::Baseline, 0, 1);
         large.tally.add(&announces(0, (1..=10_000).map(|number| number / 100 + 1)));
-        assert!(figures_of(large, &[]).operation(Kind::Announce).unwrap().response.p999_us.is_some());
+        assert!(figures_of(large, &[]).operation(OperationKind::Announce).unwrap().response.p999_us.is_some());
         let nothing = figures_of(phase(PhaseName::Baseline, 0, 1), &[]);
-        assert_eq!(nothing.operation(Kind::Scrape).unwrap().response.p50_us, None);
+        assert_eq!(nothing.operation(OperationKind::Scrape).unwrap().response.p50_us, None);
     }
 
     #[test]
@@ -307,13 +506,13 @@ mod tests {
         snapshot.tally.add(&announces(400, [2_500; 10]));
         let figures = with_commits(&[baseline, snapshot], &[], &[]);
         let of = |phase: usize, kind| figures.phases[phase].operation(kind).unwrap().placement;
-        let placement = of(1, Kind::Announce).unwrap();
+        let placement = of(1, OperationKind::Announce).unwrap();
         assert_eq!((placement.windows, placement.windows_below), (4, 2));
         assert_eq!((placement.p99_least_us, placement.p99_most_us), (Some(1_000), Some(4_000)));
-        assert_eq!(of(0, Kind::Announce), None, "the baseline is placed nowhere");
-        assert_eq!(of(1, Kind::Scrape), None, "no scrape was due");
+        assert_eq!(of(0, OperationKind::Announce), None, "the baseline is placed nowhere");
+        assert_eq!(of(1, OperationKind::Scrape), None, "no scrape was due");
         let alone = with_commits(&[phase(PhaseName::Snapshot, 0, 1)], &[], &[]);
-        assert_eq!(alone.phases[0].operation(Kind::Announce).unwrap().placement, None, "there is no baseline");
+        assert_eq!(alone.phases[0].operation(OperationKind::Announce).unwrap().placement, None, "there is no baseline");
     }
 
     #[test]
@@ -337,9 +536,74 @@ mod tests {
         let error = check_accounts(&open, &workload, &short).unwrap_err();
         assert!(error.contains("[10, 0]") && error.contains("[9, 0]") && error.contains("baseline"), "{error}");
         let mut other_kind = [full(0, 3), full(3, 4)];
-        other_kind[0].tally.add(&Slice { dropped: [0, 1], ..Slice::default() });
+        other_kind[0].tally.add(&Slice { dropped: [0, 0, 0, 1], ..Slice::default() });
         assert!(check_accounts(&open, &workload, &other_kind).is_err(), "a scrape that nobody asked for");
         let closed = [stream(None, Pace::Closed)];
         assert_eq!(check_accounts(&closed, &workload, &short), Ok(()), "the closed loop has no schedule");
+    }
+
+    #[test]
+    fn parts_make_phases_and_horizons() {
+        use PartName::{Copy, Settle, Sync};
+        let horizon = |part, first_slice, end_slice| Segment {
+            is_in_horizon: true,
+            ..segment(Part::Of(part), first_slice, end_slice)
+        };
+        let mut segments = vec![
+            segment(Part::Warmup, 0, 100),
+            segment(Part::Baseline, 100, 200),
+            horizon(Copy, 200, 250),
+            horizon(Sync, 250, 260),
+            horizon(Settle, 260, 300),
+            segment(Part::Recovery, 300, 350),
+            // One that begins at once after the one before it, and lasts longer than its horizon.
+            horizon(Copy, 350, 450),
+            Segment { begins_horizon: false, is_in_horizon: false, ..segment(Part::Of(Copy), 450, 500) },
+            segment(Part::Of(Sync), 500, 500),
+            horizon(Copy, 500, 510),
+            horizon(Settle, 510, 600),
+        ];
+        for (place, millions) in [(1, 1), (2, 2), (3, 3), (4, 4), (6, 6), (7, 7)] {
+            segments[place].tally.add(&announces(0, [millions * 1_000_000]));
+        }
+        segments[2].stalled_ms = 20;
+        let figures = evaluate(
+            &Measured { crossing_stalls_ms: &[(2_450, 2_750), (5_990, 6_500)], ..measured(&segments, &[]) },
+            Commits::new(&phases(&segments), &[]),
+        );
+        let found: Vec<_> =
+            figures.phases.iter().map(|phase| (phase.name, phase.started_s, phase.duration_s)).collect();
+        let expected = [
+            (PhaseName::Warmup, 0.0, 1.0),
+            (PhaseName::Baseline, 1.0, 1.0),
+            (PhaseName::Snapshot, 2.0, 0.6),
+            (PhaseName::Recovery, 2.6, 0.9),
+            (PhaseName::Snapshot, 3.5, 1.5),
+            (PhaseName::Snapshot, 5.0, 0.1),
+            (PhaseName::Recovery, 5.1, 0.9),
+        ];
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.0, expected.0);
+            assert!((found.1 - expected.1).abs() < 1e-9 && (found.2 - expected.2).abs() < 1e-9, "{found:?}");
+        }
+        assert_eq!(found.len(), expected.len());
+        let stalled_s: Vec<_> = figures.phases.iter().map(|phase| phase.stalled_s.found().copied().unwrap()).collect();
+        // The stall of the snapshot counts whole, what is left of it for the recovery is cut off.
+        assert_eq!(stalled_s, [0.0, 0.0, 0.3, 0.15, 0.0, 0.0, 0.01]);
+        let horizon = &figures.horizons[0];
+        assert_eq!((horizon.window.started_s, horizon.window.duration_s), (2.0, 1.0));
+        let parts: Vec<_> = horizon.parts.iter().map(|part| (part.name, part.window.stalled_s)).collect();
+        assert_eq!(parts, [(Copy, Some(0.05)), (Sync, Some(0.1)), (Settle, Some(0.15))]);
+        let commits = horizon.window.operation(OperationKind::Commit).unwrap();
+        assert_eq!((commits.due, commits.lateness.over_1_s), (3, 3));
+        let lost_s = commits.lateness.lost_client_s;
+        assert!((lost_s - (2.0 + 3.0 + 4.0 - 3.0 * 1.0)).abs() < 0.05, "beyond the baseline's median: {lost_s}");
+        let lengths_s: Vec<_> = figures.horizons.iter().map(|horizon| horizon.window.duration_s).collect();
+        assert_eq!(lengths_s.len(), 3);
+        assert!((lengths_s[1] - 1.0).abs() < 1e-9, "what lasts beyond the horizon is not in it");
+        let unknown = Measured { knows_stalls: false, ..measured(&segments, &[]) };
+        let unknown = evaluate(&unknown, Commits::new(&phases(&segments), &[]));
+        assert!(unknown.phases.iter().all(|phase| phase.stalled_s == Recorded::Known(None)));
+        assert_eq!(unknown.horizons[0].window.stalled_s, None);
     }
 }

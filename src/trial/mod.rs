@@ -35,7 +35,7 @@ pub use event::{Event, Tick};
 use commits::Commits;
 use conduct::{Measurement, Order, conduct};
 use connect::{Connections, connect};
-use evaluate::Figures;
+use evaluate::{Figures, Measured};
 use folder::TrialFolder;
 use judge::Court;
 use snapshot_run::Job;
@@ -55,7 +55,7 @@ use crate::{
     snapshot::{Procedure, Programs, Site},
     target::checkpoint::{self, Checkpoints},
     work,
-    workload::Workload,
+    workload::{Kind, Workload},
 };
 
 /// What a trial needs beside its plan.
@@ -237,16 +237,28 @@ impl Rooms<'_, '_> {
         let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
-        let none = || Commits::new(&measurement.phases, &measurement.series);
+        let measured = Measured {
+            segments: &measurement.segments,
+            crossing_stalls_ms: &measurement.crossing_stalls_ms,
+            series: &measurement.series,
+            client_timeout: self.plan.client_timeout,
+            knows_stalls: !self.plan.mix.write_profile.has_listener(),
+        };
+        let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series);
         let read = count_commits(ledger, self.context.dataset, *offset_s, none());
         let read = self.note(Stage::Evaluate, read);
         let (commits, history) = read.map_or_else(|| (none(), None), |(commits, history)| (commits, Some(history)));
-        let Figures { phases, series, achieved_rate_ops } =
-            evaluate::evaluate(&measurement.phases, &measurement.series, commits);
+        let Figures { phases, horizons, series, achieved_rate_ops, offered_rate_ops } =
+            evaluate::evaluate(&measured, commits);
         let result = &mut *self.result;
         (result.phases, result.series, result.achieved_rate_ops) = (phases, series, achieved_rate_ops);
+        result.horizons = horizons.into();
+        // Where the rate changes, the average depends on how long the load lasted.
+        if self.plan.rate_ops.is_none() {
+            result.offered_rate_ops = result.offered_rate_ops.map(|_| offered_rate_ops);
+        }
         if measurement.fatal.is_none() && measurement.workers_left == 0 {
-            let accounts = evaluate::check_accounts(&self.plan.streams, workload, &measurement.phases);
+            let accounts = evaluate::check_accounts(&self.plan.streams, workload, &measurement.segments);
             self.note(Stage::Evaluate, accounts.map_err(anyhow::Error::msg));
         }
         history
@@ -324,8 +336,8 @@ fn count_commits(
 
 /// That operations failed or writes were lost for want of room, where any were.
 fn full_disk(measurement: &Measurement, folder: &Path) -> Option<Problem> {
-    let tallies = || measurement.phases.iter().map(|phase| &phase.tally);
-    let failures = tallies().flat_map(|tally| &tally.kinds).map(|kind| &kind.failures);
+    let tallies = || measurement.segments.iter().map(|segment| &segment.tally);
+    let failures = tallies().flat_map(|tally| &tally.classes).map(|class| &class.failures);
     let failed: u64 = failures.filter_map(|failures| failures.get(&OperationFailure::DiskFull)).sum();
     let lost: u64 = tallies().map(|tally| tally.lost_to_full_disk).sum();
     let what = match (failed, lost) {
@@ -349,6 +361,10 @@ fn count_checkpoints(measurement: &mut Measurement, checkpoints: Option<&Checkpo
     }
 }
 
+fn announce_connections(plan: &TrialPlan) -> Option<u32> {
+    plan.streams.iter().find(|stream| stream.kind == Some(Kind::Announce)).map(|stream| stream.connections)
+}
+
 fn blank(plan: &TrialPlan) -> TrialResult {
     TrialResult {
         id: plan.id(),
@@ -359,6 +375,7 @@ fn blank(plan: &TrialPlan) -> TrialResult {
         write_profile: plan.mix.write_profile,
         repetition: plan.repetition,
         offered_rate_ops: plan.offered_rate_ops,
+        announce_connections: announce_connections(plan).into(),
         achieved_rate_ops: 0.0,
         status: Status::Failed,
         reason: None,
@@ -369,6 +386,7 @@ fn blank(plan: &TrialPlan) -> TrialResult {
         wal_bytes_max: 0,
         live_database_matches_ledger: None,
         phases: Vec::new(),
+        horizons: Vec::new().into(),
         snapshots: Vec::new(),
         snapshots_not_taken: Recorded::Known(0),
         series: Vec::new(),

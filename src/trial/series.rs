@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::{
-    measure::{self, Outcome, SLICE_NS, Slice},
+    measure::{self, Class, OperationKind, Outcome, SLICE_NS, Slice},
     results::{Placement, SeriesPoint},
-    workload::Kind,
 };
 
 const SLICES_PER_SECOND: u64 = 1_000_000_000 / SLICE_NS;
@@ -64,9 +63,9 @@ impl Points {
             point.errors += late + dropped + never;
         }
         for sample in slice.samples.iter().filter(|sample| sample.outcome == Outcome::Served) {
-            if let Some(OpenPoint { point, response }) = self.at(u64::from(sample.ended_slice) / SLICES_PER_SECOND) {
+            if let Some(OpenPoint { point, response }) = self.at(sample.ended_slice() / SLICES_PER_SECOND) {
                 point.served += 1;
-                response.get_or_insert_with(measure::histogram).saturating_record(u64::from(sample.response_us));
+                measure::record(response.get_or_insert_with(measure::histogram), sample.response_us);
             }
         }
     }
@@ -142,7 +141,7 @@ pub struct WindowLog {
 #[derive(Clone, Copy)]
 struct Entry {
     slice: u32,
-    kind: Kind,
+    class: Class,
     /// In microseconds; `u32::MAX` where it was not served.
     response_us: u32,
 }
@@ -157,13 +156,13 @@ impl WindowLog {
             let served = sample.outcome == Outcome::Served;
             self.push(Entry {
                 slice: index,
-                kind: sample.kind,
+                class: sample.class,
                 response_us: if served { sample.response_us } else { u32::MAX },
             });
         }
-        for kind in Kind::ALL {
-            for _ in 0..slice.dropped[kind as usize] + slice.never_served[kind as usize] {
-                self.push(Entry { slice: index, kind, response_us: u32::MAX });
+        for class in Class::ALL {
+            for _ in 0..slice.dropped[class as usize] + slice.never_served[class as usize] {
+                self.push(Entry { slice: index, class, response_us: u32::MAX });
             }
         }
     }
@@ -176,10 +175,16 @@ impl WindowLog {
 
     /// Cuts the slices from `first` to `end` into windows of a length and places a 99th percentile among theirs. Windows
     /// without an operation of the kind do not count; no window, no placement.
-    pub fn place(&self, kind: Kind, (first, end): (u64, u64), length: u64, p99_us: Option<u64>) -> Option<Placement> {
+    pub fn place(
+        &self,
+        kind: OperationKind,
+        (first, end): (u64, u64),
+        length: u64,
+        p99_us: Option<u64>,
+    ) -> Option<Placement> {
         let count = (end - first).checked_div(length)?;
         let mut windows: Vec<Vec<u32>> = vec![Vec::new(); usize::try_from(count).ok()?];
-        for entry in self.entries.iter().filter(|entry| entry.kind == kind) {
+        for entry in self.entries.iter().filter(|entry| kind.includes(entry.class)) {
             let window = u64::from(entry.slice).saturating_sub(first) / length;
             if let Some(window) = usize::try_from(window).ok().and_then(|window| windows.get_mut(window)) {
                 window.push(entry.response_us);
@@ -213,12 +218,13 @@ mod tests {
 
     fn slice(index: u64, responses_us: &[u32]) -> Slice {
         let sample = |response_us: &u32| Sample {
-            kind: Kind::Announce,
+            class: Class::ReadingAnnounce,
             outcome: Outcome::Served,
             response_us: *response_us,
             service_us: 1,
             lag_us: None,
-            ended_slice: u32::try_from(index).unwrap() + response_us / 10_000,
+            ended_us: index * 10_000 + u64::from(*response_us),
+            committed: false,
             statements: 1,
         };
         Slice { index, samples: responses_us.iter().map(sample).collect(), ..Slice::default() }
@@ -230,7 +236,7 @@ mod tests {
         points.add(&slice(0, &[10, 20, 30]));
         // Due in second 1, ended in second 3.
         points.add(&slice(150, &[2_000_000]));
-        points.add(&Slice { dropped: [4, 1], ..slice(150, &[]) });
+        points.add(&Slice { dropped: [4, 0, 0, 1], ..slice(150, &[]) });
         for now in [0, 50, 100, 101, 200, 300, 401] {
             points.note(now, now * 7, || now);
         }
@@ -348,8 +354,8 @@ mod tests {
         for index in 0..10_u32 {
             log.add(&slice(100 + u64::from(index), &[100, 200, (index + 1) * 1_000]));
         }
-        log.add(&Slice { never_served: [1, 0], ..slice(109, &[]) });
-        let place = |length, p99_us| log.place(Kind::Announce, (100, 110), length, p99_us);
+        log.add(&Slice { never_served: [0, 1, 0, 0], ..slice(109, &[]) });
+        let place = |length, p99_us| log.place(OperationKind::Read, (100, 110), length, p99_us);
         let windows_of_one = place(1, Some(4_500)).unwrap();
         assert_eq!((windows_of_one.windows, windows_of_one.windows_below), (10, 4));
         assert_eq!((windows_of_one.p99_least_us, windows_of_one.p99_most_us), (Some(1_000), None));
@@ -358,6 +364,6 @@ mod tests {
         assert_eq!(windows_of_three.p99_median_us, Some(6_000));
         assert_eq!(place(3, None).unwrap().windows_below, 3, "no answer is later than every time");
         assert_eq!(place(11, Some(1)), None, "the baseline is shorter");
-        assert_eq!(log.place(Kind::Scrape, (100, 110), 1, Some(1)), None);
+        assert_eq!(log.place(OperationKind::Commit, (100, 110), 1, Some(1)), None);
     }
 }

@@ -4,7 +4,7 @@
 //! is done on a thread of its own.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -21,7 +21,7 @@ use crate::{
     history::ledger::Ledger,
     measure::SLICE_NS,
     oracle::Claim,
-    results::{FileLeft, StepResult},
+    results::{FileLeft, PartName, StepResult},
     scenario::Turn,
     snapshot::{CopyProgress, Task},
     sqlite, work,
@@ -50,6 +50,10 @@ pub struct Surroundings<'a> {
     pub live: &'a Path,
     /// Becomes what the strategy last said of its progress.
     pub progress: &'a Cell<Option<CopyProgress>>,
+    /// Receives what follows the copy, with the slice in which it begins, which lies ahead.
+    pub turns: &'a RefCell<Vec<(PartName, u64)>>,
+    /// Whether what the strategy left is synced.
+    pub syncs: bool,
     /// A snapshot is given up where less than this is free.
     pub free_bytes_min: u64,
     /// What is done with a snapshot afterwards.
@@ -80,7 +84,7 @@ pub struct SnapshotRun {
     pub progress: Option<CopyProgress>,
     /// What it left, before anything opened it.
     pub files: Vec<FileLeft>,
-    /// How long the sync of that took; `None` where the copy had failed.
+    /// How long the sync of that took; `None` where the copy had failed, or nobody syncs it.
     pub sync: Option<Result<Duration, String>>,
     /// What was done with it while the load ran.
     pub steps: Vec<StepResult>,
@@ -93,11 +97,19 @@ impl SnapshotRun {
     }
 }
 
+impl Surroundings<'_> {
+    /// Something begins that follows the copy.
+    fn turn_to(&self, part: PartName) {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX) / SLICE_NS;
+        self.turns.borrow_mut().push((part, now + 1));
+    }
+}
+
 /// Waits until the snapshot is due, takes it, and syncs what it left.
 pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun {
     let Job { number, task, folder } = job;
     let Turn { planned_slice, first_slice, deadline } = turn;
-    let Surroundings { start, ledger, writers, live, progress, steps, load_end, free_bytes_min } = around;
+    let Surroundings { start, ledger, writers, live, progress, steps, load_end, free_bytes_min, syncs, .. } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
     tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
     progress.set(None);
@@ -110,10 +122,16 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
     let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
     let claim = Claim { finished: outcome.finished, commit_at_start, commit_at_end, ended_us };
     let files = sizes(&folder);
-    let sync = if claim.finished { Some(sync_aside(folder.clone(), live.to_owned()).await) } else { None };
+    around.turn_to(PartName::Sync);
+    let sync = if syncs && claim.finished { Some(sync_aside(folder.clone(), live.to_owned()).await) } else { None };
     folder::write_claim(&folder, claim, deadline);
     let candidate = Candidate { number, folder: &folder, finished: claim.finished };
-    let steps = if steps.are_during_load() { steps.run(candidate, load_end).await } else { Vec::new() };
+    let steps = if steps.are_during_load() {
+        around.turn_to(PartName::Steps);
+        steps.run(candidate, load_end).await
+    } else {
+        Vec::new()
+    };
     SnapshotRun {
         number,
         folder,

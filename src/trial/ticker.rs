@@ -60,9 +60,9 @@ impl Ticker {
         // A part of a second says little of a rate; the figures of the second before still stand.
         if since_s >= 0.5 {
             let mut served = measure::histogram();
-            for kind in &recorder.recent.kinds {
-                // Both have the same bounds.
-                let _ = served.add(&kind.response);
+            for class in &recorder.recent.classes {
+                // A histogram that grows takes all that another of its kind holds.
+                let _ = served.add(&class.response);
             }
             self.achieved_rate_ops = served.len() as f64 / since_s;
             self.p99_us = measure::percentile(&served, served.len(), 0.99);

@@ -29,6 +29,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::Backup(site.options.backup))),
     options: |options| json!(options.backup),
     check,

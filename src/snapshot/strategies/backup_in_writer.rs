@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::Copies,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| Procedure::Run(Task::InWriter { out: site.out(), options: site.options.backup_in_writer }),
     options: |options| json!(options.backup_in_writer),
     check: |options, _| {

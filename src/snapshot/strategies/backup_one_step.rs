@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure,
     options: |options| json!(options.backup_one_step),
     check: |options, _| {

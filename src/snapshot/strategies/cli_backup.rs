@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| site.programs.with_sqlite3(|sqlite3| Procedure::child(dot_backup(sqlite3, site, None))),
     options: |_| json!({}),
     check: |_, _| Ok(()),

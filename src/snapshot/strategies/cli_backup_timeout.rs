@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| {
         let timeout_ms = Some(site.options.cli_backup_timeout.busy_timeout_ms);
         site.programs.with_sqlite3(|sqlite3| Procedure::child(dot_backup(sqlite3, site, timeout_ms)))

@@ -23,6 +23,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unknown,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure,
     options: |options| json!(options.command),
     check,

@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck },
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| site.programs.with_cp(|cp| Procedure::child(command(cp, [site.live, &site.out()]))),
     options: |_| json!({}),
     check: |_, _| Ok(()),

@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck: cp::luck },
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure,
     options: |_| json!({}),
     check: |_, _| Ok(()),

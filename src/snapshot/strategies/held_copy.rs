@@ -46,6 +46,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: true,
     procedure: |site| {
         site.programs.with_cp(|cp| {
             let method = Method::HeldCopy(site.options.held_copy, cp.to_owned());

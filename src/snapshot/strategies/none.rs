@@ -14,6 +14,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unknown,
     writers: WriterRole::None,
     takes_snapshots: false,
+    syncs_after: false,
     procedure: |_| Procedure::Nothing,
     options: |_| json!({}),
     check: |_, _| Ok(()),

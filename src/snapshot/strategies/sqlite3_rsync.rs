@@ -15,6 +15,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| {
         site.programs.with_sqlite3_rsync(|rsync| Procedure::child(command(rsync, [site.live, &site.out()])))
     },

@@ -25,6 +25,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::Stopped,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| {
         site.programs.with_cp(|cp| {
             let method = Method::CheckpointAndCopy(site.options.stop_copy, cp.to_owned());

@@ -23,6 +23,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::VacuumInto(site.options.vacuum_into))),
     options: |options| json!(options.vacuum_into),
     check: |options, _| {

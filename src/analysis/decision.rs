@@ -1,0 +1,334 @@
+//! What follows from comparisons and verdicts for those who have to decide. The rules stand in the results beside what they say.
+
+use super::{
+    comparisons::SAME_MARGIN,
+    pairs::{Group, groups},
+};
+use crate::{
+    results::{
+        BackupDecision, BackupStrategy, Comparison, Decision, HorizonResult, ModeDecision, ModeOutcome, Outcome,
+        PhaseName, Results, SnapshotResult, TrialResult,
+    },
+    snapshot::{Isolation, Strategy},
+    sqlite::JournalMode,
+    statistics::{self, ERROR_SHARE, PAIRS_LEAST, share_interval},
+};
+
+/// What follows from a run, of which the journal modes have been compared.
+#[must_use]
+pub fn decision(results: &Results, comparisons: &[Comparison]) -> Decision {
+    let modes = &results.scenario.sqlite.journal_modes;
+    let has_both = [JournalMode::Delete, JournalMode::Wal].iter().all(|mode| modes.contains(mode));
+    let backup = modes.iter().filter_map(|mode| backup(results, *mode));
+    Decision { journal_mode: has_both.then(|| journal_mode(results, comparisons)), backup: backup.collect() }
+}
+
+/// Phase 4 of the plan in torrust-demo issue #86: "improves: keep WAL; no significant change: keep WAL; problems: revert".
+fn rule() -> String {
+    format!(
+        "WAL is kept where a time of commits, reads or scrapes in the baseline is better than under delete and none is worse, and \
+        where all of them are the same; delete comes back where one is worse and none is better. Better and worse take at least \
+        {PAIRS_LEAST} pairs of trials whose 95 % interval of the ratio leaves out 1, and a ratio beyond the noise floor; the same \
+        is an interval within a factor of {SAME_MARGIN}. Anything else is open."
+    )
+}
+
+fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
+    let (mut because, mut open, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for group in groups(results) {
+        let at = words_of(&group);
+        if group.is_saturated() {
+            open.push(format!("At {at} more was offered than a mode could do, so response times are not compared."));
+            outcomes.push(ModeOutcome::Open);
+            continue;
+        }
+        let of_group: Vec<_> = comparisons.iter().filter(|one| is_baseline_of(one, &group)).collect();
+        let found = |outcome| of_group.iter().filter(move |one| one.change.outcome == outcome);
+        let (better, worse, same) = (found(Outcome::Better), found(Outcome::Worse), found(Outcome::Same));
+        let decided: Vec<_> = better.clone().chain(worse.clone()).map(|one| words(one)).collect();
+        if !decided.is_empty() {
+            because.push(format!("At {at}: {}.", decided.join("; ")));
+        }
+        let unclear: Vec<_> = found(Outcome::Inconclusive).map(|one| one.subject.to_string()).collect();
+        if !unclear.is_empty() {
+            open.push(format!("At {at} nothing follows for {}.", unclear.join(", ")));
+        }
+        let all_same = !of_group.is_empty() && same.clone().count() == of_group.len();
+        if all_same {
+            because.push(format!("At {at} all {} figures are the same.", of_group.len()));
+        }
+        outcomes.push(match (better.count(), worse.count()) {
+            (0, 0) if all_same => ModeOutcome::KeepWal,
+            (1.., 0) => ModeOutcome::KeepWal,
+            (0, 1..) => ModeOutcome::RevertToDelete,
+            (_, _) => ModeOutcome::Open,
+        });
+    }
+    let outcome = match outcomes.split_first() {
+        Some((first, others)) if others.iter().all(|other| other == first) => *first,
+        Some(_) | None => ModeOutcome::Open,
+    };
+    ModeDecision { outcome, rule: rule(), because, open }
+}
+
+fn is_baseline_of(one: &Comparison, group: &Group<'_>) -> bool {
+    let is_baseline = one.subject.phase == PhaseName::Baseline;
+    let has_modes = (one.base, one.new) == (JournalMode::Delete, JournalMode::Wal);
+    let of_one = (one.synchronous, one.offered_rate_ops, one.announce_connections);
+    is_baseline && has_modes && of_one == (group.synchronous, group.rate_ops, group.announce_connections)
+}
+
+fn words_of(group: &Group<'_>) -> String {
+    let rate =
+        group.rate_ops.map_or_else(|| "the rate of the load".to_owned(), |rate| format!("{rate} operations a second"));
+    let connections =
+        group.announce_connections.map_or_else(String::new, |number| format!(" over {number} announce connections"));
+    format!("{rate}{connections} and synchronous {}", group.synchronous)
+}
+
+fn words(one: &Comparison) -> String {
+    let ratio = one.change.ratio.unwrap_or(f64::NAN);
+    let interval = one
+        .change
+        .interval
+        .map_or_else(String::new, |interval| format!(" ({:.2} to {:.2})", interval.low, interval.high));
+    format!(
+        "{} is {}, {ratio:.2} times as long{interval} in {} pairs",
+        one.subject, one.change.outcome, one.change.pairs
+    )
+}
+
+/// The whole trials under a mode that took snapshots, and which of their strategies were exact every time.
+fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
+    let is_of_mode = |trial: &&TrialResult| trial.journal_mode == mode && trial.status.is_whole();
+    let trials: Vec<_> = results.trials.iter().filter(is_of_mode).collect();
+    let mut strategies: Vec<Strategy> = Vec::new();
+    for trial in trials.iter().filter(|trial| !trial.snapshots.is_empty()) {
+        if !strategies.contains(&trial.strategy) {
+            strategies.push(trial.strategy);
+        }
+    }
+    if strategies.is_empty() {
+        return None;
+    }
+    let (mut exact, mut open) = (Vec::new(), Vec::new());
+    for strategy in strategies {
+        let of_strategy: Vec<_> = trials.iter().copied().filter(|trial| trial.strategy == strategy).collect();
+        match judged(&of_strategy) {
+            (hits, of) if of > 0 && hits == of => match strategy.definition().isolation {
+                Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &of_strategy, of)),
+                Isolation::Unprotected { .. } => open.push(format!(
+                    "{strategy} was exact {of} times of {of}, by chance: nothing keeps another one from being stale or torn."
+                )),
+            },
+            (hits, of) => open.push(format!("{strategy} was exact {hits} times of {of}.")),
+        }
+    }
+    rank(&trials, &mut exact);
+    let because = because(&exact);
+    if exact.iter().any(|one| one.interval.is_none()) {
+        open.push(format!(
+            "What a snapshot costs takes at least {PAIRS_LEAST} trials of each strategy to be compared."
+        ));
+    }
+    Some(BackupDecision { journal_mode: mode, strategies: exact, because, open })
+}
+
+/// Snapshots that were exact, and those that were judged.
+fn judged(trials: &[&TrialResult]) -> (u64, u64) {
+    let snapshots = || trials.iter().flat_map(|trial| &trial.snapshots);
+    let judged = snapshots().filter(|snapshot| snapshot.ruling.verdict.is_some()).count();
+    (snapshots().filter(|snapshot| snapshot.is_exact()).count() as u64, judged as u64)
+}
+
+fn backup_strategy(strategy: Strategy, trials: &[&TrialResult], exact: u64) -> BackupStrategy {
+    let costs: Vec<f64> = trials.iter().filter_map(|trial| lost_client_s(trial)).collect();
+    let durations_s: Vec<f64> = trials
+        .iter()
+        .flat_map(|trial| &trial.snapshots)
+        .map(|snapshot: &SnapshotResult| snapshot.run.duration_s)
+        .collect();
+    BackupStrategy {
+        strategy,
+        exact,
+        exact_share_least: share_interval(exact, exact).low,
+        is_for_scripts: strategy.definition().is_for_scripts(),
+        duration_s: statistics::median(&durations_s).unwrap_or_default(),
+        lost_client_s: statistics::median(&costs),
+        interval: statistics::median_interval(&costs, ERROR_SHARE),
+        is_unbeaten: false,
+    }
+}
+
+/// Client-seconds that a snapshot of the trial cost over its horizon, beyond what the baseline loses in the same time; of
+/// several snapshots the median.
+fn lost_client_s(trial: &TrialResult) -> Option<f64> {
+    let baseline = trial.phase(PhaseName::Baseline)?;
+    let lost_s = baseline.requests().map(|one| one.lateness.known().map(|lateness| lateness.lost_client_s));
+    let of_baseline = lost_s.sum::<Option<f64>>()?;
+    let a_second = of_baseline / baseline.duration_s;
+    let cost = |horizon: &HorizonResult| {
+        let requests = horizon.window.operations.iter().filter(|one| one.kind.is_request());
+        requests.map(|one| one.lateness.lost_client_s).sum::<f64>() - a_second * horizon.window.duration_s
+    };
+    statistics::median(&trial.horizons.entries().iter().map(cost).collect::<Vec<_>>())
+}
+
+/// Puts the cheapest first, and says which of those for scripts are beaten by none: in pairs of the same repetition, the
+/// interval of the difference does not lie above 0.
+fn rank(trials: &[&TrialResult], strategies: &mut [BackupStrategy]) {
+    let cost = |one: &BackupStrategy| one.lost_client_s.unwrap_or(f64::INFINITY);
+    strategies.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
+    let candidates: Vec<Strategy> =
+        strategies.iter().filter(|one| one.is_for_scripts).map(|one| one.strategy).collect();
+    for one in strategies.iter_mut().filter(|one| one.is_for_scripts) {
+        one.is_unbeaten = !candidates.iter().any(|other| is_beaten(trials, one.strategy, *other));
+    }
+}
+
+fn is_beaten(trials: &[&TrialResult], strategy: Strategy, other: Strategy) -> bool {
+    let of = |trial: &TrialResult, repetition: u32| (trial.strategy, trial.repetition) == (other, repetition);
+    let differences = trials.iter().filter(|trial| trial.strategy == strategy).filter_map(|trial| {
+        let is_partner = |partner: &&&TrialResult| {
+            of(partner, trial.repetition)
+                && (partner.synchronous, partner.offered_rate_ops, partner.announce_connections)
+                    == (trial.synchronous, trial.offered_rate_ops, trial.announce_connections)
+        };
+        let partner = trials.iter().find(is_partner)?;
+        Some(lost_client_s(trial)? - lost_client_s(partner)?)
+    });
+    let differences: Vec<f64> = differences.collect();
+    statistics::median_interval(&differences, ERROR_SHARE).is_some_and(|interval| interval.is_above(0.0))
+}
+
+fn because(exact: &[BackupStrategy]) -> Vec<String> {
+    let mut because: Vec<String> = exact
+        .iter()
+        .map(|one| {
+            let least = (one.exact_share_least * 100.0 + 1e-9).floor();
+            format!("{} was exact {} times of {}: at least {least} %.", one.strategy, one.exact, one.exact)
+        })
+        .collect();
+    let unbeaten: Vec<_> = exact.iter().filter(|one| one.is_unbeaten).map(|one| one.strategy.to_string()).collect();
+    because.extend(match unbeaten.as_slice() {
+        [] => None,
+        [only] if exact.iter().filter(|one| one.is_for_scripts).count() == 1 => {
+            Some(format!("{only} is the only one of them that a script can run."))
+        }
+        [winner] => Some(format!("Of those that a script can run, {winner} costs the least.")),
+        several => Some(format!(
+            "Of those that a script can run, these are equally good as far as is known: {}.",
+            several.join(", ")
+        )),
+    });
+    because
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        analysis::comparisons,
+        measure::OperationKind,
+        oracle::Verdict,
+        results::{Recorded, samples},
+    };
+
+    /// Seven repetitions of two strategies under both modes, as whole trials, which `change` may change.
+    fn seven(change: impl Fn(&mut TrialResult)) -> Results {
+        let mut trials = Vec::new();
+        for repetition in 1..=7 {
+            for strategy in [Strategy::VacuumInto, Strategy::HeldCopy] {
+                for mode in [JournalMode::Delete, JournalMode::Wal] {
+                    let mut trial = samples::trial(mode, strategy);
+                    trial.repetition = repetition;
+                    change(&mut trial);
+                    trials.push(trial);
+                }
+            }
+        }
+        samples::results(trials)
+    }
+
+    fn mode_of(results: &Results) -> ModeDecision {
+        decision(results, &comparisons(results)).journal_mode.unwrap()
+    }
+
+    /// Under wal the median service time of a kind is so many times as long.
+    fn longer(kind: OperationKind, times: u64) -> impl Fn(&mut TrialResult) {
+        move |trial| {
+            let operation = trial.phases[0].operations.iter_mut().find(|one| one.kind == kind).unwrap();
+            let is_wal = trial.journal_mode == JournalMode::Wal;
+            operation.service.p50_us = Some(if is_wal { 100 * times } else { 400 });
+        }
+    }
+
+    #[test]
+    fn wal_is_kept_unless_it_is_worse_or_nothing_follows() {
+        use OperationKind::{Commit, Scrape};
+        let both = |trial: &mut TrialResult| {
+            longer(Commit, 1)(trial);
+            longer(Scrape, 16)(trial);
+        };
+        assert_eq!(mode_of(&seven(|_| ())).outcome, ModeOutcome::KeepWal, "all are the same");
+        let better = mode_of(&seven(longer(Commit, 1)));
+        assert_eq!(better.outcome, ModeOutcome::KeepWal);
+        assert!(
+            better.because[0].contains("commit service p50 (baseline) is better, 0.25 times as long"),
+            "{better:?}"
+        );
+        assert_eq!(mode_of(&seven(longer(Commit, 16))).outcome, ModeOutcome::RevertToDelete);
+        assert_eq!(mode_of(&seven(both)).outcome, ModeOutcome::Open, "one is better and one is worse");
+        let mut few = seven(|_| ());
+        few.trials.truncate(8);
+        let few = mode_of(&few);
+        assert_eq!(few.outcome, ModeOutcome::Open);
+        assert!(few.open[0].contains("nothing follows for commit service p50 (baseline)"), "{few:?}");
+        let saturated = mode_of(&seven(|trial| trial.phases[0].achieved_rate_ops = 1.0));
+        assert_eq!(saturated.outcome, ModeOutcome::Open);
+        let one_mode = seven(|_| ());
+        let one_mode = Results { scenario: samples::scenario(&["sqlite.journal_mode=wal"]), ..one_mode };
+        assert_eq!(decision(&one_mode, &[]).journal_mode, None);
+    }
+
+    fn backup_of(results: &Results) -> BackupDecision {
+        decision(results, &[]).backup.into_iter().find(|one| one.journal_mode == JournalMode::Wal).unwrap()
+    }
+
+    #[test]
+    fn a_winner_is_called_only_where_the_pairs_part() {
+        let cheaper = |lost_s: fn(u32) -> f64| {
+            move |trial: &mut TrialResult| {
+                if trial.strategy == Strategy::VacuumInto {
+                    let Recorded::Known(horizons) = &mut trial.horizons else { return };
+                    for operation in &mut horizons[0].window.operations {
+                        operation.lateness.lost_client_s -= lost_s(trial.repetition);
+                    }
+                }
+            }
+        };
+        let parted = backup_of(&seven(cheaper(|_| 0.5)));
+        assert_eq!(parted.strategies[0].strategy, Strategy::VacuumInto);
+        assert!(parted.strategies[0].is_unbeaten && !parted.strategies[1].is_unbeaten, "{parted:?}");
+        assert!(parted.because.iter().any(|said| said.contains("vacuum-into costs the least")), "{parted:?}");
+        let alike = backup_of(&seven(cheaper(|repetition| if repetition == 1 { -0.1 } else { 0.5 })));
+        assert!(alike.strategies.iter().all(|one| one.is_unbeaten), "{alike:?}");
+        assert!(alike.because.iter().any(|said| said.contains("equally good as far as is known")), "{alike:?}");
+        let exact = &alike.strategies[0];
+        assert_eq!((exact.exact, (exact.exact_share_least * 100.0).round()), (7, 65.0));
+    }
+
+    #[test]
+    fn only_what_was_exact_every_time_and_not_by_chance_can_be_relied_on() {
+        let mut results = seven(|_| ());
+        results.trials[1].snapshots = vec![samples::snapshot(Strategy::VacuumInto, Verdict::Torn)];
+        results.trials.push(samples::trial(JournalMode::Wal, Strategy::Cp));
+        let found = backup_of(&results);
+        assert_eq!(found.strategies.iter().map(|one| one.strategy).collect::<Vec<_>>(), [Strategy::HeldCopy]);
+        assert!(found.open.contains(&"vacuum-into was exact 6 times of 7.".to_owned()), "{found:?}");
+        assert!(found.open.iter().any(|said| said.starts_with("cp was exact 1 times of 1, by chance")), "{found:?}");
+        assert!(found.because.contains(&"held-copy is the only one of them that a script can run.".to_owned()));
+        let old = samples::of_before(&results);
+        assert_eq!(backup_of(&old).strategies[0].lost_client_s, None, "an older file does not say what it cost");
+    }
+}

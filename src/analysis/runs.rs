@@ -1,0 +1,270 @@
+//! Two runs of one scenario compared: before and after a change of whatever is measured.
+//!
+//! A pair is the same trial of both: the same operations, strategy and repetition. The trials of a pair did not run next to each
+//! other, so a machine that was another between the runs looks like a change: the noise floor is that of both runs, and the
+//! rows say what the pairs say.
+//!
+//! The verdict on the runs as a whole rests on the figures of the baselines alone, and corrects for their number (Bonferroni):
+//! with `m` figures each interval may miss in a share of `0.05 / m`, so that of runs that do not differ one in twenty at most is
+//! called worse.
+
+use super::{
+    comparisons::{change, change_with, noise_floor, ratios, subjects, timeout_us, value_us},
+    pairs::{Group, groups, neighbours},
+};
+use crate::{
+    results::{Change, Figure, Outcome, PhaseName, Results, Subject, TrialResult},
+    sqlite::{JournalMode, Synchronous},
+    statistics::ERROR_SHARE,
+};
+
+/// How two runs compare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunComparison {
+    /// Every figure that both have.
+    pub changes: Vec<RunChange>,
+    /// What follows for the runs as a whole.
+    pub outcome: RunOutcome,
+}
+
+/// A figure of both runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunChange {
+    /// The journal mode, in both.
+    pub journal_mode: JournalMode,
+    /// When SQLite called fsync in the new run.
+    pub synchronous: Synchronous,
+    /// Operations that were offered, a second; `None` where that is not one number.
+    pub offered_rate_ops: Option<f64>,
+    /// Connections for announces, where trials differ in it.
+    pub announce_connections: Option<u32>,
+    /// What is compared.
+    pub subject: Subject,
+    /// How it changed, with a 95 % interval of its own.
+    pub change: Change,
+    /// What follows where the number of figures is corrected for; `None` of what has no say in the outcome.
+    pub corrected: Option<Outcome>,
+}
+
+/// What follows for runs as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// No figure of a baseline is worse, and every median is better or the same.
+    NoRegression,
+    /// A figure of a baseline is worse.
+    Regression,
+    /// No figure is worse, and of a median nothing follows.
+    Inconclusive,
+}
+
+/// Why two runs cannot be compared, a sentence for each thing that differs; what was measured under other conditions differs
+/// by them.
+#[must_use]
+pub fn differences(base: &Results, new: &Results) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut differ = |what: &str, base: String, new: String| {
+        if base != new {
+            differences.push(format!("{what}: {base} and {new}"));
+        }
+    };
+    let (one, other) = (&base.environment, &new.environment);
+    differ("the version of the schema", base.schema_version.to_string(), new.schema_version.to_string());
+    differ("the processor", one.processor.clone(), other.processor.clone());
+    differ("the number of processors", one.processors.to_string(), other.processors.to_string());
+    differ("the memory in bytes", one.memory_bytes.to_string(), other.memory_bytes.to_string());
+    differ("the file system", one.file_system.clone(), other.file_system.clone());
+    differ("SQLite", one.sqlite_version.clone(), other.sqlite_version.clone());
+    differ("how SQLite syncs", one.sqlite_sync_call.clone(), other.sqlite_sync_call.clone());
+    differ("an optimised build", one.optimised_build.to_string(), other.optimised_build.to_string());
+    let text = |results: &Results| serde_json::to_value(&results.scenario).unwrap_or_default();
+    for (key, base, new) in unlike(&text(base), &text(new), "scenario") {
+        differ(&key, base, new);
+    }
+    differences
+}
+
+/// The places at which two values differ. Why a scenario exists and what its author expects is no condition of a measurement.
+fn unlike(base: &serde_json::Value, new: &serde_json::Value, at: &str) -> Vec<(String, String, String)> {
+    use serde_json::Value::Object;
+    match (base, new) {
+        (Object(one), Object(other)) => {
+            let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            let keys = keys.into_iter().filter(|key| !matches!(key.as_str(), "why" | "expect" | "name" | "thresholds"));
+            let null = serde_json::Value::Null;
+            keys.flat_map(|key| {
+                let of = |all: &serde_json::Map<_, _>| all.get(key).cloned().unwrap_or(null.clone());
+                unlike(&of(one), &of(other), &format!("{at}.{key}"))
+            })
+            .collect()
+        }
+        (one, other) if one == other => Vec::new(),
+        (one, other) => vec![(at.to_owned(), one.to_string(), other.to_string())],
+    }
+}
+
+/// Compares what both runs have of every journal mode.
+#[must_use]
+pub fn compare(base: &Results, new: &Results) -> RunComparison {
+    let timeout_us = timeout_us(new);
+    let mut measured: Vec<(RunChange, Vec<f64>)> = Vec::new();
+    let (base_groups, new_groups) = (groups(base), groups(new));
+    for (old, group) in new_groups.iter().filter_map(|group| Some((partner(&base_groups, &new_groups, group)?, group)))
+    {
+        if old.is_saturated() || group.is_saturated() {
+            continue;
+        }
+        for &journal_mode in &new.scenario.sqlite.journal_modes {
+            for subject in subjects(group) {
+                let value = |trial: &TrialResult| value_us(trial, subject, timeout_us);
+                let is_of_it = |trial: &TrialResult| {
+                    trial.journal_mode == journal_mode && subject.strategy.is_none_or(|one| trial.strategy == one)
+                };
+                let pairs = pairs(&old.trials, &group.trials).into_iter().filter(|(trial, _)| is_of_it(trial));
+                let ratios = ratios(pairs, value);
+                if ratios.is_empty() {
+                    continue;
+                }
+                let same = neighbours(&old.trials).into_iter().chain(neighbours(&group.trials));
+                let floor = noise_floor(&self::ratios(same.filter(|(trial, _)| is_of_it(trial)), value));
+                let change = change(&ratios, floor);
+                let row = RunChange {
+                    journal_mode,
+                    synchronous: group.synchronous,
+                    offered_rate_ops: group.rate_ops,
+                    announce_connections: group.announce_connections,
+                    subject,
+                    change,
+                    corrected: None,
+                };
+                measured.push((row, ratios));
+            }
+        }
+    }
+    correct(measured)
+}
+
+/// The group of the same rate and `synchronous`; where each run has one of these only, that may differ.
+fn partner<'a>(base: &'a [Group<'a>], new: &[Group<'_>], group: &Group<'_>) -> Option<&'a Group<'a>> {
+    let conditions = |one: &Group<'_>| (one.rate_ops, one.announce_connections, one.synchronous);
+    let is_like = |one: &&Group<'_>| conditions(one) == conditions(group);
+    match (base, new) {
+        ([only], [_]) => Some(only),
+        (several, _) => several.iter().find(is_like),
+    }
+}
+
+/// Trials of both runs that are the same trial.
+fn pairs<'a>(base: &[&'a TrialResult], new: &[&'a TrialResult]) -> Vec<(&'a TrialResult, &'a TrialResult)> {
+    let name = |trial: &TrialResult| (trial.journal_mode, trial.strategy, trial.repetition);
+    let partner = |trial: &&'a TrialResult| {
+        let same = new.iter().find(|other| name(other) == name(trial))?;
+        Some((*trial, *same))
+    };
+    base.iter().filter_map(partner).collect()
+}
+
+/// Says of the figures of baselines what follows where their number is corrected for, and what follows in all.
+fn correct(measured: Vec<(RunChange, Vec<f64>)>) -> RunComparison {
+    let has_say = |row: &RunChange| row.subject.phase == PhaseName::Baseline;
+    let figures = measured.iter().filter(|(row, _)| has_say(row)).count().max(1);
+    let error_share = ERROR_SHARE / figures as f64;
+    let corrected = measured.into_iter().map(|(row, ratios)| {
+        let corrected = has_say(&row).then(|| change_with(&ratios, row.change.noise_floor, error_share).outcome);
+        RunChange { corrected, ..row }
+    });
+    let changes: Vec<_> = corrected.collect();
+    let is_worse = changes.iter().any(|row| row.corrected == Some(Outcome::Worse));
+    let medians = || changes.iter().filter(|row| has_say(row) && is_median(row.subject.figure));
+    let is_clear = medians().all(|row| matches!(row.change.outcome, Outcome::Better | Outcome::Same));
+    let outcome = match (is_worse, is_clear && medians().next().is_some()) {
+        (true, _) => RunOutcome::Regression,
+        (false, true) => RunOutcome::NoRegression,
+        (false, false) => RunOutcome::Inconclusive,
+    };
+    RunComparison { changes, outcome }
+}
+
+fn is_median(figure: Figure) -> bool {
+    match figure {
+        Figure::ServiceP50 | Figure::ResponseP50 => true,
+        Figure::ServiceP99 | Figure::ResponseP99 => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{measure::OperationKind, results::samples, snapshot::Strategy};
+
+    /// Repetitions of the control under wal, with commits that take so long, times what chance does.
+    fn run(service_us: u64, repetitions: u32, chance: fn(u32) -> f64) -> Results {
+        let trial = |repetition| {
+            let mut trial = samples::trial(JournalMode::Wal, Strategy::None);
+            trial.repetition = repetition;
+            for operation in &mut trial.phases[0].operations {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+                let time_us = (service_us as f64 * chance(repetition)) as u64;
+                for times in [&mut operation.service, &mut operation.response] {
+                    (times.p50_us, times.p99_us) = (Some(time_us), Some(time_us * 3));
+                }
+            }
+            trial
+        };
+        samples::results((1..=repetitions).map(trial).collect())
+    }
+
+    fn quiet(repetition: u32) -> f64 {
+        1.0 + f64::from(repetition % 3) / 100.0
+    }
+
+    #[test]
+    fn a_regression_is_found_and_nothing_else() {
+        let base = run(100_000, 12, quiet);
+        for (name, new, outcome) in [
+            ("the same", run(100_000, 12, quiet), RunOutcome::NoRegression),
+            ("a twentieth slower", run(105_000, 12, quiet), RunOutcome::NoRegression),
+            ("a fifth slower", run(120_000, 12, quiet), RunOutcome::Regression),
+            ("twice as fast", run(50_000, 12, quiet), RunOutcome::NoRegression),
+            ("a fifth slower, in five pairs", run(120_000, 5, quiet), RunOutcome::Inconclusive),
+            (
+                "noise",
+                run(100_000, 12, |repetition| if repetition % 2 == 0 { 0.5 } else { 2.0 }),
+                RunOutcome::Inconclusive,
+            ),
+        ] {
+            let found = compare(&base, &new);
+            assert_eq!(found.outcome, outcome, "{name}: {:#?}", found.changes);
+            let commits = found.changes.iter().filter(|row| row.subject.kind == OperationKind::Commit);
+            assert_eq!(commits.filter(|row| row.corrected.is_some()).count(), Figure::ALL.len(), "{name}");
+        }
+        assert_eq!(compare(&base, &samples::results(vec![])).outcome, RunOutcome::Inconclusive);
+    }
+
+    #[test]
+    fn six_pairs_are_enough_for_a_figure_and_not_for_a_run() {
+        let found = compare(&run(100_000, 6, quiet), &run(150_000, 6, quiet));
+        assert_eq!(found.outcome, RunOutcome::Inconclusive);
+        assert!(found.changes.iter().all(|row| row.change.outcome == Outcome::Worse));
+        assert!(found.changes.iter().all(|row| row.corrected == Some(Outcome::Inconclusive)));
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let base = run(100, 1, quiet);
+        assert_eq!(differences(&base, &base), Vec::<String>::new());
+        let mut new = base.clone();
+        new.environment.processors = 4;
+        new.environment.sqlite_version = "3.60.0".to_owned();
+        new.scenario = samples::scenario(&["load.rate_ops=2000", "why=another question"]);
+        assert_eq!(
+            differences(&base, &new),
+            [
+                "the number of processors: 2 and 4",
+                "SQLite: 3.54.1 and 3.60.0",
+                "scenario.load.rate_ops: [1000.0] and [2000.0]"
+            ]
+        );
+    }
+}
