@@ -14,8 +14,9 @@
 //!            conduct, evaluate, judge
 //!
 //! scenario   TOML -> one plan for each trial      oracle    snapshot + history -> verdict
-//! load       workers: execute and record          history   which commits, in which order; the ledger
-//! target     what executes operations: SQLite     dataset   the database at the start
+//! threshold  text -> what a figure must keep      history   which commits, in which order; the ledger
+//! load       workers: execute and record          dataset   the database at the start
+//! target     what executes operations: SQLite
 //! snapshot   the strategies, a file each
 //!
 //! workload   (seed, index) -> operation           pages     SQLite's pages, read and written
@@ -104,6 +105,7 @@ pub mod snapshot;
 pub mod sqlite;
 pub mod statistics;
 pub mod target;
+pub mod threshold;
 pub mod torrents;
 mod trial;
 pub mod work;

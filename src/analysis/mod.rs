@@ -7,9 +7,11 @@ mod comparisons;
 mod decision;
 mod pairs;
 mod runs;
+mod thresholds;
 
 pub use caveats::{of_environment, warnings};
 pub use comparisons::{BaselineTime, SAME_MARGIN, baseline_times, change, comparisons};
 pub use decision::decision;
 pub(crate) use pairs::cannot_keep_up;
 pub use runs::{RunChange, RunComparison, RunOutcome, compare, differences};
+pub use thresholds::thresholds;

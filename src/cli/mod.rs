@@ -50,8 +50,9 @@ Examples:
   journalbench clean journalbench-work --remove
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
-2 usage or scenario, or no room; 3 `verify` found another verdict than exact, `snapshot --verify` an unsound copy, `compare` a regression;
-4 `compare` found no regression and cannot say that there is none; 130 interrupted, with what was measured so far written out.";
+2 usage or scenario, or no room; 3 a threshold is broken (with --strict: or inconclusive), `verify` found another verdict than exact, \
+`snapshot --verify` an unsound copy, `compare` a regression; 4 `compare` found no regression and cannot say that there is none;
+130 interrupted, with what was measured so far written out.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -105,7 +106,7 @@ enum CommandOutcome {
     /// Some trials failed; the results are written.
     Failed,
     Interrupted,
-    /// What was judged or compared is not what it should be.
+    /// What was judged, measured or compared is not what it should be.
     Found,
     /// Nothing follows from what was compared.
     Inconclusive,

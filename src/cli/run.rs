@@ -18,7 +18,7 @@ use crate::{
     pages::header::Header,
     progress::{Display, print_line},
     report::{self, Format},
-    results::{Results, Status, write_atomically},
+    results::{Results, Status, ThresholdOutcome, ThresholdResult, write_atomically},
     run::{self, Options},
     scenario::{Scenario, TrialPlan},
     snapshot::Programs,
@@ -52,6 +52,9 @@ pub(super) struct Arguments {
     /// Print the trials that would run, and how long they take at most, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// End with exit status 3 also where a threshold of the scenario is inconclusive
+    #[arg(long)]
+    strict: bool,
     /// Folder for databases and the dataset cache; on the disk that is to be measured
     #[arg(long, value_name = "DIR", env = "JOURNALBENCH_DIR", default_value = "journalbench-work")]
     work_dir: PathBuf,
@@ -94,7 +97,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
     let results = measure(&scenario, &options, earlier, &out)?;
     out.write(&results)?;
     tell(&format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display()));
-    Ok(ended(&results, &options.interrupt))
+    Ok(ended(&results, &options.interrupt, arguments.strict))
 }
 
 /// The scenario, and that the database it names is one.
@@ -172,13 +175,26 @@ fn measure(
     results
 }
 
-fn ended(results: &Results, interrupt: &Interrupt) -> CommandOutcome {
+/// How the run ended, once the thresholds that were not kept are named.
+fn ended(results: &Results, interrupt: &Interrupt, strict: bool) -> CommandOutcome {
+    let is_breach = |groups: &&[ThresholdResult]| match groups.first().map(ThresholdResult::outcome) {
+        Some(ThresholdOutcome::Broken) => true,
+        Some(ThresholdOutcome::Inconclusive) => strict,
+        Some(ThresholdOutcome::Held) | None => false,
+    };
+    let breaches: Vec<_> =
+        results.worst_thresholds().filter(is_breach).filter_map(report::threshold_sentence).collect();
+    for breach in &breaches {
+        print_line(breach);
+    }
     if interrupt.is_set() {
         CommandOutcome::Interrupted
     } else if results.trials.iter().any(|trial| trial.status == Status::Failed) {
         CommandOutcome::Failed
-    } else {
+    } else if breaches.is_empty() {
         CommandOutcome::Done
+    } else {
+        CommandOutcome::Found
     }
 }
 

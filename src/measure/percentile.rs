@@ -4,23 +4,29 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use hdrhistogram::Histogram;
 
 /// Largest value of a histogram, in microseconds: 120 s. Later ones are recorded as this.
 pub const HISTOGRAM_MAX_US: u64 = 120_000_000;
 
-/// A percentile that results hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A percentile that results hold; its name as a value is that in the JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Percentile {
     /// The median.
+    #[value(name = "p50_us")]
     P50,
     /// The 90th.
+    #[value(name = "p90_us")]
     P90,
     /// The 99th.
+    #[value(name = "p99_us")]
     P99,
     /// The 99.9th.
+    #[value(name = "p999_us")]
     P999,
     /// The largest.
+    #[value(name = "max_us")]
     Max,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The whole report is the step summary, which is [`super::Format::Markdown`] in the file that `GITHUB_STEP_SUMMARY` names.
 
-use crate::results::{ModeOutcome, Results};
+use super::thresholds::sentence;
+use crate::results::{ModeOutcome, Results, ThresholdOutcome};
 
 /// How an annotation looks.
 #[derive(Clone, Copy)]
@@ -19,6 +20,14 @@ pub fn render(results: &Results) -> String {
     for trial in results.trials.iter().filter(|trial| !trial.status.is_whole()) {
         let complaints = trial.complaints().join("; ");
         lines.push(line(Level::Error, &format!("{} {}", trial.id, trial.status), &complaints));
+    }
+    for groups in results.worst_thresholds() {
+        let level = match groups.first().map(|worst| worst.outcome()) {
+            Some(ThresholdOutcome::Broken) => Level::Error,
+            Some(ThresholdOutcome::Inconclusive) => Level::Warning,
+            Some(ThresholdOutcome::Held) | None => continue,
+        };
+        lines.extend(sentence(groups).map(|words| line(level, "journalbench threshold", &words)));
     }
     let warnings = results.warnings.iter().map(ToString::to_string);
     lines.extend(warnings.map(|warning| line(Level::Warning, "journalbench", &warning)));

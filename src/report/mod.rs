@@ -25,6 +25,7 @@ mod snapshots;
 mod summary;
 mod tables;
 mod terminal;
+mod thresholds;
 mod tracker;
 
 use clap::ValueEnum;
@@ -33,6 +34,7 @@ use crate::{analysis::RunComparison, results::Results};
 use context::{Context, Group, groups};
 use figures::{Block, Table};
 use notes::{Note, Notes};
+pub(crate) use thresholds::sentence as threshold_sentence;
 
 /// A format of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -94,6 +96,7 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     ];
     blocks.extend(decision::blocks(results));
     let mut notes = Notes::default();
+    blocks.extend(thresholds::section(results, &mut notes));
     for group in groups(results) {
         blocks.push(Block::Heading(2, group.title()));
         blocks.extend(of_operations(&group, results, &mut notes));

@@ -15,6 +15,7 @@ mod recorded;
 #[cfg(test)]
 pub(crate) mod samples;
 mod snapshot;
+mod threshold;
 mod trial;
 mod warning;
 
@@ -36,6 +37,7 @@ pub use snapshot::{
     CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, ProgressPoint, Ruling,
     SnapshotResult, StepResult, StepStatus, WalResult,
 };
+pub use threshold::{ThresholdInterval, ThresholdOutcome, ThresholdResult};
 pub use trial::{OperationResult, PhaseName, PhaseResult, Placement, Problem, SeriesPoint, Stage, Status, TrialResult};
 pub use warning::Warning;
 
@@ -81,6 +83,9 @@ pub struct Results {
     pub comparisons: Recorded<Vec<Comparison>>,
     /// What follows from it for those who have to decide; `None` where a run has no trial, and in early files.
     pub decision: Option<Decision>,
+    /// What became of the thresholds of the scenario, in its order.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub thresholds: Recorded<Vec<ThresholdResult>>,
     /// One for each trial that was begun, in the order in which they ran.
     pub trials: Vec<TrialResult>,
 }
@@ -222,6 +227,11 @@ impl Results {
         results.check_numbers(path)?;
         results.check_histograms(path)?;
         Ok(results)
+    }
+
+    /// The results of each threshold, in the order of the scenario: the first of them is the worst.
+    pub fn worst_thresholds(&self) -> impl Iterator<Item = &[ThresholdResult]> {
+        self.thresholds.entries().chunk_by(|one, other| one.expression == other.expression)
     }
 
     /// Refuses more trials than a scenario can have, or more snapshots than a trial: a report takes its time by them.

@@ -68,6 +68,7 @@ pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
         warnings: Vec::new(),
         comparisons: Recorded::Known(Vec::new()),
         decision: None,
+        thresholds: Recorded::Known(Vec::new()),
         trials,
     }
 }
@@ -232,7 +233,8 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 29] = [
+    const NEWER: [&str; 30] = [
+        "thresholds",
         "announce_connections",
         "comparisons",
         "horizons",

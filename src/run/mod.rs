@@ -137,6 +137,7 @@ fn empty(scenario: &Scenario, environment: Environment) -> Results {
         warnings: Vec::new(),
         comparisons: Vec::new().into(),
         decision: None,
+        thresholds: Vec::new().into(),
         trials: Vec::new(),
     }
 }
@@ -196,6 +197,7 @@ impl<'a> Record<'a> {
         results.decision = (!results.trials.is_empty()).then(|| analysis::decision(results, &comparisons));
         results.comparisons = comparisons.into();
         results.warnings = analysis::warnings(results);
+        results.thresholds = analysis::thresholds(results).into();
         let of = results.scenario.trials().len();
         if results.trials.len() < of {
             results.warnings.insert(0, Warning::Unfinished { trials: results.trials.len(), of });

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::thresholds::ThresholdProblem;
+
 /// Why a scenario is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
@@ -42,6 +44,14 @@ pub enum ScenarioError {
         found: String,
         /// What is allowed.
         allowed: String,
+    },
+    /// A threshold cannot be read, or could never be known to be kept.
+    #[error("{}: {problem}", path.display())]
+    Threshold {
+        /// The file.
+        path: PathBuf,
+        /// Which one, where in it, and what may stand there.
+        problem: ThresholdProblem,
     },
     /// The trace file is no list of `t_s,ops_per_s`.
     #[error("load.trace = {}: {problem}; expected lines of t_s,ops_per_s under that heading, times ascending from 0", path.display())]

@@ -46,6 +46,9 @@ pub struct Keys {
     /// When a client gives up, in seconds after the operation was due (BEP 15: 15 s).
     #[serde(default = "default::client_timeout_s")]
     pub client_timeout_s: f64,
+    /// What figures must keep, as in `wal.commit.service.p99_us < 5000`; `docs/running.md` has the language.
+    #[serde(deserialize_with = "one_or_many", default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<String>,
     /// The database at the start.
     pub dataset: DatasetKeys,
     /// Settings of every connection.

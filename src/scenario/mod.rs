@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod overrides;
 mod steps;
+mod thresholds;
 mod timeline;
 mod trace;
 mod trial_order;
@@ -26,6 +27,7 @@ pub use error::ScenarioError;
 pub use load::{Arrivals, LoadPlan, OfferedRate, StreamPlan};
 pub use machine::{DatasetCopy, PageCache};
 pub use steps::{Compression, Retention, Step, StepsPlan};
+pub use thresholds::ThresholdProblem;
 pub use timeline::{Phases, Timeline, Turn};
 pub use trial_plan::{StreamSchedule, TrialPlan};
 
@@ -33,6 +35,7 @@ use crate::{
     dataset::Source,
     snapshot::{Strategy, StrategyOptions},
     sqlite::{JournalMode, Synchronous, TransactionMode},
+    threshold::Threshold,
     work,
 };
 
@@ -58,6 +61,8 @@ pub struct Scenario {
     pub repetitions: u32,
     /// When a client gives up, after the operation was due.
     pub client_timeout: Duration,
+    /// What its figures must keep.
+    pub thresholds: Vec<Threshold>,
     /// The database at the start.
     pub dataset: DatasetPlan,
     /// The settings of every connection.
@@ -164,11 +169,13 @@ impl Scenario {
             return Err(refuse(("dataset.path", file.display().to_string(), allowed)));
         }
         validate::resolve_size(&mut keys).and_then(|()| validate::check(&keys)).map_err(refuse)?;
+        let thresholds =
+            thresholds::read(&keys).map_err(|problem| ScenarioError::Threshold { path: path.to_owned(), problem })?;
         let trace_points = match &keys.load.trace {
             Some(trace) => trace::read(&beside(trace))?,
             None => Vec::new(),
         };
-        validate::plan(file::Record { name: name.to_owned(), keys, trace_points }).map_err(refuse)
+        validate::plan(file::Record { name: name.to_owned(), keys, trace_points }, thresholds).map_err(refuse)
     }
 
     /// How many trials it has.
@@ -204,9 +211,11 @@ impl Serialize for Scenario {
 impl<'de> Deserialize<'de> for Scenario {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let record = file::Record::deserialize(deserializer)?;
-        validate::check(&record.keys)
-            .and_then(|()| validate::plan(record))
-            .map_err(|(key, found, allowed)| D::Error::custom(format!("scenario.{key} = {found}: {allowed}")))
+        let refuse = |(key, found, allowed)| D::Error::custom(format!("scenario.{key} = {found}: {allowed}"));
+        validate::check(&record.keys).map_err(refuse)?;
+        let thresholds =
+            thresholds::read(&record.keys).map_err(|problem| D::Error::custom(format!("scenario.{problem}")))?;
+        validate::plan(record, thresholds).map_err(refuse)
     }
 }
 

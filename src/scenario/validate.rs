@@ -8,6 +8,7 @@ use super::{
     file::{AfterKeys, ArrivalsKey, DatasetKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys, TracePoint, default},
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
     steps::{Retention, Step, StepsPlan},
+    thresholds,
     timeline::Phases,
     trace,
 };
@@ -16,6 +17,7 @@ use crate::{
     load::Batch,
     pace::{self, Rate, Spread},
     snapshot::{OptionProblem, Strategy, WriterRole},
+    threshold::Threshold,
     workload::{Kind, Mix},
 };
 
@@ -136,7 +138,8 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("phases.horizon_s", phases.horizon_s.unwrap_or(HORIZON_S_MOST), 0.1, 1e6)?;
     distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
     distinct("sqlite.synchronous", &sqlite.synchronous)?;
-    distinct("snapshots.strategies", &snapshots.strategies)
+    distinct("snapshots.strategies", &snapshots.strategies)?;
+    thresholds::check(&keys.thresholds)
 }
 
 /// The rate is said in exactly one way.
@@ -257,20 +260,22 @@ fn words(arrivals: ArrivalsKey) -> &'static str {
     }
 }
 
-/// The scenario that checked keys ask for.
-pub fn plan(record: Record) -> Result<Scenario, Refusal> {
+/// The scenario that checked keys ask for, with the thresholds that were read of them.
+pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refusal> {
     let Record { name, keys, trace_points } = &record;
     if keys.load.arrivals == ArrivalsKey::Trace {
         let found = format!("{} points", trace_points.len());
         trace::check(trace_points).map_err(|problem| ("load.trace", found, problem))?;
     }
-    let Keys { why, expect, repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases } = keys;
+    let Keys { why, expect, repetitions, client_timeout_s, thresholds: _, dataset, sqlite, load, snapshots, phases } =
+        keys;
     let scenario = Scenario {
         name: name.clone(),
         why: why.clone(),
         expect: expect.clone(),
         repetitions: *repetitions,
         client_timeout: Duration::from_secs_f64(*client_timeout_s),
+        thresholds,
         dataset: DatasetPlan { source: source(dataset, sqlite.page_size_bytes), copy: dataset.copy },
         sqlite: SqlitePlan {
             journal_modes: sqlite.journal_mode.clone(),

@@ -111,6 +111,7 @@ pub fn trace(bytes: &[u8]) {
 pub fn results(bytes: &[u8]) {
     let Ok(results) = Results::parse(bytes, Path::new("results.json")) else { return };
     let _ = analysis::warnings(&results);
+    let _ = analysis::thresholds(&results);
     for format in Format::value_variants() {
         assert!(!report::render(&results, *format).is_empty());
     }
