@@ -10,13 +10,23 @@ use crate::{
 
 /// No disk confirms a write in less than this: the call did not reach one.
 const LEAST_FSYNC_US: u64 = 5;
+/// Where an fsync takes more than so many times as long as elsewhere, so may all that waits for it. On one quiet machine, the
+/// median of one run was up to twice that of another.
+const FSYNC_TIMES_MOST: u64 = 4;
 /// A deadline should be at least so many times what `cp` took.
 const DEADLINE_IN_CPS: f64 = 10.0;
 
 /// Everything that a reader of results should know; what they say of warnings themselves is not looked at.
 #[must_use]
 pub fn warnings(results: &Results) -> Vec<Warning> {
-    let mut warnings = of_environment(&results.environment);
+    let mut warnings = Vec::new();
+    for warning in results.environments().flat_map(of_environment) {
+        // What merged runs have in common is said once.
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    warnings.extend(unequal_fsync(results));
     match results.scenario.dataset.copy {
         DatasetCopy::Plain => {}
         DatasetCopy::Reflink => warnings.push(Warning::CopyOnWrite),
@@ -55,6 +65,13 @@ pub fn of_environment(environment: &Environment) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// That merged runs had disks, or neighbours on them, that are not alike.
+fn unequal_fsync(results: &Results) -> Option<Warning> {
+    let times = || results.environments().filter_map(|environment| environment.fsync_us_p50);
+    let (least_us, most_us) = (times().min()?, times().max()?);
+    (most_us > least_us.saturating_mul(FSYNC_TIMES_MOST)).then_some(Warning::UnequalFsync { least_us, most_us })
 }
 
 /// That a trial is not whole, or what went wrong in it.
@@ -104,7 +121,7 @@ fn has_wal_reset_bug(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::{PhaseName, Problem, Recorded, Stage, Status, samples};
+    use crate::results::{MergedRun, PhaseName, Problem, Recorded, Stage, Status, samples};
 
     /// What is warned of after a change to results without a fault.
     fn after(change: impl FnOnce(&mut Results)) -> Vec<Warning> {
@@ -145,6 +162,20 @@ mod tests {
             assert_eq!(of_environment(&machine), expected, "case {number}");
             assert_eq!(after(|results| results.environment = machine), expected, "case {number}");
         }
+    }
+
+    #[test]
+    fn of_the_machines_of_merged_runs_once() {
+        let run = |fsync_us_p50| MergedRun {
+            environment: Environment { fsync_us_p50, ..samples::environment() },
+            ..samples::merged_run(1, 1)
+        };
+        let merged = |times: &[Option<u64>]| after(|results| results.merged = times.iter().copied().map(run).collect());
+        assert_eq!(merged(&[Some(100), None, Some(25), Some(50)]), []);
+        let unequal = |least_us, most_us| Warning::UnequalFsync { least_us, most_us };
+        assert_eq!(merged(&[Some(100), Some(101), Some(25)]), [unequal(25, 101)]);
+        let none = Warning::NoDurability { file_system: "ext4".into() };
+        assert_eq!(merged(&[Some(100), Some(4), Some(3)]), [none, unequal(3, 100)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod caveats;
 mod comparisons;
 mod decision;
+pub(crate) mod likeness;
 mod pairs;
 mod runs;
 mod thresholds;

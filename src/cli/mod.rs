@@ -3,6 +3,8 @@
 mod clean;
 mod compare;
 mod generate;
+mod merge;
+mod out_folder;
 mod report;
 mod run;
 mod snapshot;
@@ -47,6 +49,8 @@ Examples:
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
   journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
   journalbench run --resume my-results
+  journalbench run scenarios/quick.toml --shard 1/4 --out shard-1
+  journalbench merge shard-*/results.json --out merged
   journalbench clean journalbench-work --remove
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
@@ -58,6 +62,9 @@ Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environmen
 enum Command {
     /// Run a scenario: generate the dataset, measure every trial, judge every snapshot, report
     Run(run::Arguments),
+    /// Join the results of the shards of a scenario, which several machines have run
+    #[command(after_help = merge::HELP)]
+    Merge(merge::Arguments),
     /// Make the report of a results.json again
     Report(report::Arguments),
     /// Compare two runs of a scenario, before and after a change
@@ -143,6 +150,7 @@ impl CommandError {
 pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     let ended = match cli.command {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
+        Command::Merge(arguments) => merge::merge(&arguments)?,
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Compare(arguments) => compare::compare(&arguments)?,
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,

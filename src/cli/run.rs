@@ -1,35 +1,28 @@
 //! `journalbench run`: a scenario in, a results folder out.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
-use super::{CommandError, CommandOutcome, absolute, print, tell};
+use super::{
+    CommandError, CommandOutcome, absolute,
+    out_folder::{self, OutFolder},
+    print, tell,
+};
 use crate::{
     child::watchdog::Watchdog,
     dataset::Source,
     interrupt::Interrupt,
-    lock_file::{LockError, LockFile},
     pages::header::Header,
     progress::{Display, print_line},
     report::{self, Format},
-    results::{Results, Status, ThresholdOutcome, ThresholdResult, write_atomically},
-    run::{self, Options},
-    scenario::{Scenario, TrialPlan},
+    results::{Results, Status, ThresholdOutcome, ThresholdResult},
+    run::{self, Options, Start},
+    scenario::{Scenario, Shard, TrialPlan},
     snapshot::Programs,
     work,
 };
-
-/// The file of the results in their folder.
-const RESULTS: &str = "results.json";
-
-/// The file that one run at a time holds in the folder of its results.
-const LOCK: &str = ".journalbench-lock";
 
 /// What the command is given.
 #[derive(Debug, Args)]
@@ -46,6 +39,9 @@ pub(super) struct Arguments {
     /// Override a key of the scenario, as in `load.rate_ops=17000`; the value is TOML, or else a string
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "scenario")]
     overrides: Vec<String>,
+    /// Run only every N-th block of pairs, from the I-th on, as in `1/4`: `merge` joins the results of all N
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Keep each trial's live database, snapshots and ledger in the results folder
     #[arg(long)]
     keep: bool,
@@ -63,24 +59,26 @@ pub(super) struct Arguments {
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
 pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let work_dir = absolute(&arguments.work_dir)?;
-    let (scenario, out, earlier) = match (&arguments.resume, &arguments.scenario) {
+    let (scenario, out, start) = match (&arguments.resume, &arguments.scenario) {
         (Some(folder), scenario) => {
             let out = OutFolder::open(&absolute(folder)?)?;
             let earlier = earlier(arguments, scenario.as_deref(), &out.json())?;
             check_room(arguments, &earlier.scenario, Some(&earlier), &work_dir)?;
-            (earlier.scenario.clone(), out, Some(earlier))
+            (earlier.scenario.clone(), out, Start::From(Box::new(earlier)))
         }
         (None, scenario) => {
             let path = scenario.as_deref().context("no scenario was named")?;
             let scenario = load(arguments, path)?;
+            check_shard(arguments, &scenario)?;
             if arguments.dry_run {
-                print(&dry_run(&scenario, &work_dir, arguments.keep))?;
+                print(&dry_run(&scenario, arguments, &work_dir))?;
                 check_room(arguments, &scenario, None, &work_dir)?;
                 return Ok(CommandOutcome::Done);
             }
-            let out_dir = out_dir(arguments, &scenario)?;
+            let default = || default_out(&scenario.name, arguments.shard);
+            let out_dir = out_folder::new_path(&arguments.out.clone().unwrap_or_else(default))?;
             check_room(arguments, &scenario, None, &work_dir)?;
-            (scenario, OutFolder::create(&out_dir)?, None)
+            (scenario, OutFolder::create(&out_dir)?, Start::Anew(arguments.shard))
         }
     };
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
@@ -94,7 +92,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         programs: Programs::find(this),
         interrupt,
     };
-    let results = measure(&scenario, &options, earlier, &out)?;
+    let results = measure(&scenario, &options, start, &out)?;
     out.write(&results)?;
     tell(&format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display()));
     Ok(ended(&results, &options.interrupt, arguments.strict))
@@ -113,9 +111,22 @@ fn load(arguments: &Arguments, path: &Path) -> Result<Scenario, CommandError> {
     Ok(scenario)
 }
 
-/// The results to go on from, which must be of the scenario, where one was named.
+/// Refuses a shard without trials: a machine that has nothing to do is a mistake in their number.
+fn check_shard(arguments: &Arguments, scenario: &Scenario) -> Result<(), CommandError> {
+    match arguments.shard {
+        Some(shard) if scenario.trial_count_of(Some(shard)) == 0 => Err(CommandError::Usage(anyhow!(
+            "--shard {shard}: this shard is empty, since there are fewer blocks of pairs in the scenario ({}) than shards",
+            scenario.block_count()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The results to go on from, which must be of the scenario and of the shard, where they were named.
 fn earlier(arguments: &Arguments, scenario: Option<&Path>, json: &Path) -> Result<Results, CommandError> {
     let earlier = Results::load(json).map_err(|error| CommandError::Usage(error.into()))?;
+    run::check_shard(&earlier, arguments.shard)
+        .map_err(|error| CommandError::Usage(error.context(format!("--resume {}", json.display()))))?;
     if let Some(path) = scenario {
         let scenario = load(arguments, path)?;
         let refuse = |error: anyhow::Error| {
@@ -130,19 +141,6 @@ fn earlier(arguments: &Arguments, scenario: Option<&Path>, json: &Path) -> Resul
     Ok(earlier)
 }
 
-/// The results folder that was asked for, or the default one; an existing one is refused.
-fn out_dir(arguments: &Arguments, scenario: &Scenario) -> Result<PathBuf, CommandError> {
-    let path = absolute(&arguments.out.clone().unwrap_or_else(|| default_out(&scenario.name)))?;
-    if path.symlink_metadata().is_ok() { Err(refuse_existing(&path)) } else { Ok(path) }
-}
-
-fn refuse_existing(path: &Path) -> CommandError {
-    CommandError::Usage(anyhow!(
-        "--out {}: exists; name a folder that does not, nothing is overwritten",
-        path.display()
-    ))
-}
-
 fn check_room(
     arguments: &Arguments,
     scenario: &Scenario,
@@ -150,20 +148,16 @@ fn check_room(
     work_dir: &Path,
 ) -> Result<(), CommandError> {
     let path = arguments.scenario.as_deref().unwrap_or(Path::new(&scenario.name));
-    run::check_room(scenario, &run::missing(scenario, earlier), work_dir, arguments.keep)
+    let shard = earlier.map_or(arguments.shard, |earlier| earlier.shard);
+    run::check_room(scenario, &run::missing(scenario, shard, earlier), work_dir, arguments.keep)
         .map_err(|error| CommandError::Usage(anyhow!("{}: {error}", path.display())))
 }
 
 /// Runs the trials, with their progress on standard error, and saves the results after each.
-fn measure(
-    scenario: &Scenario,
-    options: &Options,
-    earlier: Option<Results>,
-    out: &OutFolder,
-) -> anyhow::Result<Results> {
+fn measure(scenario: &Scenario, options: &Options, start: Start, out: &OutFolder) -> anyhow::Result<Results> {
     let mut display = Display::new();
     let results =
-        run::run_on(scenario, options, earlier, &mut |results| out.save(results), &mut |event| display.show(&event));
+        run::run_on(scenario, options, start, &mut |results| out.save(results), &mut |event| display.show(&event));
     display.finish();
     if results.is_err() && out.json().exists() {
         print_line(&format!(
@@ -198,13 +192,16 @@ fn ended(results: &Results, interrupt: &Interrupt, strict: bool) -> CommandOutco
     }
 }
 
-fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
-    let trials = scenario.trials();
+fn dry_run(scenario: &Scenario, arguments: &Arguments, work_dir: &Path) -> String {
+    let trials = scenario.trials_of(arguments.shard);
     let mut lines: Vec<_> = trials.iter().map(TrialPlan::id).collect();
-    let bound = run::duration_bound(scenario, work_dir).as_secs_f64();
-    let needed = run::bytes_needed(scenario, &trials, work_dir, keep) / 1_000_000;
+    let bound = run::duration_bound(scenario, &trials, work_dir).as_secs_f64();
+    let needed = run::bytes_needed(scenario, &trials, work_dir, arguments.keep) / 1_000_000;
     let free =
         work::free_bytes(work_dir).map_or_else(|| "unknown".to_owned(), |free| format!("{} MB", free / 1_000_000));
+    if let Some(shard) = arguments.shard {
+        lines.push(format!("shard {shard} of the scenario's {} trials:", scenario.trials().len()));
+    }
     lines.push(format!(
         "{} trials, {:.0} s of load each at most, and at most {:.0} minutes in all",
         trials.len(),
@@ -215,82 +212,8 @@ fn dry_run(scenario: &Scenario, work_dir: &Path, keep: bool) -> String {
     lines.join("\n") + "\n"
 }
 
-fn default_out(name: &str) -> PathBuf {
+fn default_out(name: &str, shard: Option<Shard>) -> PathBuf {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    Path::new("journalbench-out").join(format!("{name}-{now}"))
-}
-
-/// The results folder, made before anything is measured so that an unwritable one is noticed first, and held by this process
-/// alone. It is removed again, with the folders above it that were made for it, if nothing was put in.
-struct OutFolder {
-    path: PathBuf,
-    made: Vec<PathBuf>,
-    lock: LockFile,
-}
-
-impl OutFolder {
-    /// A new one.
-    fn create(path: &Path) -> Result<Self, CommandError> {
-        let describe = || format!("cannot create the results folder {}", path.display());
-        let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(describe)?;
-        }
-        match fs::create_dir(path) {
-            // Somebody else has made it a moment ago.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(refuse_existing(path)),
-            made => made.with_context(describe)?,
-        }
-        let lock = LockFile::take(&path.join(LOCK)).inspect_err(|_| remove_empty(&made)).with_context(describe)?;
-        Ok(Self { path: path.to_owned(), made, lock })
-    }
-
-    /// One that an earlier sitting has made.
-    fn open(path: &Path) -> Result<Self, CommandError> {
-        if !path.join(RESULTS).is_file() {
-            let problem = format!("--resume {}: there is no {RESULTS} in it, so no trial has ended", path.display());
-            return Err(CommandError::Usage(anyhow!("{problem}; begin anew")));
-        }
-        match LockFile::take(&path.join(LOCK)) {
-            Ok(lock) => Ok(Self { path: path.to_owned(), made: Vec::new(), lock }),
-            Err(LockError::Held { holder, .. }) => {
-                Err(CommandError::Usage(anyhow!("--resume {}: the run is still going on: {holder}", path.display())))
-            }
-            Err(error) => Err(anyhow::Error::from(error).into()),
-        }
-    }
-
-    fn json(&self) -> PathBuf {
-        self.path.join(RESULTS)
-    }
-
-    /// Saves the results, whole and synced.
-    fn save(&self, results: &Results) -> anyhow::Result<()> {
-        let json = self.json();
-        let saved = results.save(&json).with_context(|| format!("cannot write {}", json.display()));
-        saved.map_err(|error| work::explain_full(error, &self.path, None))
-    }
-
-    /// Saves the results and their report.
-    fn write(&self, results: &Results) -> anyhow::Result<()> {
-        self.save(results)?;
-        let markdown = self.path.join("report.md");
-        write_atomically(&markdown, report::render(results, Format::Markdown).as_bytes())
-            .with_context(|| format!("cannot write {}", markdown.display()))
-            .map_err(|error| work::explain_full(error, &self.path, None))
-    }
-}
-
-impl Drop for OutFolder {
-    fn drop(&mut self) {
-        self.lock.remove();
-        remove_empty(&self.made);
-    }
-}
-
-/// Removes those of the folders that are empty, from the innermost on.
-fn remove_empty(folders: &[PathBuf]) {
-    for folder in folders {
-        let _ = fs::remove_dir(folder);
-    }
+    let shard = shard.map_or_else(String::new, |shard| format!("-{}-of-{}", shard.number(), shard.of()));
+    Path::new("journalbench-out").join(format!("{name}{shard}-{now}"))
 }

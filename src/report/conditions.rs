@@ -1,16 +1,19 @@
 //! How it was measured: dataset, load, SQLite, programs and machine, and what the results file does not hold.
 
-use super::figure_text::{count, number};
+use std::collections::BTreeSet;
+
+use super::figure_text::{count, number, range};
 use crate::{
     dataset::Source,
     results::{Evidence, OperationResult, Results, SnapshotResult},
-    scenario::StreamPlan,
+    scenario::{StreamPlan, shards_named},
 };
 
 /// A sentence for each thing.
 pub fn sentences(results: &Results) -> Vec<String> {
     let mut sentences =
         vec![dataset(results), load(results), sqlite(results), programs(results), machine(results), program(results)];
+    sentences.extend(merged(results));
     sentences.extend(unknown(results));
     sentences
 }
@@ -107,16 +110,33 @@ fn strategy_options(results: &Results) -> String {
 
 fn machine(results: &Results) -> String {
     let environment = &results.environment;
-    let fsync = environment.fsync_us_p50.map_or_else(|| "unknown".to_owned(), |time| format!("{time} us"));
+    // In what like machines may differ.
+    let times = || results.environments().filter_map(|environment| environment.fsync_us_p50);
+    let fsync = match (times().min(), times().max()) {
+        (Some(least), Some(most)) => range(&format!("{least} us"), &format!("{most} us")),
+        _ => "unknown".to_owned(),
+    };
+    let kernels: BTreeSet<_> = results.environments().map(|environment| environment.kernel.as_str()).collect();
     format!(
-        "Machine: {} x {}, {} GB of memory, {}, {} ({}), median fsync {fsync}.",
+        "{}: {} x {}, {} GB of memory, {}, {} ({}), median fsync {fsync}.",
+        if results.merged.is_empty() { "Machine" } else { "Machines of one kind" },
         environment.processors,
         environment.processor,
         environment.memory_bytes / 1_000_000_000,
-        environment.kernel,
+        kernels.into_iter().collect::<Vec<_>>().join(" and "),
         environment.file_system,
         environment.mount_options
     )
+}
+
+/// That the results were joined from those of shards.
+fn merged(results: &Results) -> Option<String> {
+    let first = results.merged.first()?.shard;
+    let numbers: Vec<_> = results.merged.iter().map(|run| run.shard.number()).collect();
+    Some(format!(
+        "Merged from the runs of {}; both trials of a pair are always of one run.",
+        shards_named(&numbers, first.of())
+    ))
 }
 
 fn program(results: &Results) -> String {
@@ -202,6 +222,22 @@ mod tests {
         snapshot::Strategy,
         sqlite::JournalMode,
     };
+
+    #[test]
+    fn merged_runs_are_named_with_what_like_machines_may_differ_in() {
+        let mut results = samples::results(Vec::new());
+        assert_eq!(merged(&results), None);
+        let alone = "Machine: 2 x a processor, 16 GB of memory, Linux 6.0, ext4 (rw), median fsync 100 us.";
+        assert_eq!(machine(&results), alone);
+        results.merged = vec![samples::merged_run(1, 4), samples::merged_run(3, 4)];
+        let same = "Machines of one kind: 2 x a processor, 16 GB of memory, Linux 6.0, ext4 (rw), median fsync 100 us.";
+        assert_eq!(machine(&results), same);
+        results.merged[1].environment.kernel = "Linux 6.0.9".to_owned();
+        results.merged[1].environment.fsync_us_p50 = Some(140);
+        let words = machine(&results);
+        assert!(words.contains("Linux 6.0 and Linux 6.0.9, ext4") && words.ends_with("100 us to 140 us."), "{words}");
+        assert!(merged(&results).unwrap().starts_with("Merged from the runs of shards 1 and 3 of 4; both"));
+    }
 
     #[test]
     fn what_an_older_file_does_not_hold_is_named_once() {

@@ -26,11 +26,6 @@ impl<'a> Context<'a> {
         format!("Question: {} Expected: {}", sentence(&self.scenario.why), sentence(&self.scenario.expect))
     }
 
-    /// Trials that were planned.
-    pub fn trials(self) -> usize {
-        self.scenario.trial_count()
-    }
-
     /// Whether SQLite's checks were asked for.
     pub fn has_sqlite_checks(self) -> bool {
         self.scenario.snapshots.sqlite_checks

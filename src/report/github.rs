@@ -3,7 +3,7 @@
 //! The whole report is the step summary, which is [`super::Format::Markdown`] in the file that `GITHUB_STEP_SUMMARY` names.
 
 use super::thresholds::sentence;
-use crate::results::{ModeOutcome, Results, ThresholdOutcome};
+use crate::results::{ModeOutcome, Results, ThresholdOutcome, ThresholdResult};
 
 /// How an annotation looks.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub fn render(results: &Results) -> String {
         lines.push(line(Level::Error, &format!("{} {}", trial.id, trial.status), &complaints));
     }
     for groups in results.worst_thresholds() {
-        let level = match groups.first().map(|worst| worst.outcome()) {
+        let level = match groups.first().map(ThresholdResult::outcome) {
             Some(ThresholdOutcome::Broken) => Level::Error,
             Some(ThresholdOutcome::Inconclusive) => Level::Warning,
             Some(ThresholdOutcome::Held) | None => continue,

@@ -31,17 +31,18 @@ pub fn sentences(results: &Results) -> Vec<String> {
     sentences
 }
 
-/// What an interrupt, or snapshots that took too long, have left out.
+/// What shards, an interrupt, or snapshots that took too long, have left out.
 fn missing(results: &Results) -> Vec<String> {
-    let (all, begun) = (Context::new(results).trials(), results.trials.len());
+    let mut sentences: Vec<_> = results.part().map(|part| format!("A part: {part}.")).into_iter().collect();
+    let (all, begun) = (results.trials_planned(), results.trials.len());
     let was_cut_short = |trial: &&TrialResult| match trial.status {
         Status::Interrupted => true,
         Status::Completed | Status::Skipped | Status::Failed => false,
     };
     let cut_short = results.trials.iter().filter(was_cut_short).count();
-    let mut sentences = Vec::new();
-    if begun < all || cut_short > 0 {
-        let not_begun = all.saturating_sub(begun);
+    // What merged results lack is in their part.
+    let not_begun = if results.merged.is_empty() { all.saturating_sub(begun) } else { 0 };
+    if not_begun > 0 || cut_short > 0 {
         sentences.push(format!("Interrupted: of {all} trials {not_begun} are missing and {cut_short} were cut short."));
     }
     for trial in &results.trials {

@@ -11,6 +11,7 @@ mod comparison;
 mod decision;
 mod distribution;
 mod horizon;
+mod part;
 mod recorded;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -32,6 +33,7 @@ pub use comparison::{Change, Comparison, Figure, Outcome, Subject};
 pub use decision::{BackupDecision, BackupStrategy, Decision, ModeDecision, ModeOutcome};
 pub use distribution::{Distribution, HistogramError};
 pub use horizon::{HorizonResult, Lateness, PartName, PartResult, Times, WindowOperation, WindowResult};
+pub use part::{MergedRun, Part};
 pub use recorded::Recorded;
 pub use snapshot::{
     CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, ProgressPoint, Ruling,
@@ -45,7 +47,7 @@ use crate::{
     dataset::{Manifest, Origin},
     digest::Digest,
     env::Environment,
-    scenario::{SNAPSHOTS_MOST, Scenario, TRIALS_MOST},
+    scenario::{SNAPSHOTS_MOST, Scenario, Shard, TRIALS_MOST},
     work,
 };
 
@@ -71,7 +73,13 @@ pub struct Results {
     pub sittings: Recorded<Vec<Sitting>>,
     /// What was run, with every default filled in.
     pub scenario: Scenario,
-    /// Where.
+    /// Which shard of the scenario's trials was to be run: all of them where the name is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The runs of shards that were joined into these results, by number; absent in the results of one run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<MergedRun>,
+    /// Where; of merged runs, where the first was made.
     pub environment: Environment,
     /// The database that every trial began with; `None` where none was made.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
@@ -86,7 +94,7 @@ pub struct Results {
     /// What became of the thresholds of the scenario, in its order.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub thresholds: Recorded<Vec<ThresholdResult>>,
-    /// One for each trial that was begun, in the order in which they ran.
+    /// One for each trial that was begun, in the order in which they ran; of merged runs, in that of the scenario.
     pub trials: Vec<TrialResult>,
 }
 

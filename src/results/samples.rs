@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, HorizonResult, Lateness,
+    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, HorizonResult, Lateness, MergedRun,
     OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling, SCHEMA_VERSION,
     SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
 };
@@ -12,7 +12,7 @@ use crate::{
     env::Environment,
     measure::{KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
-    scenario::{PageCache, Scenario},
+    scenario::{PageCache, Scenario, Shard},
     snapshot::{SNAPSHOT_FILE, Strategy},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
@@ -63,6 +63,8 @@ pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
         duration_s: 60.0,
         sittings: Recorded::Unknown,
         scenario: scenario(&[]),
+        shard: None,
+        merged: Vec::new(),
         environment: environment(),
         dataset: Recorded::Known(None),
         warnings: Vec::new(),
@@ -70,6 +72,16 @@ pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
         decision: None,
         thresholds: Recorded::Known(Vec::new()),
         trials,
+    }
+}
+
+/// A run of a shard that was merged, of ten seconds.
+pub(crate) fn merged_run(number: u32, of: u32) -> MergedRun {
+    MergedRun {
+        shard: Shard::new(number, of).unwrap(),
+        started_at: "2026-01-01T00:00:00Z".to_owned(),
+        duration_s: 10.0,
+        environment: environment(),
     }
 }
 

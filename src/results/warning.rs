@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Part;
+
 /// One thing to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
@@ -42,13 +44,22 @@ pub enum Warning {
     },
     /// The databases of the trials shared blocks with the dataset.
     CopyOnWrite,
-    /// Not all trials of the scenario were run.
+    /// An fsync took much longer where one of the merged runs was made than where another was.
+    UnequalFsync {
+        /// Median time where it was least, in microseconds.
+        least_us: u64,
+        /// Median time where it was most, in microseconds.
+        most_us: u64,
+    },
+    /// Not all trials were run that were to be.
     Unfinished {
         /// So many were.
         trials: usize,
         /// Of so many.
         of: usize,
     },
+    /// The results are of some shards of the scenario.
+    Part(Part),
     /// The trial is not whole, or something went wrong in it.
     Incomplete {
         /// Of this trial.
@@ -91,10 +102,20 @@ impl fmt::Display for Warning {
                 "the database of each trial began as a reflink of the dataset, so what was measured includes the file system's \
                 copying on write",
             ),
+            Self::UnequalFsync { least_us, most_us } => write!(
+                f,
+                "the median fsync took {least_us} us in one of the merged runs and {most_us} us in another, before their trials \
+                began: trials of different runs may differ for that alone, and those of one pair do not, which are of one run"
+            ),
             Self::Unfinished { trials, of } => write!(
                 f,
-                "only {trials} of the scenario's {of} trials are here: `journalbench run --resume` with the folder of these \
-                results runs the others"
+                "only {trials} of {of} trials are here: `journalbench run --resume` with the folder of these results runs the \
+                others"
+            ),
+            Self::Part(part) => write!(
+                f,
+                "this is a part, {part}: `journalbench merge` with the results of all shards makes the whole \
+                (first `journalbench run --resume`, where a shard was stopped)"
             ),
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }

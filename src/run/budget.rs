@@ -52,17 +52,16 @@ pub(crate) fn check_room(scenario: &Scenario, trials: &[TrialPlan], work_dir: &P
     ))
 }
 
-/// An upper bound of how long a run takes, without the time that a slow disk adds.
+/// An upper bound of how long a run of these trials takes, without the time that a slow disk adds.
 ///
 /// Assumed: generating, adopting and copying 50 MB a second, and 60 s for the oracle's readings of a gigabyte;
 /// a load that ends with everything stuck until the client timeout.
 #[must_use]
-pub(crate) fn duration_bound(scenario: &Scenario, work_dir: &Path) -> Duration {
+pub(crate) fn duration_bound(scenario: &Scenario, trials: &[TrialPlan], work_dir: &Path) -> Duration {
     let (bytes, to_make) = cache::bytes(work_dir, &scenario.dataset.source).unwrap_or_default();
     let bytes = bytes as f64;
     let generating_s = to_make as f64 / 50e6 + 1.0;
     let drain_s = scenario.client_timeout.as_secs_f64() + scenario.sqlite.busy_timeout_ms as f64 / 1e3;
-    let trials = scenario.trials();
     // The live database is read as well.
     let readings: u64 = trials.iter().map(|plan| 1 + snapshots_of(scenario, plan.strategy)).sum();
     let each_s = bytes / 50e6 + scenario.load_s_max() + drain_s + 1.0;

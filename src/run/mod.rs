@@ -3,6 +3,8 @@
 //! What happens meanwhile is told as [`Event`]s; drawing them is the business of `progress`.
 
 mod budget;
+mod derive;
+mod merge;
 mod resume;
 
 use std::{
@@ -13,10 +15,11 @@ use std::{
 use anyhow::{Result, bail};
 
 pub(crate) use budget::{bytes_needed, check_room, duration_bound};
-pub(crate) use resume::{check_scenario, missing};
+use derive::derive;
+pub(crate) use merge::{ShardFile, merge, name_kept_from};
+pub(crate) use resume::{check_scenario, check_shard, missing};
 
 use crate::{
-    analysis,
     dataset::{
         Source,
         cache::{self, Cached},
@@ -24,8 +27,8 @@ use crate::{
     env::Environment,
     interrupt::Interrupt,
     own_folder::{self, OwnFolder},
-    results::{DatasetResult, Results, SCHEMA_VERSION, Sitting, Status, TrialResult, Warning},
-    scenario::Scenario,
+    results::{DatasetResult, Results, SCHEMA_VERSION, Sitting, Status, TrialResult},
+    scenario::{Scenario, Shard},
     snapshot::Programs,
     trial,
 };
@@ -82,23 +85,32 @@ pub enum Event {
 /// Saves the results so far.
 pub type Save<'a> = &'a mut dyn FnMut(&Results) -> Result<()>;
 
+/// What a run begins with.
+#[derive(Debug)]
+pub enum Start {
+    /// Nothing: a shard of the scenario's trials is run, or all where there is none.
+    Anew(Option<Shard>),
+    /// Results of an earlier sitting: what they lack of their shard, or of the scenario, is run.
+    From(Box<Results>),
+}
+
 /// Runs every trial of a scenario. An interrupt ends the run early with what was measured so far.
 ///
 /// # Errors
 /// When the run cannot begin: the work folder or the dataset cannot be written. An interrupt before the first trial
 /// gives results without trials.
 pub fn run(scenario: &Scenario, options: &Options, tell: &mut dyn FnMut(Event)) -> Result<Results> {
-    run_on(scenario, options, None, &mut |_| Ok(()), tell)
+    run_on(scenario, options, Start::Anew(None), &mut |_| Ok(()), tell)
 }
 
-/// As [`run`], saving the results after each trial, and going on where `earlier` results of this scenario end.
+/// As [`run`], of what `start` says, saving the results after each trial. Earlier results are those of this scenario.
 ///
 /// # Errors
 /// As [`run`]; when this is not the machine or the dataset of the earlier results; when results cannot be saved.
 pub fn run_on(
     scenario: &Scenario,
     options: &Options,
-    earlier: Option<Results>,
+    start: Start,
     save: Save<'_>,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Results> {
@@ -106,13 +118,13 @@ pub fn run_on(
     own_folder::remove_abandoned(&options.work_dir, |words| tell(Event::Said(words.to_owned())));
     let folder = OwnFolder::of_run(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs);
-    let results = match earlier {
-        Some(mut earlier) => {
+    let results = match start {
+        Start::From(mut earlier) => {
             resume::check_machine(&earlier, &environment)?;
             resume::leave_ended(&mut earlier, &options.out_dir)?;
-            earlier
+            *earlier
         }
-        None => empty(scenario, environment),
+        Start::Anew(shard) => empty(scenario, shard, environment),
     };
     let mut record = Record::new(results, begun, save);
     if let Some(dataset) = prepare_dataset(scenario, options, folder.path(), tell)? {
@@ -124,7 +136,7 @@ pub fn run_on(
 }
 
 /// The results of a run that has not begun.
-fn empty(scenario: &Scenario, environment: Environment) -> Results {
+fn empty(scenario: &Scenario, shard: Option<Shard>, environment: Environment) -> Results {
     Results {
         schema_version: SCHEMA_VERSION,
         journalbench_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,6 +144,8 @@ fn empty(scenario: &Scenario, environment: Environment) -> Results {
         duration_s: 0.0,
         sittings: Vec::new().into(),
         scenario: scenario.clone(),
+        shard,
+        merged: Vec::new(),
         environment,
         dataset: None.into(),
         warnings: Vec::new(),
@@ -185,7 +199,7 @@ impl<'a> Record<'a> {
         (self.save)(&self.results)
     }
 
-    /// Notes the time, and what there is to know of the results.
+    /// Notes the time, and what follows from the results.
     fn note(&mut self) {
         let Self { results, sittings, begun, .. } = self;
         if let Some(sitting) = sittings.last_mut() {
@@ -193,15 +207,7 @@ impl<'a> Record<'a> {
         }
         results.duration_s = sittings.iter().map(|sitting| sitting.duration_s).sum();
         results.sittings = sittings.clone().into();
-        let comparisons = analysis::comparisons(results);
-        results.decision = (!results.trials.is_empty()).then(|| analysis::decision(results, &comparisons));
-        results.comparisons = comparisons.into();
-        results.warnings = analysis::warnings(results);
-        results.thresholds = analysis::thresholds(results).into();
-        let of = results.scenario.trials().len();
-        if results.trials.len() < of {
-            results.warnings.insert(0, Warning::Unfinished { trials: results.trials.len(), of });
-        }
+        derive(results);
     }
 }
 
@@ -221,7 +227,7 @@ fn run_trials(
         programs: &options.programs,
         interrupt: &options.interrupt,
     };
-    let plans = scenario.trials();
+    let plans = scenario.trials_of(record.results.shard);
     for (number, plan) in (1..).zip(&plans) {
         if options.interrupt.is_set() {
             break;

@@ -6,51 +6,59 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
+    analysis::likeness::{self, Difference, Machines},
     env::Environment,
     results::{Results, Status, TrialResult},
-    scenario::{Scenario, TrialPlan},
+    scenario::{Scenario, Shard, TrialPlan},
 };
-
-/// The keys of the environment that are measured anew and never come out the same.
-const MEASURED: [&str; 1] = ["fsync_us_p50"];
-
-/// How many differences are named.
-const NAMED: usize = 5;
 
 /// Refuses to go on under another scenario.
 ///
 /// # Errors
 /// What differs.
 pub(crate) fn check_scenario(earlier: &Results, scenario: &Scenario) -> Result<()> {
-    let differences = differences(&earlier.scenario, scenario)?;
+    let differences = likeness::of_scenarios(&earlier.scenario, scenario)?;
     if !differences.is_empty() {
-        bail!("the results are of another scenario: {}", differences.join("; "));
+        let words = likeness::in_words(&differences, Difference::since_then);
+        bail!("the results are of another scenario: {words}");
     }
     Ok(())
+}
+
+/// Refuses to go on with another part of the scenario than the one that was begun; `asked` is the shard that was named, if any.
+///
+/// # Errors
+/// Which part was begun.
+pub(crate) fn check_shard(earlier: &Results, asked: Option<Shard>) -> Result<()> {
+    if !earlier.merged.is_empty() {
+        bail!("the results were merged: go on with the results of the shards, and merge those again");
+    }
+    match (earlier.shard, asked) {
+        (_, None) => Ok(()),
+        (Some(shard), Some(asked)) if shard == asked => Ok(()),
+        (Some(shard), Some(asked)) => bail!("the results are of shard {shard}, and not of {asked}"),
+        (None, Some(asked)) => bail!("the results are of the whole scenario, and not of shard {asked}"),
+    }
 }
 
 /// Refuses to go on on another machine, or with another program.
 pub(super) fn check_machine(earlier: &Results, environment: &Environment) -> Result<()> {
-    let mut differences = differences(&earlier.environment, environment)?;
-    let version = env!("CARGO_PKG_VERSION");
-    if earlier.journalbench_version != version {
-        differences.push(format!("journalbench_version is {version} and was {}", earlier.journalbench_version));
-    }
+    let mut differences = likeness::of_environments(&earlier.environment, environment, Machines::Same)?;
+    differences.extend(likeness::of_programs(earlier, env!("CARGO_PKG_VERSION")));
     if !differences.is_empty() {
-        bail!("the results were measured on another machine, or it has changed: {}", differences.join("; "));
+        let words = likeness::in_words(&differences, Difference::since_then);
+        bail!("the results were measured on another machine, or it has changed: {words}");
     }
     Ok(())
 }
 
-/// The trials of a scenario that are still to be run.
-pub(crate) fn missing(scenario: &Scenario, earlier: Option<&Results>) -> Vec<TrialPlan> {
+/// The trials of a scenario, or of a shard of it, that are still to be run.
+pub(crate) fn missing(scenario: &Scenario, shard: Option<Shard>, earlier: Option<&Results>) -> Vec<TrialPlan> {
     let trials = || earlier.iter().flat_map(|results| &results.trials).filter(|trial| has_ended(trial));
     let is_missing = |plan: &TrialPlan| !trials().any(|trial| trial.id == plan.id());
-    scenario.trials().into_iter().filter(is_missing).collect()
+    scenario.trials_of(shard).into_iter().filter(is_missing).collect()
 }
 
 /// Leaves the trials that have ended, and removes what the others had kept.
@@ -77,46 +85,17 @@ fn has_ended(trial: &TrialResult) -> bool {
     }
 }
 
-/// In which values two things differ, as results would say them.
-fn differences(was: &impl Serialize, is: &impl Serialize) -> Result<Vec<String>> {
-    let (was, is) = (serde_json::to_value(was)?, serde_json::to_value(is)?);
-    let mut differences = Vec::new();
-    compare("", &was, &is, &mut differences);
-    let more = differences.len().saturating_sub(NAMED);
-    differences.truncate(NAMED);
-    if more > 0 {
-        differences.push(format!("and {more} more"));
-    }
-    Ok(differences)
-}
-
-fn compare(at: &str, was: &Value, is: &Value, differences: &mut Vec<String>) {
-    if let (Value::Object(was_keys), Value::Object(is_keys)) = (was, is) {
-        let names = was_keys.keys().chain(is_keys.keys().filter(|name| !was_keys.contains_key(*name)));
-        for name in names.filter(|name| !MEASURED.contains(&name.as_str())) {
-            let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-            compare(&at, &was[name.as_str()], &is[name.as_str()], differences);
-        }
-    } else if was != is {
-        differences.push(format!("{at} is {is} and was {was}"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
 
     #[test]
-    fn another_scenario_or_machine_is_refused_with_what_differs() {
+    fn another_scenario_machine_or_program_is_refused_with_what_differs() {
         let results = samples::results(Vec::new());
         assert!(check_scenario(&results, &results.scenario).is_ok());
-        let other = samples::scenario(&["load.rate_ops=17", "repetitions=3"]);
-        let error = check_scenario(&results, &other).unwrap_err().to_string();
-        assert!(
-            error.contains("load.rate_ops is [17.0] and was [1000.0]") && error.contains("repetitions is 3 and was"),
-            "{error}"
-        );
+        let error = check_scenario(&results, &samples::scenario(&["load.rate_ops=17"])).unwrap_err().to_string();
+        assert_eq!(error, "the results are of another scenario: load.rate_ops is [17.0] and was [1000.0]");
 
         let mut environment = results.environment.clone();
         environment.fsync_us_p50 = Some(987);
@@ -127,6 +106,25 @@ mod tests {
         let earlier = Results { journalbench_version: "0.0.0".to_owned(), ..results.clone() };
         let error = check_machine(&earlier, &results.environment).unwrap_err().to_string();
         assert!(error.contains("and was 0.0.0"), "{error}");
+    }
+
+    #[test]
+    fn another_shard_and_merged_results_are_refused() {
+        let shard = |number| Shard::new(number, 2).unwrap();
+        for (begun, asked, expected) in [
+            (None, None, None),
+            (Some(1), None, None),
+            (Some(1), Some(1), None),
+            (Some(1), Some(2), Some("the results are of shard 1/2, and not of 2/2")),
+            (None, Some(2), Some("the results are of the whole scenario, and not of shard 2/2")),
+        ] {
+            let results = Results { shard: begun.map(shard), ..samples::results(Vec::new()) };
+            let refused = check_shard(&results, asked.map(shard)).err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), expected);
+        }
+        let merged = Results { merged: vec![samples::merged_run(1, 2)], ..samples::results(Vec::new()) };
+        let error = check_shard(&merged, None).unwrap_err().to_string();
+        assert!(error.starts_with("the results were merged"), "{error}");
     }
 
     #[test]

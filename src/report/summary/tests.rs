@@ -1,7 +1,10 @@
 //! The sentences, on results made by hand.
 
 use super::*;
-use crate::results::{Recorded, StepResult, StepStatus, samples};
+use crate::{
+    results::{Recorded, StepResult, StepStatus, samples},
+    scenario::Shard,
+};
 
 fn trial(mode: JournalMode, strategy: Strategy) -> TrialResult {
     samples::trial(mode, strategy)
@@ -22,7 +25,7 @@ fn whole() -> Results {
 #[test]
 fn trials_and_snapshots_that_are_missing_are_counted() {
     type Change = fn(&mut Results);
-    let cases: [(Change, &[&str]); 5] = [
+    let cases: [(Change, &[&str]); 9] = [
         (|_| (), &[]),
         (|results| results.trials.truncate(1), &["Interrupted: of 4 trials 3 are missing and 0 were cut short."]),
         (
@@ -36,6 +39,35 @@ fn trials_and_snapshots_that_are_missing_are_counted() {
             ],
         ),
         (|results| results.trials[0].snapshots_not_taken = Recorded::Unknown, &[]),
+        (
+            |results| {
+                results.shard = Shard::new(2, 2).ok();
+                results.trials.truncate(2);
+            },
+            &["A part: shard 2 of 2, 2 of the scenario's 4 trials."],
+        ),
+        (
+            |results| {
+                results.shard = Shard::new(2, 2).ok();
+                results.trials.truncate(1);
+            },
+            &[
+                "A part: shard 2 of 2, 1 of the scenario's 4 trials.",
+                "Interrupted: of 2 trials 1 are missing and 0 were cut short.",
+            ],
+        ),
+        (
+            |results| {
+                results.merged = vec![samples::merged_run(1, 2)];
+                results.trials.truncate(2);
+                results.trials[1].status = Status::Interrupted;
+            },
+            &[
+                "A part: shard 1 of 2, 2 of the scenario's 4 trials.",
+                "Interrupted: of 4 trials 0 are missing and 1 were cut short.",
+            ],
+        ),
+        (|results| results.merged = vec![samples::merged_run(1, 2), samples::merged_run(2, 2)], &[]),
     ];
     for (number, (change, expected)) in cases.into_iter().enumerate() {
         let mut results = whole();
