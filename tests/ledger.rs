@@ -3,13 +3,21 @@
 #[path = "common/database.rs"]
 mod database;
 
-use std::{path::Path, sync::Arc, thread};
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+};
 
 use journalbench::{
     dataset::Manifest,
     history::{
         Change, HistoryError,
-        ledger::{Ledger, LedgerFile},
+        ledger::{Ledger, LedgerFile, Session},
         replay::{self, State},
     },
     oracle,
@@ -18,6 +26,13 @@ use journalbench::{
 };
 
 use database::{dataset, download};
+use rusqlite::Connection;
+
+/// The variable that makes this program the writer that is killed, and names its folder.
+const KILLED_IN: &str = "JOURNALBENCH_TEST_KILLED_IN";
+
+/// Records that a ledger grows by at once.
+const RECORDS_AT_ONCE: u64 = (1 << 20) / 32;
 
 /// As those of the other tests, with so little patience that failures before the hook are among the attempts.
 fn settings(journal_mode: JournalMode) -> Settings {
@@ -119,6 +134,7 @@ fn a_damaged_ledger_is_refused_and_a_cut_record_is_not() {
     for id in 1..=5 {
         download(&connection, &session, &manifest, Torrent::Known(id));
     }
+    ledger.close().unwrap();
     let whole = std::fs::read(ledger.path()).unwrap();
     let cut = folder.path().join("cut");
     std::fs::write(&cut, &whole[..whole.len() - 5]).unwrap();
@@ -176,10 +192,115 @@ fn a_transaction_cut_between_its_records_did_not_happen() {
     session.begin([2, 3, 4].map(|id| Change::CountTorrent(Torrent::Known(id))));
     connection.execute("UPDATE torrents SET completed = completed + 1 WHERE id IN (2, 3, 4)", []).unwrap();
     session.acknowledge();
+    ledger.close().unwrap();
     let bytes = std::fs::read(ledger.path()).unwrap();
     let cut = folder.path().join("cut");
     for (length, commits) in [(128, 2), (127, 1), (96, 1), (64, 1), (32, 1), (31, 0), (0, 0)] {
         std::fs::write(&cut, &bytes[..length]).unwrap();
         assert_eq!(replay(&cut, &manifest, |_| ()).unwrap().commit, commits, "{length} bytes");
+    }
+}
+
+/// Commits one download, with so many records beside its own that the ledger soon grows.
+fn commit_long(connection: &Connection, session: &Session, torrent: u64) {
+    let beside = std::iter::repeat_n(Change::Nothing, 999);
+    session.begin([Change::CountTorrent(Torrent::Known(torrent))].into_iter().chain(beside));
+    connection.execute("UPDATE torrents SET completed = completed + 1 WHERE id = ?1", [torrent.cast_signed()]).unwrap();
+    session.acknowledge();
+}
+
+#[test]
+fn the_order_holds_while_the_file_grows_and_it_ends_with_its_last_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (manifest, path) = dataset(folder.path());
+    let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
+    let settings = database::settings(JournalMode::Wal);
+    let mut last_connection = sqlite::open(&path, &settings).unwrap();
+    thread::scope(|scope| {
+        for worker in 1..=3_u64 {
+            let (ledger, path) = (&ledger, &path);
+            scope.spawn(move || {
+                let mut connection = sqlite::open(path, &settings).unwrap();
+                let session = ledger.attach(&mut connection).unwrap();
+                for number in 0..50 {
+                    commit_long(&connection, &session, worker * 31 + number % 50);
+                    // A void record, at a moment when others commit.
+                    session.begin([Change::Nothing]);
+                    connection.execute("UPDATE keys SET key = key WHERE id = 0", []).unwrap();
+                    session.fail().unwrap();
+                }
+            });
+        }
+    });
+    let records = 3 * 50 * (1_000 + 2);
+    assert!(records > 4 * RECORDS_AT_ONCE, "it grew four times");
+    let grown = fs::metadata(ledger.path()).unwrap().len();
+    assert_eq!(grown, records.next_multiple_of(RECORDS_AT_ONCE) * 32);
+    let while_open = replay(ledger.path(), &manifest, |_| ()).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(fs::metadata(ledger.path()).unwrap().len(), records * 32);
+    let mut voids = 0;
+    let last = replay(ledger.path(), &manifest, |state| voids += u64::from(state.void)).unwrap();
+    assert_eq!((last, voids, ledger.issued()), (while_open, 150, 300));
+    assert_eq!(oracle::content_digest(&path, &Arc::default()).unwrap(), last.digest);
+
+    let session = ledger.attach(&mut last_connection).unwrap();
+    session.begin([Change::Nothing]);
+    last_connection.execute("UPDATE keys SET key = 'late' WHERE id = 1", []).unwrap_err();
+    assert!(session.fail().unwrap_err().to_string().contains("closed"));
+    assert_eq!(oracle::content_digest(&path, &Arc::default()).unwrap(), last.digest, "no commit without its record");
+}
+
+#[test]
+fn what_a_killed_writer_acknowledged_is_in_the_file() {
+    if let Some(folder) = env::var_os(KILLED_IN) {
+        return commit_until_killed(folder.as_ref());
+    }
+    for acknowledged_least in [1, 20, 50, 90] {
+        let folder = tempfile::tempdir().unwrap();
+        let (manifest, path) = dataset(folder.path());
+        let mut writer = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "what_a_killed_writer_acknowledged_is_in_the_file", "--nocapture"])
+            .env(KILLED_IN, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut acknowledged = 0;
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut note = |line: String| {
+            acknowledged = line.strip_prefix("acknowledged ").map_or(acknowledged, |token| token.parse().unwrap());
+            acknowledged
+        };
+        while note(lines.next().expect("the writer goes on until it is killed")) < acknowledged_least {}
+        writer.kill().unwrap();
+        assert_eq!(writer.wait().unwrap().signal(), Some(9));
+        // What it had said before it was killed.
+        for line in lines {
+            note(line);
+        }
+
+        let ledger = folder.path().join("ledger");
+        assert_eq!(fs::metadata(&ledger).unwrap().len() % (RECORDS_AT_ONCE * 32), 0, "nobody has cut it");
+        let mut digests = Vec::new();
+        let last = replay(&ledger, &manifest, |state| digests.push(state.digest)).unwrap();
+        assert!(last.commit >= acknowledged, "{} of {acknowledged}", last.commit);
+        // The last transaction of the ledger may not have been committed.
+        let found = oracle::content_digest(&path, &Arc::default()).unwrap();
+        let place =
+            digests.iter().rposition(|digest| *digest == found).expect("the database is in a state of the ledger");
+        assert!(place as u64 >= acknowledged.max(last.commit - 1), "{place}: {last:?}, {acknowledged}");
+    }
+}
+
+/// The killed writer. It says of each commit that it was acknowledged.
+fn commit_until_killed(folder: &Path) {
+    let ledger = Ledger::create(&folder.join("ledger")).unwrap();
+    let mut connection = sqlite::open(&folder.join("live.db"), &database::settings(JournalMode::Wal)).unwrap();
+    let session = ledger.attach(&mut connection).unwrap();
+    println!();
+    for number in 0.. {
+        commit_long(&connection, &session, number % 500 + 1);
+        println!("acknowledged {}", ledger.acknowledged());
+        std::io::stdout().flush().unwrap();
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use journalbench::history::{History as _, ledger::LedgerFile};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -71,6 +72,8 @@ fn a_ledger_that_is_not_whole_is_an_error() {
     let snapshot = kept.join("snapshots/0/snapshot.db");
     let ledger = fs::File::options().write(true).open(kept.join("ledger")).unwrap();
     let whole = ledger.metadata().unwrap().len();
+    let last_record = fs::read(kept.join("ledger")).unwrap().split_off(usize::try_from(whole).unwrap() - 32);
+    assert_ne!(last_record, [0; 32], "it was cut behind its last record");
     for length in [0, whole / 2 / 32 * 32, whole - 32, whole - 1, whole + 32] {
         ledger.set_len(length).unwrap();
         let output = verify(&kept, &snapshot, &["--oracle-only"]);
@@ -88,11 +91,23 @@ fn what_cannot_be_judged_is_an_error() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("dataset.json"));
 }
 
-/// The run folder of a harness that is at work, once its ledger has grown.
+/// How many commits a ledger has by now.
+fn count_commits(ledger: &Path) -> u64 {
+    let mut commits = 0;
+    let read = LedgerFile::open(ledger).and_then(|history| {
+        history.visit(&mut |commit| {
+            commits = commit.number;
+            Ok(())
+        })
+    });
+    read.map_or(0, |()| commits)
+}
+
+/// The run folder of a harness that is at work, once its ledger has some commits.
 fn trial_at_work(work_dir: &Path) -> Option<PathBuf> {
     let run = fs::read_dir(work_dir.join("runs")).ok()?.flatten().next()?.path();
     let trials = fs::read_dir(run).ok()?.flatten().map(|entry| entry.path());
-    trials.into_iter().find(|trial| trial.join("ledger").metadata().is_ok_and(|ledger| ledger.len() > 32 * 200))
+    trials.into_iter().find(|trial| count_commits(&trial.join("ledger")) > 200)
 }
 
 #[test]

@@ -223,7 +223,9 @@ impl Rooms<'_, '_> {
             interrupt,
         };
         let measurement = conduct(order, self.tell);
+        let closed = ledger.close().context("cannot close the ledger");
         let mut measurement = self.note(Stage::Load, measurement)?;
+        self.note(Stage::Load, closed);
         count_checkpoints(&mut measurement, checkpoints.as_ref());
         if let Some(fatal) = &measurement.fatal {
             self.result.problems.push(Problem { stage: Stage::Load, message: fatal.clone() });

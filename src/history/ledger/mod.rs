@@ -15,8 +15,14 @@
 //! * If the record cannot be written, the hook turns the commit into a rollback: nothing is ever committed unrecorded.
 //!
 //! Replayed in token order from S(0), the records give S(k) and its digest D(k) for every k ([`super::replay`]). This
-//! happens after the trial; on the measured path a commit costs one `pwrite` of 32 bytes a change. The records are in the
-//! operating system's hands as soon as they are written, so they outlive a killed harness.
+//! happens after the trial; on the measured path a commit costs a look at the clock and 32 bytes a change, stored into a
+//! shared mapping of the file. There the records are in the operating system's hands at once, as after a write but without
+//! a system call a commit, so they outlive a killed harness (`docs/oracle.md` has what that costs). The file grows a MiB
+//! at a time: one commit in 32,768 reserves that much of the disk, and maps it instead of the MiB before.
+//!
+//! The hook runs on the threads of all writing connections, one after another, as SQLite lets them. Only a void record can
+//! come while another connection commits: for its sake the file is behind a lock, which hooks among themselves never wait
+//! for.
 //!
 //! # The file
 //!
@@ -24,20 +30,22 @@
 //! to come), microseconds since the ledger was created, change, value. The records of a transaction stand together; tokens
 //! ascend by one, void records apart, which stand anywhere after theirs.
 //!
-//! A killed harness may leave a transaction whose last records are missing: its commit had not begun, and the replay ends
-//! before it. It may leave a hole of zeros where a void record was to be written; the transaction that this would have
-//! voided then counts as committed, so that a good snapshot may be called torn, but no bad one exact.
+//! [`Ledger::close`] cuts the file behind its last record. A killed harness leaves zeros behind it, to the end of a MiB, and
+//! they are no records. It may leave a transaction whose last records are missing, or whose last record has no token yet,
+//! which is stored last: its commit had not begun, and the replay ends before it. A void record that it did not come to
+//! write is missing; the transaction that this would have voided then counts as committed, so that a good snapshot may be
+//! called torn, but no bad one exact. A hole of zeros between records is read as such a void record, too.
 //!
 //! A file that is none of this is damaged: one with more zeros than a harness can leave, a transaction of more changes than a
 //! batch has, or counts whose sum has no place in 64 bits.
 
 mod file;
 mod record;
+mod window;
+mod writer;
 
 use std::{
-    fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -51,16 +59,16 @@ use rusqlite::Connection;
 pub use file::LedgerFile;
 
 use super::Change;
-use record::{Entry, RECORD_BYTES, encode};
+use record::{Entry, encode};
+use writer::Writer;
 
 /// The ledger of a trial while it is written.
 #[derive(Debug)]
 pub struct Ledger {
-    file: File,
+    writer: Mutex<Writer>,
     path: PathBuf,
     created: Instant,
     tokens: AtomicU64,
-    records: AtomicU64,
     sessions: Mutex<Vec<Arc<SessionState>>>,
 }
 
@@ -84,7 +92,6 @@ struct SessionState {
 #[derive(Debug, Default)]
 struct Pending {
     changes: Vec<Change>,
-    encoded: Vec<u8>,
     error: Option<io::Error>,
 }
 
@@ -95,11 +102,10 @@ impl Ledger {
     /// As the operating system says.
     pub fn create(path: &Path) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            file: File::create_new(path)?,
+            writer: Mutex::new(Writer::create(path)?),
             path: path.to_owned(),
             created: Instant::now(),
             tokens: AtomicU64::new(0),
-            records: AtomicU64::new(0),
             sessions: Mutex::default(),
         }))
     }
@@ -139,8 +145,8 @@ impl Ledger {
         let (ledger, hooked) = (Arc::clone(self), Arc::clone(&state));
         connection.commit_hook(Some(move || {
             let mut pending = lock(&hooked.pending);
-            let Pending { changes, encoded, error } = &mut *pending;
-            match ledger.append(changes, encoded) {
+            let Pending { changes, error } = &mut *pending;
+            match ledger.append(changes) {
                 Ok(token) => {
                     hooked.token.store(token, Ordering::Release);
                     false
@@ -154,30 +160,31 @@ impl Ledger {
         Ok(Session { ledger: Arc::clone(self), state })
     }
 
+    /// Ends the file behind its last record. A commit that comes later is turned into a rollback.
+    ///
+    /// # Errors
+    /// When the file cannot be cut: it then ends with zeros, which readers take for none.
+    pub fn close(&self) -> io::Result<()> {
+        lock(&self.writer).close()
+    }
+
     /// Takes the next token and writes the records of its changes. Called in a commit hook, so never by two threads at once.
-    fn append(&self, changes: &[Change], encoded: &mut Vec<u8>) -> io::Result<u64> {
+    fn append(&self, changes: &[Change]) -> io::Result<u64> {
+        let mut writer = lock(&self.writer);
         let token = self.tokens.load(Ordering::Relaxed) + 1;
-        encoded.clear();
         let at_us = self.elapsed_us();
         let changes = if changes.is_empty() { &[Change::Nothing] } else { changes };
-        for (place, change) in (1..).zip(changes) {
-            encode(token, changes.len() - place, at_us, Entry::Change(*change), encoded);
-        }
-        self.write(encoded)?;
+        let to_come = (0..changes.len()).rev();
+        let records =
+            to_come.zip(changes).map(|(to_come, change)| encode(token, to_come, at_us, Entry::Change(*change)));
+        writer.append(records)?;
         self.tokens.store(token, Ordering::Release);
         Ok(token)
     }
 
     /// Notes that the transaction with this token failed after its hook.
     fn void(&self, token: u64) -> io::Result<()> {
-        let mut encoded = Vec::with_capacity(RECORD_BYTES);
-        encode(token, 0, self.elapsed_us(), Entry::Void, &mut encoded);
-        self.write(&encoded)
-    }
-
-    fn write(&self, encoded: &[u8]) -> io::Result<()> {
-        let place = self.records.fetch_add((encoded.len() / RECORD_BYTES) as u64, Ordering::Relaxed);
-        self.file.write_all_at(encoded, place * RECORD_BYTES as u64)
+        lock(&self.writer).append([encode(token, 0, self.elapsed_us(), Entry::Void)].into_iter())
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -233,15 +240,15 @@ mod tests {
     #[test]
     fn a_commit_that_cannot_be_recorded_does_not_happen() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("live.db");
-        // Refuses every write, as a full disk does.
-        let full = Path::new("/dev/full");
+        let (path, file) = (folder.path().join("live.db"), folder.path().join("ledger"));
+        std::fs::write(&file, "").unwrap();
+        // Opened to be read only, so that it cannot grow.
+        let writer = Writer::new(std::fs::File::open(&file).unwrap());
         let ledger = Arc::new(Ledger {
-            file: File::options().write(true).open(full).unwrap(),
-            path: full.to_owned(),
+            writer: Mutex::new(writer),
+            path: file,
             created: Instant::now(),
             tokens: AtomicU64::new(0),
-            records: AtomicU64::new(0),
             sessions: Mutex::default(),
         });
         let mut connection = Connection::open(&path).unwrap();
@@ -251,7 +258,7 @@ mod tests {
         connection.execute("UPDATE t SET x = 2", []).unwrap_err();
         assert!(connection.is_autocommit());
         let error = session.fail().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()));
         assert_eq!((ledger.issued(), ledger.acknowledged()), (0, 0));
         let stored: i64 = connection.query_row("SELECT x FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(stored, 1);

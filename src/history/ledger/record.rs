@@ -3,7 +3,10 @@
 use crate::{history::Change, torrents::Torrent};
 
 /// Bytes of a record.
-pub(super) const RECORD_BYTES: usize = 32;
+pub(super) const RECORD_BYTES: usize = RECORD_WORDS * size_of::<u64>();
+
+/// Fields of a record: the token, of which none is 0, the time, the change, and the value.
+pub(super) const RECORD_WORDS: usize = 4;
 
 /// Content of a record beside its token and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +31,8 @@ const TO_COME_SHIFT: u32 = 48;
 /// Set where the torrent is one that the dataset does not have.
 const UNSEEN: u64 = 1 << 55;
 
-/// Writes a record behind those that are in `out`; `to_come` others of its transaction follow.
-pub(super) fn encode(token: u64, to_come: usize, at_us: u64, entry: Entry, out: &mut Vec<u8>) {
+/// The fields of a record, of which the file has little-endian bytes; `to_come` others of its transaction follow.
+pub(super) fn encode(token: u64, to_come: usize, at_us: u64, entry: Entry) -> [u64; RECORD_WORDS] {
     // That it is 0 in the last record only is what counts.
     let to_come = u64::from(u16::try_from(to_come).unwrap_or(u16::MAX));
     let torrent = |torrent| match torrent {
@@ -44,9 +47,13 @@ pub(super) fn encode(token: u64, to_come: usize, at_us: u64, entry: Entry, out: 
         Entry::Change(Change::Nothing) => (kind::NOTHING, 0, 0),
         Entry::Void => (kind::VOID, 0, 0),
     };
-    for field in [to_come << TO_COME_SHIFT | token, at_us, kind << KIND_SHIFT | rest, value] {
-        out.extend_from_slice(&field.to_le_bytes());
-    }
+    [to_come << TO_COME_SHIFT | token, at_us, kind << KIND_SHIFT | rest, value]
+}
+
+/// A record as the file has it.
+#[cfg(test)]
+pub(super) fn bytes(record: [u64; RECORD_WORDS]) -> Vec<u8> {
+    record.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 /// A record as read.
@@ -96,13 +103,10 @@ mod tests {
             Entry::Void,
         ];
         for entry in entries {
-            let mut bytes = Vec::new();
             for to_come in [0, 1, 70_000] {
-                bytes.clear();
-                encode(7, to_come, 1_000_001, entry, &mut bytes);
-                let record = bytes.as_slice().try_into().unwrap();
+                let record = bytes(encode(7, to_come, 1_000_001, entry)).try_into().unwrap();
                 let expected = Record { token: 7, is_last: to_come == 0, at_us: 1_000_001, entry };
-                assert_eq!(decode(record), Some(expected));
+                assert_eq!(decode(&record), Some(expected));
             }
         }
         assert_eq!(decode(&[0; RECORD_BYTES]), None, "a hole is no record");
