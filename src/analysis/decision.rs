@@ -26,9 +26,9 @@ pub fn decision(results: &Results, comparisons: &[Comparison]) -> Decision {
 /// Phase 4 of the plan in torrust-demo issue #86: "improves: keep WAL; no significant change: keep WAL; problems: revert".
 fn rule() -> String {
     format!(
-        "WAL is kept where a time of commits, reads or scrapes in the baseline is better than under delete and none is worse, and \
-        where all of them are the same; delete comes back where one is worse and none is better. Better and worse take at least \
-        {PAIRS_LEAST} pairs of trials whose 95 % interval of the ratio leaves out 1, and a ratio beyond the noise floor; the same \
+        "WAL is kept where a response time of commits, reads or scrapes in the baseline is better than under delete and none is \
+        worse, and where all of them are the same; delete comes back where one is worse and none is better: response times are \
+        what clients wait. Better and worse take at least {PAIRS_LEAST} pairs of trials whose 95 % interval of the ratio leaves out 1, and a ratio beyond the noise floor; the same \
         is an interval within a factor of {SAME_MARGIN}. Anything else is open."
     )
 }
@@ -42,8 +42,14 @@ fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
             outcomes.push(ModeOutcome::Open);
             continue;
         }
-        let of_group: Vec<_> = comparisons.iter().filter(|one| is_baseline_of(one, &group)).collect();
+        let all: Vec<_> = comparisons.iter().filter(|one| is_baseline_of(one, &group)).collect();
+        let (of_group, beside): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.subject.figure.is_felt());
         let found = |outcome| of_group.iter().filter(move |one| one.change.outcome == outcome);
+        let is_worse = |one: &&&Comparison| one.change.outcome == Outcome::Worse;
+        let against: Vec<_> = beside.iter().filter(is_worse).map(|one| words(one)).collect();
+        if !against.is_empty() {
+            open.push(format!("At {at}, against it: {}.", against.join("; ")));
+        }
         let (better, worse, same) = (found(Outcome::Better), found(Outcome::Worse), found(Outcome::Same));
         let decided: Vec<_> = better.clone().chain(worse.clone()).map(|one| words(one)).collect();
         if !decided.is_empty() {
@@ -55,7 +61,7 @@ fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
         }
         let all_same = !of_group.is_empty() && same.clone().count() == of_group.len();
         if all_same {
-            because.push(format!("At {at} all {} figures are the same.", of_group.len()));
+            because.push(format!("At {at} all {} response times are the same.", of_group.len()));
         }
         outcomes.push(match (better.count(), worse.count()) {
             (0, 0) if all_same => ModeOutcome::KeepWal,
@@ -259,7 +265,7 @@ mod tests {
         move |trial| {
             let operation = trial.phases[0].operations.iter_mut().find(|one| one.kind == kind).unwrap();
             let is_wal = trial.journal_mode == JournalMode::Wal;
-            operation.service.p50_us = Some(if is_wal { 100 * times } else { 400 });
+            operation.response.p50_us = Some(if is_wal { 100 * times } else { 400 });
         }
     }
 
@@ -274,16 +280,27 @@ mod tests {
         let better = mode_of(&seven(longer(Commit, 1)));
         assert_eq!(better.outcome, ModeOutcome::KeepWal);
         assert!(
-            better.because[0].contains("commit service p50 (baseline) is better, 0.25 times as long"),
+            better.because[0].contains("commit response p50 (baseline) is better, 0.25 times as long"),
             "{better:?}"
         );
         assert_eq!(mode_of(&seven(longer(Commit, 16))).outcome, ModeOutcome::RevertToDelete);
         assert_eq!(mode_of(&seven(both)).outcome, ModeOutcome::Open, "one is better and one is worse");
+        let service = mode_of(&seven(|trial| {
+            longer(Commit, 1)(trial);
+            let is_wal = trial.journal_mode == JournalMode::Wal;
+            let scrapes = trial.phases[0].operations.iter_mut().find(|one| one.kind == Scrape).unwrap();
+            scrapes.service.p50_us = Some(if is_wal { 200 } else { 100 });
+        }));
+        assert_eq!(service.outcome, ModeOutcome::KeepWal, "nobody waits for a service time alone");
+        assert!(
+            service.open[0].contains("against it: scrape service p50 (baseline) is worse, 2.00 times"),
+            "{service:?}"
+        );
         let mut few = seven(|_| ());
         few.trials.truncate(8);
         let few = mode_of(&few);
         assert_eq!(few.outcome, ModeOutcome::Open);
-        assert!(few.open[0].contains("nothing follows for commit service p50 (baseline)"), "{few:?}");
+        assert!(few.open[0].contains("nothing follows for commit response p50 (baseline)"), "{few:?}");
         let saturated = mode_of(&seven(|trial| trial.phases[0].achieved_rate_ops = 1.0));
         assert_eq!(saturated.outcome, ModeOutcome::Open);
         let one_mode = seven(|_| ());

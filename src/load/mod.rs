@@ -244,7 +244,9 @@ impl Load {
                 }
                 let kind = stream.kind.unwrap_or_else(|| self.workload.kind(index));
                 self.workload.operation(kind, index, &mut operation);
-                slice.never_served[Class::of(&operation) as usize] += 1;
+                let class = Class::of(&operation) as usize;
+                slice.never_served[class] += 1;
+                slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
                 slice.asked += operation.asks();
             }
             take(&slice);

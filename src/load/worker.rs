@@ -121,9 +121,12 @@ impl Worker {
             Wait::Late => None,
             Wait::Woke(lag) => Some(lag),
             Wait::Stopped => {
-                if nanoseconds(due - self.control.start) < self.control.stop_ns() {
+                let (due_ns, stop_ns) = (nanoseconds(due - self.control.start), self.control.stop_ns());
+                if due_ns < stop_ns {
                     self.enter(due);
-                    self.slice.never_served[Class::of(operation) as usize] += 1;
+                    let class = Class::of(operation) as usize;
+                    self.slice.never_served[class] += 1;
+                    self.slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
                     self.slice.asked += operation.asks();
                 }
                 return ControlFlow::Break(());

@@ -110,6 +110,8 @@ pub struct Slice {
     pub dropped: [u64; Class::ALL.len()],
     /// Operations that had not begun when the load stopped, by class.
     pub never_served: [u64; Class::ALL.len()],
+    /// How long those had waited when the load stopped, added up, in microseconds, by class.
+    pub never_served_wait_us: [u64; Class::ALL.len()],
     /// Writes that were given up although the client was answered as if all were well, by class.
     pub lost_writes: [u64; Class::ALL.len()],
     /// How many of the lost writes were lost because the disk was full.
@@ -140,6 +142,8 @@ pub struct Counts {
 pub struct KindTally {
     /// How the operations ended.
     pub counts: Counts,
+    /// How long those that were never served had waited when the load stopped, added up, in microseconds.
+    pub never_served_wait_us: u64,
     /// Writes that were given up although the client was answered as if all were well.
     pub lost_writes: u64,
     /// Failures by kind, in the order of [`OperationFailure`].
@@ -205,6 +209,7 @@ impl Default for KindTally {
     fn default() -> Self {
         Self {
             counts: Counts::default(),
+            never_served_wait_us: 0,
             lost_writes: 0,
             failures: BTreeMap::new(),
             response: histogram(),
@@ -226,6 +231,7 @@ impl KindTally {
     /// Adds what was measured of others.
     pub fn add(&mut self, other: &Self) {
         self.counts = self.counts.plus(&other.counts);
+        self.never_served_wait_us += other.never_served_wait_us;
         self.lost_writes += other.lost_writes;
         for (failure, times) in &other.failures {
             *self.failures.entry(*failure).or_default() += times;
@@ -263,6 +269,7 @@ impl Tally {
         for (class, tally) in self.classes.iter_mut().enumerate() {
             tally.counts.dropped += slice.dropped[class];
             tally.counts.never_served += slice.never_served[class];
+            tally.never_served_wait_us += slice.never_served_wait_us[class];
             tally.lost_writes += slice.lost_writes[class];
         }
         self.lost_to_full_disk += slice.lost_to_full_disk;
@@ -308,6 +315,7 @@ impl Tally {
     pub fn reset(&mut self) {
         for class in &mut self.classes {
             class.counts = Counts::default();
+            class.never_served_wait_us = 0;
             class.lost_writes = 0;
             class.failures.clear();
             for times in [&mut class.response, &mut class.service, &mut class.lag] {
@@ -349,6 +357,7 @@ mod tests {
             ],
             dropped: [5, 0, 0, 0],
             never_served: [0, 0, 0, 7],
+            never_served_wait_us: [0, 0, 0, 70],
             lost_writes: [2, 0, 0, 0],
             lost_to_full_disk: 1,
             background_statements: 0,
@@ -364,6 +373,7 @@ mod tests {
         assert_eq!(announces.counts, tally.of(OperationKind::Commit).counts);
         assert_eq!(tally.of(OperationKind::Read).counts, Counts::default());
         assert_eq!(tally.of(OperationKind::Scrape).counts, Counts { never_served: 7, ..Counts::default() });
+        assert_eq!(tally.of(OperationKind::Scrape).never_served_wait_us, 70);
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub fn horizon_note() -> Note {
         "The horizon begins with the snapshot and is equally long for every strategy, unless the load or the next snapshot ends it; \
         that of \"none\" begins when others take theirs. \"stalled\": the longest time in which a write was due or waiting and none \
         was committed, in the copy, in the harness's sync of it, and after both. \"over 10 ms\" and so on: announces and scrapes \
-        whose response took longer, unanswered ones included. \"client-seconds lost\": their response times beyond the \
+        whose response took longer. One that its client gave up counts as late by the client timeout, one that the end of the load cut \
+        off as late as it was then. \"client-seconds lost\": their response times beyond the \
         baseline's median, added up, and how many the baseline loses in as long. Where a trial has several snapshots, a cell shows \
         the range.",
     )

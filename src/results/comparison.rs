@@ -106,6 +106,15 @@ impl Figure {
         }
     }
 
+    /// Whether it is a time that clients wait, and not only a part of one.
+    #[must_use]
+    pub fn is_felt(self) -> bool {
+        match self {
+            Self::ResponseP50 | Self::ResponseP99 => true,
+            Self::ServiceP50 | Self::ServiceP99 => false,
+        }
+    }
+
     /// Its value in microseconds; nothing of too few operations. One that was not answered took at least `timeout_us`.
     #[must_use]
     pub fn value_us(self, operation: &OperationResult, timeout_us: u64) -> Option<u64> {

@@ -100,8 +100,9 @@ pub struct Times {
     pub max_us: Option<u64>,
 }
 
-/// How many operations were late, whatever the reason, and what that cost their clients. An operation that was not served
-/// counts as late by the client timeout.
+/// How many operations were late, whatever the reason, and what that cost their clients. An operation that failed or that its
+/// client gave up counts as late by the client timeout; one that was never served because the load ended, as late as it was then,
+/// on average of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lateness {
     /// Operations whose response took longer than 10 ms.
@@ -149,8 +150,10 @@ impl Lateness {
         // Of the times that a bucket stands for, the least: what took 10 ms did not take longer.
         let least_us = |time_us| times.lowest_equivalent(time_us);
         let served = times.iter_recorded().map(|step| (least_us(step.value_iterated_to()), step.count_at_value()));
-        let not_served = tally.counts.due() - tally.counts.served.min(tally.counts.due());
-        let all = served.chain(std::iter::once((client_timeout_us, not_served)));
+        let counts = &tally.counts;
+        let given_up = counts.failed + counts.timed_out + counts.dropped;
+        let waited_us = tally.never_served_wait_us.checked_div(counts.never_served).unwrap_or(0);
+        let all = served.chain([(client_timeout_us, given_up), (waited_us, counts.never_served)]);
         all.fold(Self::default(), |sum, (time_us, times)| {
             let later_than = |limit_us: u64| if time_us > limit_us { times } else { 0 };
             Self {
@@ -174,6 +177,15 @@ impl WindowResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_end_of_the_load_cut_off_is_as_late_as_it_was_then() {
+        let mut tally = KindTally::default();
+        (tally.counts.never_served, tally.never_served_wait_us) = (4, 800_000);
+        let found = Lateness::new(&tally, 0, 15_000_000);
+        assert_eq!([found.over_10_ms, found.over_100_ms, found.over_1_s], [4, 4, 0]);
+        assert!((found.lost_client_s - 0.8).abs() < 1e-9, "{found:?}");
+    }
 
     #[test]
     fn lateness_is_counted_and_added_up_beyond_the_median() {

@@ -11,6 +11,7 @@ mod comparison;
 mod decision;
 mod distribution;
 mod horizon;
+mod operation;
 mod part;
 mod recorded;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use comparison::{Change, Comparison, Figure, Outcome, Subject};
 pub use decision::{BackupDecision, BackupStrategy, Decision, ModeDecision, ModeOutcome};
 pub use distribution::{Distribution, HistogramError};
 pub use horizon::{HorizonResult, Lateness, PartName, PartResult, Times, WindowOperation, WindowResult};
+pub use operation::{OperationResult, Placement};
 pub use part::{MergedRun, Part};
 pub use recorded::Recorded;
 pub use snapshot::{
@@ -40,7 +42,7 @@ pub use snapshot::{
     SnapshotResult, StepResult, StepStatus, WalResult,
 };
 pub use threshold::{ThresholdInterval, ThresholdOutcome, ThresholdResult};
-pub use trial::{OperationResult, PhaseName, PhaseResult, Placement, Problem, SeriesPoint, Stage, Status, TrialResult};
+pub use trial::{PhaseName, PhaseResult, Problem, SeriesPoint, Stage, Status, TrialResult};
 pub use warning::Warning;
 
 use crate::{

@@ -3,7 +3,7 @@
 //! One task conducts: it moves from phase to phase, takes one snapshot after the other, and folds the workers' slices into
 //! the tally of the phase that they lie in. The last is exact: phases begin and end between slices, at times that are
 //! known from the start or, around the end of a snapshot, lie ahead when they are chosen, so whatever has happened lies in
-//! a phase that is known. The load lasts as long whatever the snapshots do.
+//! a phase that is known. The load ends when the last snapshot, what is to follow it and the last horizon have.
 
 use std::{
     cell::{Cell, RefCell},
