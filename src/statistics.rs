@@ -5,7 +5,7 @@
 //! says nothing of fewer than six pairs. What it asks is that the pairs are independent of each other, which a drift of the
 //! machine leaves them, since both halves of a pair run next to each other and change places from pair to pair.
 //!
-//! `tests/coverage.rs` shows by simulation that both cover what they say they do.
+//! `tests/suite/coverage.rs` shows by simulation that both cover what they say they do.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF as _};

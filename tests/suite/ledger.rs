@@ -1,7 +1,6 @@
 //! The ledger against SQLite itself: many connections commit through it, and its last digest must be the database's.
 
-#[path = "common/database.rs"]
-mod database;
+use crate::common::database;
 
 use std::{
     env, fs,
@@ -25,7 +24,7 @@ use journalbench::{
     torrents::Torrent,
 };
 
-use database::{dataset, download};
+use crate::common::database::{dataset, download};
 use rusqlite::Connection;
 
 /// The variable that makes this program the writer that is killed, and names its folder.
@@ -260,7 +259,7 @@ fn what_a_killed_writer_acknowledged_is_in_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let (manifest, path) = dataset(folder.path());
         let mut writer = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "what_a_killed_writer_acknowledged_is_in_the_file", "--nocapture"])
+            .args(["--exact", "ledger::what_a_killed_writer_acknowledged_is_in_the_file", "--nocapture"])
             .env(KILLED_IN, folder.path())
             .stdout(Stdio::piped())
             .spawn()

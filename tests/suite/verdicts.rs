@@ -1,8 +1,6 @@
 //! The oracle against snapshots that are known to be good, and against the same files broken on purpose.
 
-mod common;
-#[path = "common/database.rs"]
-mod database;
+use crate::common;
 
 use std::{
     fs,
@@ -21,7 +19,7 @@ use journalbench::{
 };
 use rusqlite::Connection;
 
-use database::{dataset, download, settings};
+use crate::common::database::{dataset, download, settings};
 
 /// What a restore of `snapshot` is judged as; the file itself stays as it is.
 fn judge(ledger: &Path, manifest: &Manifest, claim: Claim, snapshot: &Path) -> Judgement {

@@ -2,8 +2,7 @@
 //!
 //! A few by default; `JOURNALBENCH_SNAPSHOTS=170 cargo test --release --test exact` takes 170 of each of the six kinds.
 
-#[path = "common/database.rs"]
-mod database;
+use crate::common::database;
 
 use std::{
     path::Path,
@@ -26,7 +25,7 @@ use journalbench::{
 };
 use rusqlite::Connection;
 
-use database::{COUNT, try_download};
+use crate::common::database::{COUNT, try_download};
 
 const DATASET: Dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 1024 };
 

@@ -1,7 +1,5 @@
 //! A small tracker's database with a ledger, for tests that write to it by hand.
 
-#![allow(dead_code, reason = "not every test needs all of it")]
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

@@ -1,10 +1,5 @@
 //! Runs that are stopped, hung up and killed, and what is left of them; runs that go on.
 
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/scenario.rs"]
-mod scenario;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -13,13 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::common::program::{folder_with_scenario, journalbench, names, output, text};
 use journalbench::{
     oracle::Verdict,
     results::{Results, Status, Warning},
 };
-use program::{folder_with_scenario, journalbench, names, output, text};
 use rustix::process::{Pid, Signal, kill_process};
-use scenario::SCENARIO;
 
 /// Starts a command, and waits until it says something.
 fn start(mut command: Command, until: &str) -> Child {

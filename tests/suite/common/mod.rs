@@ -1,6 +1,10 @@
 //! A small real run, kept, for tests to look into.
 
+pub mod bad_input;
+pub mod database;
+pub mod program;
 mod scenario;
+pub mod strategies;
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +40,6 @@ pub fn run_kept_with(folder: &Path, overrides: &[&str], programs: Programs) -> R
 }
 
 /// Where a trial was kept.
-#[allow(dead_code, reason = "not every test looks into the files")]
 pub fn kept(folder: &Path, trial: &TrialResult) -> PathBuf {
     folder.join("out").join(trial.kept_in.as_ref().unwrap())
 }

@@ -1,8 +1,7 @@
 //! No strategy takes away a lock that this process holds on the live database: closing any other descriptor of the main file
 //! or of `-shm` would (`docs/sqlite.md`, 1). Another process tries to break in after each.
 
-#[path = "common/strategies.rs"]
-mod strategies;
+use crate::common::strategies;
 
 use std::{
     fs::File,

@@ -1,9 +1,8 @@
 //! Every strategy on a quiet database, and in what can go wrong with it; the two that ask something of the writers, under
 //! load.
 
-mod common;
-#[path = "common/strategies.rs"]
-mod strategies;
+use crate::common;
+use crate::common::strategies;
 
 use std::{
     fs,

@@ -1,15 +1,9 @@
 //! A scenario that is run in shards, and the results of these, joined.
 
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/scenario.rs"]
-mod scenario;
-
 use std::{fs, path::Path};
 
+use crate::common::program::{folder_with_scenario, names, output, text};
 use journalbench::results::{Results, TrialResult, Warning};
-use program::{folder_with_scenario, names, output, text};
-use scenario::SCENARIO;
 use serde_json::Value;
 
 /// Three blocks of two trials of less than a second of load.

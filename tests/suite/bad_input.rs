@@ -4,16 +4,13 @@
 //! finding. Each file is read as it is, and mutated; the numbers behind the mutations are the same in each run. The targets of
 //! `fuzz/` do the same for as long as they are let to (`docs/robustness.md`).
 
-#[path = "common/bad_input.rs"]
-mod bad_input;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
 };
 
-use bad_input::{Harness, KINDS};
+use crate::common::bad_input::{Harness, KINDS};
 use journalbench::{
     dataset::Manifest,
     history::ledger::LedgerFile,

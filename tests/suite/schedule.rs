@@ -1,7 +1,7 @@
 //! Several snapshots in one trial: when they begin, what they are judged by, and that the load lasts as long whatever
 //! they do.
 
-mod common;
+use crate::common;
 
 use std::{
     fs,

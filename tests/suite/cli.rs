@@ -1,8 +1,6 @@
 //! The program as its users run it.
 
-mod common;
-#[path = "common/program.rs"]
-mod program;
+use crate::common;
 
 use std::{
     fs,
@@ -14,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::SCENARIO;
+use crate::common::SCENARIO;
+use crate::common::program::{folder_with_scenario, journalbench, names, output, text};
 use journalbench::{
     oracle,
     results::{Results, Status},
 };
-use program::{folder_with_scenario, journalbench, names, output, text};
 use rustix::process::{Pid, Signal, kill_process};
 
 #[test]

@@ -1,6 +1,6 @@
 //! The steps after a snapshot: each is timed and says what it found, on copies; what the strategy left stays as it is.
 
-mod common;
+use crate::common;
 
 use std::{fs, path::Path, process::Command};
 

@@ -29,10 +29,10 @@ use journalbench::{
 use rustix::fs::{MemfdFlags, memfd_create};
 
 /// A dataset of 60 rows, what is known of it, and commits to it; and the same of an adopted database.
-const PAGES: &[u8] = include_bytes!("../corpus/pages/seed-dataset");
-const MANIFEST: &[u8] = include_bytes!("../corpus/manifest/seed-generated");
-const ADOPTED: &[u8] = include_bytes!("../corpus/manifest/seed-adopted");
-const LEDGER: &[u8] = include_bytes!("../corpus/ledger/seed-downloads");
+const PAGES: &[u8] = include_bytes!("../../corpus/pages/seed-dataset");
+const MANIFEST: &[u8] = include_bytes!("../../corpus/manifest/seed-generated");
+const ADOPTED: &[u8] = include_bytes!("../../corpus/manifest/seed-adopted");
+const LEDGER: &[u8] = include_bytes!("../../corpus/ledger/seed-downloads");
 
 /// Sizes of a dataset above this are left out: to find the rows of one takes a time that grows with it.
 const SIZE_MOST_BYTES: u64 = 2_000_000;

@@ -1,6 +1,6 @@
 //! Databases of somebody's own, adopted: made by hand with plain SQL, run, and left as they were.
 
-mod common;
+use crate::common;
 
 use std::{
     fs,

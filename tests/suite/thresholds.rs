@@ -1,13 +1,8 @@
 //! Thresholds of a scenario, through the program: what is refused, what a run says of them, and its exit status.
 
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/scenario.rs"]
-mod scenario;
-
+use crate::common::SCENARIO;
+use crate::common::program::{folder_with_scenario, names, output, text};
 use journalbench::results::{Results, ThresholdOutcome};
-use program::{folder_with_scenario, names, output, text};
-use scenario::SCENARIO;
 
 #[test]
 fn a_threshold_that_could_never_be_known_is_refused_before_anything_runs() {

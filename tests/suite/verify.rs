@@ -1,6 +1,6 @@
 //! `journalbench verify`: any file against a kept trial, and against one whose harness was killed.
 
-mod common;
+use crate::common;
 
 use std::{
     fs,

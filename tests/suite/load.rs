@@ -1,9 +1,8 @@
 //! Real loads on small real databases: what each write profile does to them, and to its clients, when all is well and when
 //! somebody holds a lock.
 
-mod common;
-#[path = "common/database.rs"]
-mod database;
+use crate::common;
+use crate::common::database;
 
 use std::{
     io::{BufRead, BufReader},
@@ -242,7 +241,7 @@ struct Held {
 /// Holds an exclusive lock on a database in another process for a second.
 fn hold_lock(database: &Path) -> Held {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "hold_a_lock_for_another_test", "--nocapture"])
+        .args(["--exact", "load::hold_a_lock_for_another_test", "--nocapture"])
         .env(HOLD, database)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

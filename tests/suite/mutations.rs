@@ -7,9 +7,6 @@
 //! A few of each fault by default. The table in `docs/oracle.md` is of 200 of each, printed by
 //! `JOURNALBENCH_FAULTS=200 cargo test --release --test mutations -- --nocapture`.
 
-#[path = "common/database.rs"]
-mod database;
-
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -29,7 +26,7 @@ use journalbench::{
 };
 use rusqlite::Connection;
 
-use database::{download, settings};
+use crate::common::database::{download, settings};
 
 const PAGE: usize = 1024;
 const DATASET: Dataset = Dataset { rows: 4_000, seed: 310, page_size_bytes: 1024 };

@@ -1,0 +1,35 @@
+//! Tests of the library and of the program from outside, in one program so that they run beside each other: what most of them
+//! do is wait, for loads and for child processes.
+
+mod common;
+
+mod adopt;
+mod after;
+mod bad_input;
+mod cli;
+mod compare;
+mod coverage;
+mod cron;
+mod dataset;
+mod disk_full;
+mod exact;
+mod held_copy;
+mod ledger;
+mod load;
+mod locks;
+mod mutations;
+mod paths;
+mod programs;
+mod refusals;
+mod reports;
+mod schedule;
+mod scripts;
+mod seams;
+mod shards;
+mod snapshot;
+mod stall;
+mod stops;
+mod strategies;
+mod thresholds;
+mod verdicts;
+mod verify;
