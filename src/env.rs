@@ -5,8 +5,8 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
-    path::Path,
-    process::Command,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::Instant,
 };
 
@@ -41,6 +41,67 @@ pub struct Environment {
     pub cp_version: Option<String>,
     /// Whether the program was built with optimisation.
     pub optimised_build: bool,
+    /// What the program was built of; `None` where an older one did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+    /// The revision of SQLite's sources that this program is built with; `None` where an older one did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlite_source_id: Option<String>,
+    /// The programs that strategies may run; `None` where an older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programs: Option<Vec<Program>>,
+}
+
+/// What this program was built of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// The commit of its sources; `None` where it was built outside its repository, or without git.
+    pub revision: Option<String>,
+    /// Whether the sources were changed since; `None` where the revision is not known.
+    pub modified: Option<bool>,
+    /// What it was built for, as in `x86_64-unknown-linux-gnu`.
+    pub target: Option<String>,
+    /// The profile of Cargo, or what it is like: `debug` or `release`.
+    pub profile: Option<String>,
+    /// The compiler and its version.
+    pub rustc: Option<String>,
+}
+
+/// A program that strategies run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// What it is called by.
+    pub name: String,
+    /// Where it was found; `None` where it is not installed.
+    pub path: Option<PathBuf>,
+    /// What it says of its version, in one line: `sqlite3` names the revision of SQLite's sources there.
+    pub version: Option<String>,
+}
+
+impl Build {
+    /// Of this program.
+    #[must_use]
+    pub fn this() -> Self {
+        let owned = |value: Option<&str>| value.map(str::to_owned);
+        Self {
+            revision: owned(option_env!("JOURNALBENCH_BUILD_REVISION")),
+            modified: option_env!("JOURNALBENCH_BUILD_MODIFIED").map(|modified| modified == "true"),
+            target: owned(option_env!("JOURNALBENCH_BUILD_TARGET")),
+            profile: owned(option_env!("JOURNALBENCH_BUILD_PROFILE")),
+            rustc: owned(option_env!("JOURNALBENCH_BUILD_RUSTC")),
+        }
+    }
+}
+
+impl Program {
+    /// One that may be installed. It is asked for its version, where there is an argument to ask it with.
+    fn read(name: &str, path: Option<&Path>, version_argument: Option<&str>) -> Self {
+        let version = path.zip(version_argument).and_then(|(path, argument)| {
+            let output = Command::new(path).arg(argument).stdin(Stdio::null()).output().ok()?;
+            String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+        });
+        Self { name: name.to_owned(), path: path.map(Path::to_owned), version }
+    }
 }
 
 impl Environment {
@@ -48,10 +109,11 @@ impl Environment {
     #[must_use]
     pub fn read(work_dir: &Path, programs: &Programs) -> Self {
         let (file_system, mount_options) = mount_of(work_dir).unwrap_or_default();
-        let first_line = |program: &Option<std::path::PathBuf>, argument: &str| {
-            let output = Command::new(program.as_ref()?).arg(argument).output().ok()?;
-            String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
-        };
+        let cp = Program::read("cp", programs.cp.as_deref(), Some("--version"));
+        let sqlite3 = Program::read("sqlite3", programs.sqlite3.as_deref(), Some("--version"));
+        // It has no such argument, and shows how it is used.
+        let sqlite3_rsync = Program::read("sqlite3_rsync", programs.sqlite3_rsync.as_deref(), None);
+        let sh = Program::read("sh", programs.sh.as_deref(), None);
         Self {
             processor: field_of("/proc/cpuinfo", "model name").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
@@ -64,10 +126,15 @@ impl Environment {
             fsync_us_p50: fsync_us_p50(work_dir),
             sqlite_version: rusqlite::version().to_owned(),
             sqlite_sync_call: sync_call(),
-            sqlite3_program_version: first_line(&programs.sqlite3, "--version")
+            sqlite3_program_version: sqlite3
+                .version
+                .as_ref()
                 .and_then(|line| line.split_whitespace().next().map(str::to_owned)),
-            cp_version: first_line(&programs.cp, "--version"),
+            cp_version: cp.version.clone(),
             optimised_build: !cfg!(debug_assertions),
+            build: Some(Build::this()),
+            sqlite_source_id: sqlite_source_id(),
+            programs: Some(vec![cp, sqlite3, sqlite3_rsync, sh]),
         }
     }
 }
@@ -79,6 +146,11 @@ fn sync_call() -> String {
         connection.query_row("SELECT sqlite_compileoption_used('HAVE_FDATASYNC')", [], |row| row.get::<_, bool>(0))
     };
     if built_with().unwrap_or(false) { "fdatasync" } else { "fsync" }.to_owned()
+}
+
+fn sqlite_source_id() -> Option<String> {
+    let connection = rusqlite::Connection::open_in_memory().ok()?;
+    connection.query_row("SELECT sqlite_source_id()", [], |row| row.get(0)).ok()
 }
 
 fn kernel() -> String {
@@ -136,5 +208,13 @@ mod tests {
         assert!(!environment.file_system.is_empty());
         assert!(environment.fsync_us_p50.is_some());
         assert!(environment.memory_bytes > 0);
+        let source = environment.sqlite_source_id.unwrap();
+        assert!(source.starts_with("20") && source.len() > 64, "{source}");
+        let programs = environment.programs.unwrap();
+        let cp = programs.iter().find(|program| program.name == "cp").unwrap();
+        assert!(cp.path.is_some() && cp.version == environment.cp_version, "{cp:?}");
+        let build = environment.build.unwrap();
+        assert!(build.target.is_some() && build.profile.is_some() && build.rustc.is_some(), "{build:?}");
+        assert_eq!(build.revision.is_some(), build.modified.is_some(), "{build:?}");
     }
 }

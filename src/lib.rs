@@ -36,7 +36,7 @@
 //! the files stay:
 //!
 //! ```
-//! use journalbench::{interrupt::Interrupt, run, scenario::Scenario, snapshot::Programs};
+//! use journalbench::{interrupt::Interrupt, machine::Machine, run, scenario::Scenario, snapshot::Programs};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let scenario = r#"
@@ -63,6 +63,7 @@
 //!     keep_in: None,
 //!     out_dir: folder.path().to_owned(),
 //!     programs: Programs::find("journalbench".into()),
+//!     machine: Machine::default(),
 //!     interrupt: Interrupt::default(),
 //! };
 //! let results = run::run(&scenario, &options, &mut |_event| ())?;
@@ -89,6 +90,7 @@ pub mod interrupt;
 pub mod load;
 mod lock_file;
 mod lock_holders;
+pub mod machine;
 pub mod measure;
 pub mod oracle;
 mod own_folder;

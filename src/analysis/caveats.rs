@@ -2,7 +2,7 @@
 
 use crate::{
     env::Environment,
-    results::{Results, SnapshotResult, TrialResult, Warning},
+    results::{DisturbedBy, Results, SnapshotResult, TrialResult, Warning},
     scenario::DatasetCopy,
     snapshot::Strategy,
     sqlite::JournalMode,
@@ -39,6 +39,7 @@ pub fn warnings(results: &Results) -> Vec<Warning> {
     };
     let short = ids(&|trial| has_short_deadline(trial, trials));
     warnings.extend(of_all(short, |trials| Warning::ShortDeadline { trials }));
+    warnings.extend(disturbed(trials));
     warnings.extend(of_all(ids(&TrialResult::is_saturated), |trials| Warning::Saturated { trials }));
     warnings.extend(of_all(generator_bound(trials), |phases| Warning::GeneratorBound { phases }));
     warnings
@@ -82,6 +83,19 @@ fn incomplete(trial: &TrialResult) -> Option<Warning> {
     let complaints = trial.complaints();
     let reason = if complaints.is_empty() { trial.status.to_string() } else { complaints.join("; ") };
     Some(Warning::Incomplete { trial: trial.id.clone(), reason })
+}
+
+/// By what trials were disturbed, and which.
+fn disturbed(trials: &[TrialResult]) -> Option<Warning> {
+    let of = |by| trials.iter().flat_map(|trial| trial.disturbed.entries()).filter(move |found| found.by == by);
+    let words = |by| {
+        let most = of(by).map(|found| found.share).reduce(f64::max)?;
+        Some(format!("{by} ({:.0} % of the time at most)", most * 100.0))
+    };
+    let by: Vec<_> = DisturbedBy::ALL.into_iter().filter_map(words).collect();
+    let disturbed = trials.iter().filter(|trial| !trial.disturbed.entries().is_empty());
+    let trials: Vec<_> = disturbed.map(|trial| trial.id.clone()).collect();
+    (!trials.is_empty()).then_some(Warning::Disturbed { by, trials })
 }
 
 /// Whether a snapshot of the trial had less than [`DEADLINE_IN_CPS`] times the longest `cp` under the same journal mode.

@@ -50,16 +50,23 @@ pub(crate) struct Difference {
 pub(crate) enum Machines {
     /// One and the same, with the same programs: what is measured anew is all that may differ.
     Same,
-    /// Machines of one kind, with the same programs: the same model and number of processors, kernel series, and type of file
+    /// Machines of one kind, with the same programs (wherever they lie): the same model and number of processors, kernel series, and type of file
     /// system mounted with the same options; memory within [`MEMORY_SHARE_MOST`]. How long an fsync takes is no matter of
     /// kind: it changes with what else the disk does, and is warned of instead ([`super::warnings`]).
     Alike,
+    /// As [`Self::Alike`], whichever build of this program measured: what is compared may be two of them.
+    Compared,
 }
 
 impl Difference {
     /// In words, where `one` is of an earlier sitting and `other` of now.
     pub(crate) fn since_then(&self) -> String {
         format!("{} is {} and was {}", self.name, self.other, self.one)
+    }
+
+    /// In words, of two that stand beside each other.
+    pub(crate) fn between(&self) -> String {
+        format!("{}: {} and {}", self.name, self.one, self.other)
     }
 
     /// In words, where `other` should be as `one` is.
@@ -75,6 +82,17 @@ pub(crate) fn in_words(differences: &[Difference], words: fn(&Difference) -> Str
         named.push(format!("and {} more", differences.len() - NAMED));
     }
     named.join("; ")
+}
+
+/// In what two scenarios differ that a measurement depends on: why one exists, what its author expects and which thresholds it has
+/// is no such thing.
+///
+/// # Errors
+/// Where one cannot be written as JSON.
+pub(crate) fn of_measurements(one: &Scenario, other: &Scenario) -> serde_json::Result<Vec<Difference>> {
+    differences(one, other, &|name, one, other| {
+        matches!(name, "name" | "why" | "expect" | "thresholds") || one == other
+    })
 }
 
 /// In what two scenarios differ.
@@ -103,10 +121,15 @@ pub(crate) fn of_environments(
     machines: Machines,
 ) -> serde_json::Result<Vec<Difference>> {
     differences(one, other, &|name, one, other| match (machines, name) {
-        (Machines::Same | Machines::Alike, "fsync_us_p50") => true,
-        (Machines::Alike, "memory_bytes") => is_like_memory(one, other),
-        (Machines::Alike, "kernel") => kernel_series(one) == kernel_series(other),
-        (Machines::Alike, "mount_options") => mount_options(one) == mount_options(other),
+        (_, "fsync_us_p50") => true,
+        (Machines::Compared, name) if name.starts_with("build") => true,
+        // What an older program did not say differs from nothing.
+        (Machines::Compared, "programs" | "sqlite_source_id") if one.is_null() || other.is_null() => true,
+        (Machines::Same, _) => one == other,
+        (_, "memory_bytes") => is_like_memory(one, other),
+        (_, "kernel") => kernel_series(one) == kernel_series(other),
+        (_, "mount_options") => mount_options(one) == mount_options(other),
+        (_, "programs") => programs(one) == programs(other),
         _ => one == other,
     })
 }
@@ -119,6 +142,11 @@ pub(crate) fn of_programs(one: &Results, version: &str) -> Option<Difference> {
         other: version.to_owned(),
     };
     (one.journalbench_version != version).then(difference)
+}
+
+/// Programs without where they lie.
+fn programs(programs: &Value) -> Option<Vec<(&Value, &Value)>> {
+    Some(programs.as_array()?.iter().map(|program| (&program["name"], &program["version"])).collect())
 }
 
 /// Whether two sizes of memory differ by no more than [`MEMORY_SHARE_MOST`] of the smaller.
@@ -210,7 +238,7 @@ mod tests {
 
     #[test]
     fn machines_are_the_same_but_for_what_is_measured_or_alike_within_bounds() {
-        let cases: [(Change, &str, bool, bool); 20] = [
+        let cases: [(Change, &str, bool, bool); 24] = [
             (|_| (), "", true, true),
             (|machine| machine.fsync_us_p50 = Some(9_999), "fsync_us_p50", true, true),
             (|machine| machine.fsync_us_p50 = None, "fsync_us_p50", true, true),
@@ -231,12 +259,30 @@ mod tests {
             (|machine| machine.sqlite3_program_version = None, "sqlite3_program_version", false, false),
             (|machine| machine.cp_version = None, "cp_version", false, false),
             (|machine| machine.optimised_build = false, "optimised_build", false, false),
+            (|machine| machine.build = None, "build", false, false),
+            (|machine| machine.build.as_mut().unwrap().revision = None, "build.revision", false, false),
+            (|machine| machine.programs.as_mut().unwrap()[0].path = None, "programs", false, true),
+            (|machine| machine.programs.as_mut().unwrap()[0].version = None, "programs", false, false),
         ];
         for (number, (change, name, is_same, is_alike)) in cases.into_iter().enumerate() {
             for (machines, is_like) in [(Machines::Same, is_same), (Machines::Alike, is_alike)] {
                 let expected = if is_like { Vec::new() } else { vec![name.to_owned()] };
                 assert_eq!(differing(machines, change), expected, "case {number}, {machines:?}");
             }
+        }
+    }
+
+    #[test]
+    fn runs_of_two_builds_are_compared() {
+        let cases: [(Change, &[&str]); 5] = [
+            (|machine| machine.build = None, &[]),
+            (|machine| machine.build.as_mut().unwrap().modified = Some(true), &[]),
+            (|machine| machine.programs = None, &[]),
+            (|machine| machine.sqlite_source_id = Some("another".to_owned()), &["sqlite_source_id"]),
+            (|machine| machine.optimised_build = false, &["optimised_build"]),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(differing(Machines::Compared, change), expected);
         }
     }
 

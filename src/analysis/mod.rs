@@ -5,6 +5,7 @@
 mod caveats;
 mod comparisons;
 mod decision;
+mod disturbance;
 pub(crate) mod likeness;
 mod pairs;
 mod runs;
@@ -13,6 +14,7 @@ mod thresholds;
 pub use caveats::{of_environment, warnings};
 pub use comparisons::{BaselineTime, SAME_MARGIN, baseline_times, change, comparisons};
 pub use decision::decision;
+pub use disturbance::disturbances;
 pub(crate) use pairs::cannot_keep_up;
 pub use runs::{RunChange, RunComparison, RunOutcome, compare, differences};
 pub use thresholds::thresholds;

@@ -5,7 +5,7 @@ use crate::{
     sqlite::Synchronous,
 };
 
-/// Whole trials that differ in journal mode, strategy and repetition only, in the order in which they ran.
+/// Whole trials, those left out that were disturbed and run again, that differ in journal mode, strategy and repetition only, in the order in which they ran.
 pub struct Group<'a> {
     /// Operations that were offered, a second; `None` where that is not one number.
     pub rate_ops: Option<f64>,
@@ -44,7 +44,9 @@ pub fn groups(results: &Results) -> Vec<Group<'_>> {
         for announce_connections in scenario.load.connection_choices() {
             for &synchronous in &scenario.sqlite.synchronous {
                 let is_of_it = |trial: &&TrialResult| {
-                    trial.status.is_whole() && trial.is_of(rate_ops, announce_connections, synchronous)
+                    trial.status.is_whole()
+                        && trial.is_of(rate_ops, announce_connections, synchronous)
+                        && !results.is_replaced(trial)
                 };
                 let trials: Vec<_> = results.trials.iter().filter(is_of_it).collect();
                 if !trials.is_empty() {

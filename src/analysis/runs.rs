@@ -10,6 +10,7 @@
 
 use super::{
     comparisons::{change, change_with, noise_floor, ratios, subjects, timeout_us, value_us},
+    likeness::{self, Difference, Machines},
     pairs::{Group, groups, neighbours},
 };
 use crate::{
@@ -57,51 +58,20 @@ pub enum RunOutcome {
     Inconclusive,
 }
 
-/// Why two runs cannot be compared, a sentence for each thing that differs; what was measured under other conditions differs
+/// Why two runs cannot be compared, in words, one for each thing that differs; what was measured under other conditions differs
 /// by them.
-#[must_use]
-pub fn differences(base: &Results, new: &Results) -> Vec<String> {
-    let mut differences = Vec::new();
-    let mut differ = |what: &str, base: String, new: String| {
-        if base != new {
-            differences.push(format!("{what}: {base} and {new}"));
-        }
+///
+/// # Errors
+/// Where what differs cannot be written as JSON.
+pub fn differences(base: &Results, new: &Results) -> serde_json::Result<Vec<String>> {
+    let (one, other) = (base.schema_version, new.schema_version);
+    let schema = (one != other).then(|| format!("schema_version: {one} and {other}"));
+    let environment = likeness::of_environments(&base.environment, &new.environment, Machines::Compared)?;
+    let scenario = likeness::of_measurements(&base.scenario, &new.scenario)?;
+    let of_part = |part: &'static str, found: Vec<Difference>| {
+        found.into_iter().map(move |difference| format!("{part}.{}", difference.between()))
     };
-    let (one, other) = (&base.environment, &new.environment);
-    differ("the version of the schema", base.schema_version.to_string(), new.schema_version.to_string());
-    differ("the processor", one.processor.clone(), other.processor.clone());
-    differ("the number of processors", one.processors.to_string(), other.processors.to_string());
-    differ("the memory in bytes", one.memory_bytes.to_string(), other.memory_bytes.to_string());
-    differ("the file system", one.file_system.clone(), other.file_system.clone());
-    differ("SQLite", one.sqlite_version.clone(), other.sqlite_version.clone());
-    differ("how SQLite syncs", one.sqlite_sync_call.clone(), other.sqlite_sync_call.clone());
-    differ("an optimised build", one.optimised_build.to_string(), other.optimised_build.to_string());
-    let text = |results: &Results| serde_json::to_value(&results.scenario).unwrap_or_default();
-    for (key, base, new) in unlike(&text(base), &text(new), "scenario") {
-        differ(&key, base, new);
-    }
-    differences
-}
-
-/// The places at which two values differ. Why a scenario exists and what its author expects is no condition of a measurement.
-fn unlike(base: &serde_json::Value, new: &serde_json::Value, at: &str) -> Vec<(String, String, String)> {
-    use serde_json::Value::Object;
-    match (base, new) {
-        (Object(one), Object(other)) => {
-            let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
-            keys.sort();
-            keys.dedup();
-            let keys = keys.into_iter().filter(|key| !matches!(key.as_str(), "why" | "expect" | "name" | "thresholds"));
-            let null = serde_json::Value::Null;
-            keys.flat_map(|key| {
-                let of = |all: &serde_json::Map<_, _>| all.get(key).cloned().unwrap_or(null.clone());
-                unlike(&of(one), &of(other), &format!("{at}.{key}"))
-            })
-            .collect()
-        }
-        (one, other) if one == other => Vec::new(),
-        (one, other) => vec![(at.to_owned(), one.to_string(), other.to_string())],
-    }
+    Ok(schema.into_iter().chain(of_part("environment", environment)).chain(of_part("scenario", scenario)).collect())
 }
 
 /// Compares what both runs have of every journal mode.
@@ -253,16 +223,18 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let base = run(100, 1, quiet);
-        assert_eq!(differences(&base, &base), Vec::<String>::new());
+        assert_eq!(differences(&base, &base).unwrap(), Vec::<String>::new());
         let mut new = base.clone();
         new.environment.processors = 4;
         new.environment.sqlite_version = "3.60.0".to_owned();
+        new.environment.build = None;
+        new.environment.programs = None;
         new.scenario = samples::scenario(&["load.rate_ops=2000", "why=another question"]);
         assert_eq!(
-            differences(&base, &new),
+            differences(&base, &new).unwrap(),
             [
-                "the number of processors: 2 and 4",
-                "SQLite: 3.54.1 and 3.60.0",
+                "environment.processors: 2 and 4",
+                "environment.sqlite_version: \"3.54.1\" and \"3.60.0\"",
                 "scenario.load.rate_ops: [1000.0] and [2000.0]"
             ]
         );

@@ -195,10 +195,11 @@ fn has_all(block: &[&TrialResult], figures: &[&Figure]) -> bool {
 }
 
 impl<'a> Group<'a> {
-    /// Its whole trials, by what they have in common.
+    /// Its whole trials, but for those that were disturbed and run again, by what they have in common.
     fn blocks(&self) -> Vec<Block<'a>> {
         let mut blocks: BTreeMap<(Strategy, u32), Block<'a>> = BTreeMap::new();
-        for &trial in self.trials.iter().filter(|trial| trial.status.is_whole()) {
+        let is_measured = |trial: &&&TrialResult| trial.status.is_whole() && !self.results.is_replaced(trial);
+        for &trial in self.trials.iter().filter(is_measured) {
             blocks.entry((trial.strategy, trial.repetition)).or_default().push(trial);
         }
         blocks.into_values().collect()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::{CommandError, CommandOutcome, print};
@@ -43,7 +43,8 @@ pub(super) struct Arguments {
 pub(super) fn compare(arguments: &Arguments) -> Result<CommandOutcome, CommandError> {
     let load = |path| Results::load(path).map_err(anyhow::Error::from);
     let (base, new) = (load(&arguments.base)?, load(&arguments.new)?);
-    let differences = analysis::differences(&base, &new);
+    let differences =
+        analysis::differences(&base, &new).context("cannot compare what the results say of themselves")?;
     if !differences.is_empty() && !arguments.force {
         let error = anyhow!(
             "{} and {} are not comparable, they differ in\n  {}\n--force compares them all the same",

@@ -14,6 +14,7 @@ use crate::{
     child::watchdog::Watchdog,
     dataset::Source,
     interrupt::Interrupt,
+    machine::Machine,
     pages::header::Header,
     progress::{Display, print_line},
     report::{self, Format},
@@ -90,6 +91,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         keep_in: arguments.keep.then(|| out.path.join("kept")),
         out_dir: out.path.clone(),
         programs: Programs::find(this),
+        machine: Machine::default(),
         interrupt,
     };
     let results = measure(&scenario, &options, start, &out)?;

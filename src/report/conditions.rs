@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::figure_text::{count, number, range};
 use crate::{
     dataset::Source,
-    results::{Evidence, OperationResult, Results, SnapshotResult},
+    env::{Build, Program},
+    results::{DisturbedBy, Evidence, OperationResult, Results, SnapshotResult},
     scenario::{StreamPlan, shards_named},
 };
 
@@ -13,6 +14,7 @@ use crate::{
 pub fn sentences(results: &Results) -> Vec<String> {
     let mut sentences =
         vec![dataset(results), load(results), sqlite(results), programs(results), machine(results), program(results)];
+    sentences.extend(disturbance(results));
     sentences.extend(merged(results));
     sentences.extend(unknown(results));
     sentences
@@ -75,9 +77,10 @@ fn sqlite(results: &Results) -> String {
         Some(interval) => format!("a checkpoint thread every {} ms", interval.as_millis()),
     };
     format!(
-        "SQLite {} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, {checkpoints}, transactions {}, busy \
+        "SQLite {}{} ({}), cache {} KiB a connection, mmap {} bytes, autocheckpoint at {} pages, {checkpoints}, transactions {}, busy \
         timeout {} ms.",
         environment.sqlite_version,
+        environment.sqlite_source_id.as_ref().map(|id| format!(" of {id}")).unwrap_or_default(),
         environment.sqlite_sync_call,
         keys.cache_size_kib,
         keys.mmap_size_bytes,
@@ -89,9 +92,19 @@ fn sqlite(results: &Results) -> String {
 
 fn programs(results: &Results) -> String {
     let environment = &results.environment;
-    let sqlite3 = environment.sqlite3_program_version.as_deref().unwrap_or("not installed");
-    let cp = environment.cp_version.as_deref().unwrap_or("cp of unknown version");
-    format!("Programs: sqlite3 {sqlite3}, {cp}.{}", strategy_options(results))
+    let words = |program: &Program| match (&program.path, &program.version) {
+        (None, _) => format!("no {}", program.name),
+        (Some(path), None) => path.display().to_string(),
+        (Some(path), Some(version)) => format!("{} ({version})", path.display()),
+    };
+    let all = if let Some(programs) = &environment.programs {
+        programs.iter().map(words).collect::<Vec<_>>().join(", ")
+    } else {
+        let sqlite3 = environment.sqlite3_program_version.as_deref().unwrap_or("not installed");
+        let cp = environment.cp_version.as_deref().unwrap_or("cp of unknown version");
+        format!("sqlite3 {sqlite3}, {cp}")
+    };
+    format!("Programs: {all}.{}", strategy_options(results))
 }
 
 /// What the strategies ran with that they have a choice of.
@@ -141,12 +154,63 @@ fn merged(results: &Results) -> Option<String> {
 
 fn program(results: &Results) -> String {
     format!(
-        "journalbench {}, begun {}, {} s in all; schema version {}.",
+        "journalbench {}{}, begun {}, {} s in all; schema version {}.",
         results.journalbench_version,
+        results.environment.build.as_ref().map(build).unwrap_or_default(),
         results.started_at,
         number(results.duration_s),
         results.schema_version
     )
+}
+
+/// What the program was built of.
+fn build(build: &Build) -> String {
+    let revision = match (&build.revision, build.modified) {
+        (None, _) => "of unknown revision".to_owned(),
+        (Some(revision), Some(false)) => format!("revision {revision}"),
+        (Some(revision), _) => format!("revision {revision} with changes"),
+    };
+    let unknown = || "unknown".to_owned();
+    format!(
+        " ({revision}, built for {}, {}, {})",
+        build.target.clone().unwrap_or_else(unknown),
+        build.profile.clone().unwrap_or_else(unknown),
+        build.rustc.clone().unwrap_or_else(unknown)
+    )
+}
+
+/// How busy the machine was with something else, and how busy it was at all.
+fn disturbance(results: &Results) -> Option<String> {
+    let words = |by: DisturbedBy| {
+        let shares: Vec<_> = results.trials.iter().filter_map(|trial| trial.disturbed_share(by)).collect();
+        let (least, most) = (shares.iter().copied().reduce(f64::min)?, shares.iter().copied().reduce(f64::max)?);
+        let percent = |share: f64| number(share * 100.0);
+        Some(format!("{by} {} %", range(&percent(least), &percent(most))))
+    };
+    let all: Vec<_> = DisturbedBy::ALL.into_iter().filter_map(words).collect();
+    let limits = &results.scenario.disturbance;
+    (!all.is_empty()).then(|| {
+        format!(
+            "While trials ran: {}. Steal is processor time that the hypervisor gave to other machines; pressure is the time in \
+            which some task waited, those of the trial among them. A trial counts as disturbed beyond {} % of steal, or with a \
+            pressure that is by more than {} points above the median of its repetitions.{}",
+            all.join(", "),
+            number(limits.steal_share_max * 100.0),
+            number(limits.pressure_share_max * 100.0),
+            rerun(results)
+        )
+    })
+}
+
+/// How many trials were run again because of it.
+fn rerun(results: &Results) -> String {
+    match results.trials.iter().filter(|trial| results.is_replaced(trial)).count() {
+        0 => String::new(),
+        replaced => format!(
+            " {replaced} trials of such pairs were run again at the end: the figures of their first run are in no comparison, \
+            and what their snapshots were counts all the same."
+        ),
+    }
 }
 
 /// What the results file does not hold, because an older program wrote it.
@@ -174,6 +238,15 @@ fn unknown(results: &Results) -> Option<String> {
     note(
         "how many snapshots of the schedule were not taken",
         results.trials.iter().any(|trial| trial.snapshots_not_taken.is_unknown()),
+    );
+    note("the revision and the build of the program", results.environments().any(|one| one.build.is_none()));
+    note(
+        "where the programs were found, and their revisions",
+        results.environments().any(|one| one.programs.is_none()),
+    );
+    note(
+        "how busy the machine was with something else",
+        results.trials.iter().any(|trial| trial.disturbed.is_unknown()),
     );
     note("how late snapshots began", is_any(|snapshot| snapshot.run.late_s.is_unknown()));
     note(

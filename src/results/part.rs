@@ -1,13 +1,13 @@
 //! Which part of a scenario results hold: all of it, a shard, or shards that were joined.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::Results;
+use super::{Results, TrialResult};
 use crate::{
     env::Environment,
-    scenario::{Shard, shards_named},
+    scenario::{Shard, TrialPlan, shards_named},
 };
 
 /// A run of a shard that was joined with others.
@@ -37,10 +37,37 @@ pub struct Part {
 }
 
 impl Results {
-    /// How many trials were to be run: those of the shard, or else all of the scenario.
+    /// How many trials were to be run: those of the shard, or else all of the scenario, and what is run again.
     #[must_use]
     pub fn trials_planned(&self) -> usize {
-        self.scenario.trial_count_of(self.shard)
+        self.scenario.trial_count_of(self.shard) + self.reruns().len()
+    }
+
+    /// What is run again at the end, where the scenario asks for it: the blocks in which a trial was disturbed.
+    #[must_use]
+    pub(crate) fn reruns(&self) -> Vec<TrialPlan> {
+        let disturbed = self.trials.iter().filter(|trial| !trial.disturbed.entries().is_empty());
+        let disturbed: BTreeSet<&str> = disturbed.map(|trial| trial.id.as_str()).collect();
+        if !self.scenario.disturbance.rerun || disturbed.is_empty() {
+            return Vec::new();
+        }
+        self.scenario.reruns_of(self.shard, |plan| disturbed.contains(plan.id().as_str()))
+    }
+
+    /// Whether a trial was run again as a whole trial, whose figures count instead of its own. What its snapshots were is
+    /// counted all the same.
+    #[must_use]
+    pub(crate) fn is_replaced(&self, trial: &TrialResult) -> bool {
+        let rerun = self.scenario.rerun_of(trial.repetition);
+        let connections = trial.announce_connections.found().copied();
+        self.scenario.disturbance.rerun
+            && trial.repetition <= self.scenario.repetitions
+            && self.trials.iter().any(|other| {
+                other.status.is_whole()
+                    && (other.repetition, other.strategy) == (rerun, trial.strategy)
+                    && other.journal_mode == trial.journal_mode
+                    && other.is_of(trial.offered_rate_ops, connections, trial.synchronous)
+            })
     }
 
     /// Where its trials were run: in one place, or in that of each merged run.

@@ -9,7 +9,7 @@ use super::{
     SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
 };
 use crate::{
-    env::Environment,
+    env::{Build, Environment, Program},
     measure::{KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
     scenario::{PageCache, Scenario, Shard},
@@ -51,6 +51,19 @@ pub(crate) fn environment() -> Environment {
         sqlite3_program_version: Some("3.54.1".to_owned()),
         cp_version: Some("cp 9.1".to_owned()),
         optimised_build: true,
+        build: Some(Build {
+            revision: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
+            modified: Some(false),
+            target: Some("x86_64-unknown-linux-gnu".to_owned()),
+            profile: Some("release".to_owned()),
+            rustc: Some("rustc 1.89.0".to_owned()),
+        }),
+        sqlite_source_id: Some("2026-01-01 00:00:00 0123456789abcdef".to_owned()),
+        programs: Some(vec![Program {
+            name: "cp".to_owned(),
+            path: Some("/bin/cp".into()),
+            version: Some("cp 9.1".to_owned()),
+        }]),
     }
 }
 
@@ -113,6 +126,7 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         snapshots: if is_control { Vec::new() } else { vec![snapshot(strategy, Verdict::Exact)] },
         horizons: Recorded::Known(vec![horizon(is_control)]),
         snapshots_not_taken: Recorded::Known(0),
+        disturbed: Recorded::Known(Vec::new()),
         series: (0..3).map(second).collect(),
     }
 }
@@ -245,8 +259,12 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 30] = [
+    const NEWER: [&str; 34] = [
         "thresholds",
+        "disturbed",
+        "build",
+        "sqlite_source_id",
+        "programs",
         "announce_connections",
         "comparisons",
         "horizons",

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, HorizonResult, OperationResult, Recorded, SnapshotResult};
+use super::{
+    Distribution, Disturbance, DisturbedBy, HorizonResult, MachineUse, OperationResult, Recorded, SnapshotResult,
+};
 use crate::{
     measure::{Counts, OperationKind},
     scenario::PageCache,
@@ -111,6 +113,9 @@ pub struct TrialResult {
     /// Snapshots of the schedule whose turn did not come, because those before them took too long.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub snapshots_not_taken: Recorded<u64>,
+    /// By what its figures were disturbed beyond the limits of its scenario.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub disturbed: Recorded<Vec<Disturbance>>,
     /// All of the load, in points of equal length but for the last: a second each, or as many whole seconds as keep them at
     /// 1,000 at most.
     pub series: Vec<SeriesPoint>,
@@ -142,6 +147,9 @@ pub struct SeriesPoint {
     pub backlog: u64,
     /// Size of the WAL: the largest at the end of one of its seconds.
     pub wal_bytes: u64,
+    /// What the machine did meanwhile; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineUse>,
 }
 
 /// What a point is that says nothing of its length.
@@ -169,6 +177,7 @@ impl Default for SeriesPoint {
             max_us: None,
             backlog: 0,
             wal_bytes: 0,
+            machine: None,
         }
     }
 }
@@ -318,6 +327,16 @@ impl TrialResult {
     pub fn is_saturated(&self) -> bool {
         let baseline = self.phase(PhaseName::Baseline).filter(|_| self.offered_rate_ops.is_some());
         baseline.is_some_and(|phase| phase.achieved_rate_ops < 0.95 * phase.offered_rate_ops)
+    }
+
+    /// The share of its time that something took which may disturb it, from 0 to 1; `None` where nobody looked.
+    #[must_use]
+    pub fn disturbed_share(&self, by: DisturbedBy) -> Option<f64> {
+        let shares =
+            self.series.iter().filter_map(|point| Some((point.duration_s as f64, by.share(point.machine.as_ref()?)?)));
+        let (length_s, sum_s) =
+            shares.fold((0.0, 0.0), |(length_s, sum_s), (own_s, share)| (length_s + own_s, sum_s + own_s * share));
+        (length_s > 0.0).then(|| sum_s / length_s)
     }
 
     /// Whether it is of a rate, a number of announce connections and a `synchronous`; `None` where trials of its scenario do not

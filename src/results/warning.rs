@@ -37,6 +37,13 @@ pub enum Warning {
         /// In these trials.
         trials: Vec<String>,
     },
+    /// Something else had too much of the machine.
+    Disturbed {
+        /// By what, and how much of the time at the most, as in `steal (8 % at most)`.
+        by: Vec<String>,
+        /// In these trials.
+        trials: Vec<String>,
+    },
     /// Snapshots were given less than ten times as long as a `cp` took.
     ShortDeadline {
         /// In these trials.
@@ -90,6 +97,12 @@ impl fmt::Display for Warning {
             Self::Saturated { trials } => write!(
                 f,
                 "the load was more than the database could do, so the response times only show how long the queue was, in {}",
+                some(trials, "trials")
+            ),
+            Self::Disturbed { by, trials } => write!(
+                f,
+                "the machine was busy with something else, by {}, in {}",
+                by.join(" and "),
                 some(trials, "trials")
             ),
             Self::ShortDeadline { trials } => write!(

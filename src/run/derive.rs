@@ -3,11 +3,14 @@
 
 use crate::{
     analysis,
-    results::{Results, Warning},
+    results::{Recorded, Results, Warning},
 };
 
 /// Computes it anew. What results say of it already is not looked at.
 pub(crate) fn derive(results: &mut Results) {
+    for (place, disturbances) in analysis::disturbances(results).into_iter().enumerate() {
+        results.trials[place].disturbed = disturbances.map_or(Recorded::Unknown, Recorded::Known);
+    }
     let comparisons = analysis::comparisons(results);
     results.decision = (!results.trials.is_empty()).then(|| analysis::decision(results, &comparisons));
     results.comparisons = comparisons.into();

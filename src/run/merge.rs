@@ -16,7 +16,7 @@ use super::derive;
 use crate::{
     analysis::likeness::{self, Difference, Machines},
     results::{MergedRun, Results},
-    scenario::{Shard, TrialPlan, shards_named},
+    scenario::{Shard, shards_named},
 };
 
 /// Results to be joined with others, and where they are from.
@@ -152,7 +152,9 @@ fn differences(files: &[ShardFile]) -> Result<Vec<String>> {
 fn foreign_trials(files: &[ShardFile]) -> Vec<String> {
     let mut problems = Vec::new();
     for ShardFile { path, results } in files {
-        let own: BTreeSet<_> = results.scenario.trials_of(results.shard).iter().map(TrialPlan::id).collect();
+        let scenario = &results.scenario;
+        let plans = scenario.trials_of(results.shard).into_iter().chain(scenario.reruns_of(results.shard, |_| true));
+        let own: BTreeSet<_> = plans.map(|plan| plan.id()).collect();
         let mut seen = BTreeSet::new();
         for id in results.trials.iter().map(|trial| &trial.id) {
             if !own.contains(id) {
@@ -209,7 +211,8 @@ fn join(files: Vec<ShardFile>) -> Result<Results> {
         }
         all.trials.extend(run.trials);
     }
-    let order: BTreeMap<_, _> = all.scenario.trials().iter().map(TrialPlan::id).zip(0..).collect();
+    let plans = all.scenario.trials().into_iter().chain(all.scenario.reruns_of(None, |_| true));
+    let order: BTreeMap<_, _> = plans.map(|plan| plan.id()).zip(0..).collect();
     all.trials.sort_by_key(|trial| order.get(&trial.id).copied());
     all.sittings = sittings.into();
     all.shard = None;

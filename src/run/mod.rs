@@ -26,9 +26,10 @@ use crate::{
     },
     env::Environment,
     interrupt::Interrupt,
+    machine::Machine,
     own_folder::{self, OwnFolder},
     results::{DatasetResult, Results, SCHEMA_VERSION, Sitting, Status, TrialResult},
-    scenario::{Scenario, Shard},
+    scenario::{Scenario, Shard, TrialPlan},
     snapshot::Programs,
     trial,
 };
@@ -44,6 +45,8 @@ pub struct Options {
     pub out_dir: PathBuf,
     /// The programs that strategies run.
     pub programs: Programs,
+    /// The counters of the machine.
+    pub machine: Machine,
     /// Set to stop.
     pub interrupt: Interrupt,
 }
@@ -225,21 +228,39 @@ fn run_trials(
         keep_in: options.keep_in.as_deref(),
         out_dir: &options.out_dir,
         programs: &options.programs,
+        machine: &options.machine,
         interrupt: &options.interrupt,
     };
     let plans = scenario.trials_of(record.results.shard);
-    for (number, plan) in (1..).zip(&plans) {
-        if options.interrupt.is_set() {
+    run_those(&context, &plans, 0, record, tell)?;
+    // What was disturbed is known when all have run: some of it shows beside the others alone.
+    let reruns = record.results.reruns();
+    if !reruns.is_empty() && !options.interrupt.is_set() {
+        tell(Event::Said(format!("{} trials are run again: their pairs were disturbed", reruns.len())));
+    }
+    run_those(&context, &reruns, plans.len(), record, tell)
+}
+
+/// Runs the trials that there are no results of. So many have gone before them.
+fn run_those(
+    context: &trial::Context<'_>,
+    plans: &[TrialPlan],
+    before: usize,
+    record: &mut Record<'_>,
+    tell: &mut dyn FnMut(Event),
+) -> Result<()> {
+    for (number, plan) in (before + 1..).zip(plans) {
+        if context.interrupt.is_set() {
             break;
         }
         if record.has(&plan.id()) {
             continue;
         }
-        if let Some(keep_in) = &options.keep_in {
+        if let Some(keep_in) = context.keep_in {
             resume::remove_kept(&keep_in.join(plan.id()))?;
         }
-        tell(Event::TrialBegun { number, of: plans.len(), id: plan.id() });
-        let result = trial::run(&context, plan, &mut |event| tell(Event::Trial(event)));
+        tell(Event::TrialBegun { number, of: before + plans.len(), id: plan.id() });
+        let result = trial::run(context, plan, &mut |event| tell(Event::Trial(event)));
         tell(Event::TrialEnded { summary: summary(&result) });
         record.add(result)?;
     }

@@ -58,7 +58,8 @@ pub(super) fn check_machine(earlier: &Results, environment: &Environment) -> Res
 pub(crate) fn missing(scenario: &Scenario, shard: Option<Shard>, earlier: Option<&Results>) -> Vec<TrialPlan> {
     let trials = || earlier.iter().flat_map(|results| &results.trials).filter(|trial| has_ended(trial));
     let is_missing = |plan: &TrialPlan| !trials().any(|trial| trial.id == plan.id());
-    scenario.trials_of(shard).into_iter().filter(is_missing).collect()
+    let reruns = earlier.map_or_else(Vec::new, Results::reruns);
+    scenario.trials_of(shard).into_iter().chain(reruns).filter(is_missing).collect()
 }
 
 /// Leaves the trials that have ended, and removes what the others had kept.

@@ -60,6 +60,9 @@ pub struct Keys {
     /// How long each phase lasts.
     #[serde(default)]
     pub phases: PhaseKeys,
+    /// When a trial counts as disturbed by what else the machine does.
+    #[serde(default)]
+    pub disturbance: DisturbanceKeys,
 }
 
 /// `[dataset]`
@@ -294,6 +297,25 @@ pub struct PhaseKeys {
     /// every strategy. 10, or the deadline and the recovery together where that is less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub horizon_s: Option<f64>,
+}
+
+/// `[disturbance]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DisturbanceKeys {
+    /// A trial is disturbed where the hypervisor gave more than this share of the processors' time to other machines.
+    pub steal_share_max: f64,
+    /// A trial is disturbed where tasks waited for processors or block devices for a share of the time that is by more than this
+    /// above the median of its repetitions.
+    pub pressure_share_max: f64,
+    /// Whether the trials of a pair of which one was disturbed are run again at the end, once.
+    pub rerun: bool,
+}
+
+impl Default for DisturbanceKeys {
+    fn default() -> Self {
+        Self { steal_share_max: 0.05, pressure_share_max: 0.25, rerun: false }
+    }
 }
 
 impl Default for PhaseKeys {

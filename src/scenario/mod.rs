@@ -76,6 +76,8 @@ pub struct Scenario {
     pub snapshots: SnapshotPlan,
     /// How long each phase lasts.
     pub phases: Phases,
+    /// When a trial counts as disturbed by what else the machine does.
+    pub disturbance: Disturbance,
     /// The keys that all of this was made of; results keep them.
     record: file::Record,
 }
@@ -110,6 +112,17 @@ pub struct SqlitePlan {
     pub checkpoint_interval: Option<Duration>,
     /// Whether the operating system holds the database in memory when a trial begins.
     pub page_cache: PageCache,
+}
+
+/// When a trial counts as disturbed by what else the machine does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Disturbance {
+    /// The share of the processors' time that the hypervisor may give to other machines.
+    pub steal_share_max: f64,
+    /// By how much the share of the time in which tasks wait may be above the median of like trials.
+    pub pressure_share_max: f64,
+    /// Whether the trials of a pair of which one was disturbed are run again at the end.
+    pub rerun: bool,
 }
 
 /// What is copied, and how.

@@ -38,6 +38,35 @@ impl Scenario {
         own.map(|choice| self.plan_of(*choice)).collect()
     }
 
+    /// What is run once more at the end: the blocks of a shard, or of the whole, in which a trial is one of these. They are
+    /// repetitions of their own, beyond those that the scenario asks for, and so with operations of their own.
+    #[must_use]
+    pub(crate) fn reruns_of(
+        &self,
+        shard: Option<Shard>,
+        is_to_be_rerun: impl Fn(&TrialPlan) -> bool,
+    ) -> Vec<TrialPlan> {
+        let again = |plan: &TrialPlan| {
+            self.plan_of(Choice {
+                journal_mode: plan.settings.journal_mode,
+                synchronous: plan.settings.synchronous,
+                strategy: plan.strategy,
+                rate_ops: plan.rate_ops,
+                announce_connections: plan.announce_connections,
+                repetition: self.rerun_of(plan.repetition),
+            })
+        };
+        let trials = self.trials_of(shard);
+        let blocks = trials.chunks(self.block_len()).filter(|block| block.iter().any(&is_to_be_rerun));
+        blocks.flatten().map(again).collect()
+    }
+
+    /// The repetition that a repetition is run again as.
+    #[must_use]
+    pub(crate) fn rerun_of(&self, repetition: u32) -> u32 {
+        repetition.saturating_add(self.repetitions)
+    }
+
     /// How many trials a shard has, or the whole where there is none.
     #[must_use]
     pub(crate) fn trial_count_of(&self, shard: Option<Shard>) -> usize {

@@ -4,8 +4,11 @@
 use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 
 use super::{
-    DatasetPlan, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
-    file::{AfterKeys, ArrivalsKey, DatasetKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys, TracePoint, default},
+    DatasetPlan, Disturbance, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
+    file::{
+        AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys,
+        TracePoint, default,
+    },
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
     steps::{Retention, Step, StepsPlan},
     thresholds,
@@ -98,7 +101,7 @@ fn page_size(bytes: u32) -> Result<(), Refusal> {
 
 /// Checks every value that its type alone does not.
 pub fn check(keys: &Keys) -> Result<(), Refusal> {
-    let Keys { repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases, .. } = keys;
+    let Keys { repetitions, client_timeout_s, dataset, sqlite, load, snapshots, phases, disturbance, .. } = keys;
     within("repetitions", *repetitions, 1, 1_000)?;
     within("client_timeout_s", *client_timeout_s, 0.001, 100.0)?;
     if dataset.path.is_none() {
@@ -135,6 +138,8 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("phases.warmup_s", phases.warmup_s, 0.0, 1e6)?;
     within("phases.baseline_s", phases.baseline_s, 0.1, 1e6)?;
     within("phases.recovery_s", phases.recovery_s, 0.0, 1e6)?;
+    within("disturbance.steal_share_max", disturbance.steal_share_max, 0.0, 1.0)?;
+    within("disturbance.pressure_share_max", disturbance.pressure_share_max, 0.0, 1.0)?;
     within("phases.horizon_s", phases.horizon_s.unwrap_or(HORIZON_S_MOST), 0.1, 1e6)?;
     distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
     distinct("sqlite.synchronous", &sqlite.synchronous)?;
@@ -267,8 +272,19 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
         let found = format!("{} points", trace_points.len());
         trace::check(trace_points).map_err(|problem| ("load.trace", found, problem))?;
     }
-    let Keys { why, expect, repetitions, client_timeout_s, thresholds: _, dataset, sqlite, load, snapshots, phases } =
-        keys;
+    let Keys {
+        why,
+        expect,
+        repetitions,
+        client_timeout_s,
+        thresholds: _,
+        dataset,
+        sqlite,
+        load,
+        snapshots,
+        phases,
+        disturbance,
+    } = keys;
     let scenario = Scenario {
         name: name.clone(),
         why: why.clone(),
@@ -292,11 +308,17 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
         load: load_plan(load, trace_points),
         snapshots: snapshot_plan(snapshots),
         phases: phases_plan(phases, snapshots.deadline_s),
+        disturbance: disturbance_plan(*disturbance),
         record,
     };
     check_writers(&scenario)?;
     check_extent(&scenario)?;
     Ok(scenario)
+}
+
+fn disturbance_plan(disturbance: DisturbanceKeys) -> Disturbance {
+    let DisturbanceKeys { steal_share_max, pressure_share_max, rerun } = disturbance;
+    Disturbance { steal_share_max, pressure_share_max, rerun }
 }
 
 fn phases_plan(phases: &PhaseKeys, deadline_s: f64) -> Phases {

@@ -130,6 +130,8 @@ pub struct Programs {
     pub sqlite3: Option<PathBuf>,
     /// `sqlite3_rsync`, where it is installed.
     pub sqlite3_rsync: Option<PathBuf>,
+    /// `sh`, where it is installed: what runs a command line of the user's own.
+    pub sh: Option<PathBuf>,
 }
 
 impl Definition {
@@ -167,7 +169,13 @@ impl Programs {
             let paths = std::env::var_os("PATH")?;
             std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|program| program.is_file())
         };
-        Self { journalbench, cp: on_path("cp"), sqlite3: on_path("sqlite3"), sqlite3_rsync: on_path("sqlite3_rsync") }
+        Self {
+            journalbench,
+            cp: on_path("cp"),
+            sqlite3: on_path("sqlite3"),
+            sqlite3_rsync: on_path("sqlite3_rsync"),
+            sh: on_path("sh"),
+        }
     }
 
     /// What is run with `cp`.

@@ -161,6 +161,7 @@ mod tests {
             cp: Some("cp".into()),
             sqlite3: Some("sqlite3".into()),
             sqlite3_rsync: Some("sqlite3_rsync".into()),
+            sh: Some("sh".into()),
         };
         let mut options = StrategyOptions::default();
         options.command.line = Some("true".to_owned());

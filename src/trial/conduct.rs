@@ -18,8 +18,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{
     event::Event,
     folder,
+    machine_log::MachineLog,
     observation::{Observation, RunningSnapshot},
     recorder::{Part, Recorder, Segment},
+    series::SLICES_PER_SECOND,
     snapshot_run::{self, Job, SnapshotRun, Surroundings},
     steps::Steps,
     task_runner::Writers,
@@ -30,6 +32,7 @@ use crate::{
     history::ledger::Ledger,
     interrupt::Interrupt,
     load::{Load, Stream},
+    machine::Machine,
     measure::SLICE_NS,
     results::{PartName, PhaseName, SeriesPoint},
     scenario::{Timeline, TrialPlan},
@@ -62,6 +65,8 @@ pub struct Order<'a, T> {
     pub jobs: Vec<Job>,
     /// What is done with each of them afterwards.
     pub steps: &'a Steps,
+    /// The counters of the machine.
+    pub machine: &'a Machine,
     /// Set to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -132,6 +137,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
     }
     let mut running = queue.next(&mut recorder, around, 0);
     let mut watch = Watch::new(order.live, plan.settings.journal_mode);
+    let mut machine = MachineLog::begin(recorder.points.width_s(), order.machine.read());
     let mut ticker = Ticker::new(order.live, timeline.end_slice());
     let mut ticks = interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,7 +152,9 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
         let now = current_slice(&load);
         let seen = running.as_ref().and_then(|running| running.seen(now, progress.get()));
         let wal_bytes = watch.look(now, recorder.phase_at(now), seen);
-        ticker.show(&mut recorder, &mut load, &Look { now, wal_bytes, running: seen }, tell);
+        recorder.points.note(now, wal_bytes, || load.backlog());
+        machine.note(now / SLICES_PER_SECOND, || order.machine.read());
+        ticker.show(&mut recorder, &Look { now, wal_bytes, running: seen }, tell);
         turns.borrow_mut().drain(..).for_each(|(part, first_slice)| recorder.begin(Part::Of(part), first_slice));
         if let Some(run) = finished {
             watch.end_snapshot(now, run);
@@ -167,7 +175,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
     drop(running);
     let (fatal, workers_left) = finish(load, &mut recorder, plan, interrupt.is_set());
     let snapshots_not_taken = queue.jobs.len() as u64;
-    Measurement { fatal, workers_left, ..measurement(recorder, watch, snapshots_not_taken, start) }
+    Measurement { fatal, workers_left, ..measurement(recorder, watch, machine, snapshots_not_taken, start) }
 }
 
 /// Stops the load, waits for what is in flight, and says why it could not go on or did not end, and how many workers had
@@ -184,8 +192,16 @@ fn finish(load: Load, recorder: &mut Recorder, plan: &TrialPlan, is_interrupted:
     (fatal.or(is_stuck.then(|| format!("{stuck} threads had not ended {patience_s} s after the load"))), stuck)
 }
 
-fn measurement(recorder: Recorder, watch: Watch, snapshots_not_taken: u64, start: Instant) -> Measurement {
+fn measurement(
+    recorder: Recorder,
+    watch: Watch,
+    machine: MachineLog,
+    snapshots_not_taken: u64,
+    start: Instant,
+) -> Measurement {
     let Recorder { segments, points, crossing_stalls_ms, .. } = recorder;
+    let mut series = points.finish();
+    machine.fill(&mut series);
     Measurement {
         segments,
         crossing_stalls_ms,
@@ -193,7 +209,7 @@ fn measurement(recorder: Recorder, watch: Watch, snapshots_not_taken: u64, start
         snapshots_not_taken,
         start,
         wal_bytes_max: watch.wal_bytes_max,
-        series: points.finish(),
+        series,
         fatal: None,
         workers_left: 0,
     }

@@ -12,6 +12,7 @@ mod evaluate;
 mod event;
 pub mod folder;
 mod judge;
+mod machine_log;
 mod observation;
 mod prepare;
 mod recorder;
@@ -48,6 +49,7 @@ use crate::{
         replay::{self, State},
     },
     interrupt::Interrupt,
+    machine::Machine,
     measure::OperationFailure,
     oracle::{self, JudgeError},
     results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
@@ -71,6 +73,8 @@ pub struct Context<'a> {
     pub out_dir: &'a Path,
     /// The programs that strategies run.
     pub programs: &'a Programs,
+    /// The counters of the machine.
+    pub machine: &'a Machine,
     /// Set to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -197,7 +201,7 @@ impl Rooms<'_, '_> {
     }
 
     fn load(&mut self, jobs: Vec<Job>) -> Option<LoadOutcome> {
-        let Context { dataset, interrupt, .. } = *self.context;
+        let Context { dataset, machine, interrupt, .. } = *self.context;
         (self.tell)(Event::Preparing);
         let prepared = prepare::prepare(self.plan, dataset, self.folder, &jobs, interrupt);
         self.note(Stage::Prepare, prepared)?;
@@ -220,6 +224,7 @@ impl Rooms<'_, '_> {
             live: &live,
             jobs,
             steps: &steps,
+            machine,
             interrupt,
         };
         let measurement = conduct(order, self.tell);
@@ -391,6 +396,7 @@ fn blank(plan: &TrialPlan) -> TrialResult {
         horizons: Vec::new().into(),
         snapshots: Vec::new(),
         snapshots_not_taken: Recorded::Known(0),
+        disturbed: Recorded::Unknown,
         series: Vec::new(),
     }
 }

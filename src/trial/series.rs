@@ -13,7 +13,8 @@ use crate::{
     results::{Placement, SeriesPoint},
 };
 
-const SLICES_PER_SECOND: u64 = 1_000_000_000 / SLICE_NS;
+/// Slices of time that make a second.
+pub const SLICES_PER_SECOND: u64 = 1_000_000_000 / SLICE_NS;
 
 /// Seconds that are kept open for operations that are handed over late.
 const OPEN_SECONDS: u64 = 30;
@@ -47,6 +48,11 @@ impl Points {
         let end_s = end_slice.div_ceil(SLICES_PER_SECOND);
         let width_s = end_s.div_ceil(POINTS_MOST).max(1);
         Self { width_s, end_s, closed: Vec::new(), open: BTreeMap::new(), noted_s: 0 }
+    }
+
+    /// Seconds that a point spans.
+    pub fn width_s(&self) -> u64 {
+        self.width_s
     }
 
     /// The load ends before this slice, where it does so earlier than planned.

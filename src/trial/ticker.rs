@@ -8,7 +8,6 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
-    load::Load,
     measure::{self, seconds},
     results::PhaseName,
     snapshot::CopyProgress,
@@ -49,9 +48,8 @@ impl Ticker {
     }
 
     /// Tells, where it is time to.
-    pub fn show(&mut self, recorder: &mut Recorder, load: &mut Load, look: &Look<'_>, tell: &mut dyn FnMut(Event)) {
+    pub fn show(&mut self, recorder: &mut Recorder, look: &Look<'_>, tell: &mut dyn FnMut(Event)) {
         let now = look.now;
-        recorder.points.note(now, look.wal_bytes, || load.backlog());
         let phase = recorder.phase_at(now);
         let since_s = seconds(now - self.last_slice);
         if since_s < 1.0 && self.phase == Some(phase) {

@@ -12,6 +12,7 @@ use std::{
 use journalbench::{
     dataset::{Origin, Source, adopt, cache},
     interrupt::Interrupt,
+    machine::Machine,
     oracle::{self, Verdict},
     results::{Results, Stage, Status},
     run::{self, Options},
@@ -73,6 +74,7 @@ fn run_on(folder: &Path, database: &Path, overrides: &[&str]) -> anyhow::Result<
         keep_in: None,
         out_dir: folder.join("out"),
         programs: Programs::find(env!("CARGO_BIN_EXE_journalbench").into()),
+        machine: Machine::default(),
         interrupt: Interrupt::default(),
     };
     run::run(&scenario, &options, &mut |_| ())

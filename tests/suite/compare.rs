@@ -93,7 +93,7 @@ fn runs_that_are_not_comparable_are_refused_by_what_differs() {
     let refused = journalbench(&["compare", &base, &other]);
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
     let said = text(&refused.stderr);
-    for words in ["not comparable", "the processor: ", "scenario.load.seed: 310 and 7", "--force", "\\u001b"] {
+    for words in ["not comparable", "environment.processor: ", "scenario.load.seed: 310 and 7", "--force", "\\u001b"] {
         assert!(said.contains(words), "{words} in {said}");
     }
     let forced = journalbench(&["compare", &base, &other, "--force"]);

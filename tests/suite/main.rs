@@ -12,6 +12,7 @@ mod coverage;
 mod cron;
 mod dataset;
 mod disk_full;
+mod disturbance;
 mod exact;
 mod held_copy;
 mod ledger;

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     digest::Digest,
     results::{DatasetResult, Recorded, Sitting, Warning, samples},
+    scenario::TrialPlan,
     snapshot::Strategy,
     sqlite::JournalMode,
 };

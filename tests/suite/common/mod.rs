@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use journalbench::{
     interrupt::Interrupt,
+    machine::Machine,
     results::{Results, TrialResult},
     run::{self, Options},
     scenario::Scenario,
@@ -32,6 +33,7 @@ pub fn run_kept_with(folder: &Path, overrides: &[&str], programs: Programs) -> R
         keep_in: Some(folder.join("out/kept")),
         out_dir: folder.join("out"),
         programs,
+        machine: Machine::default(),
         interrupt: Interrupt::default(),
     };
     let results = run::run(&scenario, &options, &mut |_| ()).unwrap();
