@@ -9,6 +9,7 @@ use crate::{
     measure::OperationKind,
     results::{Change, Comparison, Figure, Outcome, PhaseName, Results, Subject, TrialResult},
     snapshot::Strategy,
+    sqlite::JournalMode,
     statistics::{self, ERROR_SHARE},
 };
 
@@ -31,14 +32,13 @@ pub fn comparisons(results: &Results) -> Vec<Comparison> {
     for group in groups(results).iter().filter(|group| !group.is_saturated()) {
         for new in others {
             for subject in subjects(group) {
-                let value = |trial: &TrialResult| value_us(trial, subject, timeout_us);
-                let all = pairs(&group.trials, |trial| trial.journal_mode == *base, |trial| trial.journal_mode == *new);
-                let is_of_it = |trial: &TrialResult| subject.strategy.is_none_or(|strategy| trial.strategy == strategy);
-                let ratios = ratios(all.into_iter().filter(|(trial, _)| is_of_it(trial)), value);
-                if ratios.is_empty() {
+                let times = times(group, (*base, *new), subject, timeout_us);
+                if times.is_empty() {
                     continue;
                 }
-                let same = neighbours(&group.trials).into_iter().filter(|(trial, _)| is_of_it(trial));
+                let ratios: Vec<_> = times.iter().map(PairTimes::ratio).collect();
+                let same = neighbours(&group.trials).into_iter().filter(|(trial, _)| is_of(trial, subject));
+                let value = |trial: &TrialResult| value_us(trial, subject, timeout_us);
                 let change = change(&ratios, noise_floor(&self::ratios(same, value)));
                 comparisons.push(Comparison {
                     base: *base,
@@ -53,6 +53,48 @@ pub fn comparisons(results: &Results) -> Vec<Comparison> {
         }
     }
     comparisons
+}
+
+/// A time in both trials of a pair, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairTimes {
+    /// Under the first journal mode.
+    pub base_us: f64,
+    /// Under the other.
+    pub new_us: f64,
+}
+
+impl PairTimes {
+    /// The second to the first.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.new_us / self.base_us
+    }
+}
+
+/// What a comparison of these results rests on, pair by pair.
+#[must_use]
+pub fn pair_times(results: &Results, one: &Comparison) -> Vec<PairTimes> {
+    let of_one = (one.synchronous, one.offered_rate_ops, one.announce_connections);
+    let is_its = |group: &Group<'_>| (group.synchronous, group.rate_ops, group.announce_connections) == of_one;
+    let group = groups(results).into_iter().find(is_its);
+    group.map_or_else(Vec::new, |group| times(&group, (one.base, one.new), one.subject, timeout_us(results)))
+}
+
+fn times(
+    group: &Group<'_>,
+    (base, new): (JournalMode, JournalMode),
+    subject: Subject,
+    timeout_us: u64,
+) -> Vec<PairTimes> {
+    let all = pairs(&group.trials, |trial| trial.journal_mode == base, |trial| trial.journal_mode == new);
+    let value = |trial| value_us(trial, subject, timeout_us);
+    let times = |(base, new)| Some(PairTimes { base_us: value(base)?, new_us: value(new)? });
+    all.into_iter().filter(|(trial, _)| is_of(trial, subject)).filter_map(times).collect()
+}
+
+fn is_of(trial: &TrialResult, subject: Subject) -> bool {
+    subject.strategy.is_none_or(|strategy| trial.strategy == strategy)
 }
 
 /// A time of the baselines under one journal mode.

@@ -12,7 +12,7 @@ mod runs;
 mod thresholds;
 
 pub use caveats::{of_environment, warnings};
-pub use comparisons::{BaselineTime, SAME_MARGIN, baseline_times, change, comparisons};
+pub use comparisons::{BaselineTime, PairTimes, SAME_MARGIN, baseline_times, change, comparisons, pair_times};
 pub use decision::decision;
 pub use disturbance::disturbances;
 pub(crate) use pairs::cannot_keep_up;

@@ -7,11 +7,10 @@ use clap::Args;
 use super::{
     CommandError, CommandOutcome,
     out_folder::{self, OutFolder},
-    tell,
+    report,
 };
 use crate::{
     progress::print_line,
-    report::{self, Format},
     run::{self, ShardFile},
 };
 
@@ -34,7 +33,7 @@ pub(super) struct Arguments {
     /// The results of each shard
     #[arg(value_name = "RESULTS.json", required = true)]
     results: Vec<PathBuf>,
-    /// Folder for results.json and report.md; must not exist. Kept databases stay where they are, and are named from there
+    /// Folder for results.json, report.md and report.html; must not exist. Kept databases stay where they are, and are named from there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Merge what there is where shards or trials are missing; the results then say that they are a part
@@ -51,6 +50,6 @@ pub(super) fn merge(arguments: &Arguments) -> Result<CommandOutcome, CommandErro
     let out = OutFolder::create(&out_dir)?;
     run::name_kept_from(&mut results, &out.path)?;
     out.write(&results)?;
-    tell(&format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display()));
+    report::tell(&results, &out.files(), false);
     Ok(CommandOutcome::Done)
 }

@@ -195,8 +195,13 @@ pub fn print_error(failure: &CommandError) {
 
 /// Writes to standard output; a reader that has gone away is no error.
 fn print(text: &str) -> anyhow::Result<()> {
+    print_drawn(&printable(text))
+}
+
+/// Writes to standard output what is printable, or draws colours with escape sequences of its own.
+fn print_drawn(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }

@@ -19,6 +19,12 @@ use crate::{
 /// The file of the results in their folder.
 const RESULTS: &str = "results.json";
 
+/// The file of their report in the same folder.
+const REPORT: &str = "report.md";
+
+/// The file of their page in the same folder.
+const PAGE: &str = "report.html";
+
 /// The file that one run at a time holds in the folder of its results.
 const LOCK: &str = ".journalbench-lock";
 
@@ -86,13 +92,20 @@ impl OutFolder {
         saved.map_err(|error| work::explain_full(error, &self.path, None))
     }
 
-    /// Saves the results and their report.
+    /// What is in it.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        [RESULTS, REPORT, PAGE].map(|name| self.path.join(name)).to_vec()
+    }
+
+    /// Saves the results and their reports.
     pub(super) fn write(&self, results: &Results) -> anyhow::Result<()> {
         self.save(results)?;
-        let markdown = self.path.join("report.md");
-        write_atomically(&markdown, report::render(results, Format::Markdown).as_bytes())
-            .with_context(|| format!("cannot write {}", markdown.display()))
-            .map_err(|error| work::explain_full(error, &self.path, None))
+        [(REPORT, Format::Markdown), (PAGE, Format::Html)].into_iter().try_for_each(|(name, format)| {
+            let path = self.path.join(name);
+            write_atomically(&path, report::render(results, format).as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))
+                .map_err(|error| work::explain_full(error, &self.path, None))
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{
     CommandError, CommandOutcome, absolute,
     out_folder::{self, OutFolder},
-    print, tell,
+    print, report,
 };
 use crate::{
     child::watchdog::Watchdog,
@@ -17,7 +17,7 @@ use crate::{
     machine::Machine,
     pages::header::Header,
     progress::{Display, print_line},
-    report::{self, Format},
+    report::threshold_sentence,
     results::{Results, Status, ThresholdOutcome, ThresholdResult},
     run::{self, Options, Start},
     scenario::{Scenario, Shard, TrialPlan},
@@ -27,11 +27,12 @@ use crate::{
 
 /// What the command is given.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// The scenario; may be left out with --resume
     #[arg(value_name = "SCENARIO.toml", required_unless_present = "resume")]
     scenario: Option<PathBuf>,
-    /// Folder for results.json and report.md; must not exist [default: journalbench-out/SCENARIO-TIMESTAMP]
+    /// Folder for results.json, report.md and report.html; must not exist [default: journalbench-out/SCENARIO-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run whose results are in this folder: only its missing, failed and interrupted trials are run
@@ -49,6 +50,9 @@ pub(super) struct Arguments {
     /// Print the trials that would run, and how long they take at most, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print every table below the screen
+    #[arg(long)]
+    details: bool,
     /// End with exit status 3 also where a threshold of the scenario is inconclusive
     #[arg(long)]
     strict: bool,
@@ -96,7 +100,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
     };
     let results = measure(&scenario, &options, start, &out)?;
     out.write(&results)?;
-    tell(&format!("{}\n{}\n", report::render(&results, Format::Text), out.json().display()));
+    report::tell(&results, &out.files(), arguments.details);
     Ok(ended(&results, &options.interrupt, arguments.strict))
 }
 
@@ -178,8 +182,7 @@ fn ended(results: &Results, interrupt: &Interrupt, strict: bool) -> CommandOutco
         Some(ThresholdOutcome::Inconclusive) => strict,
         Some(ThresholdOutcome::Held) | None => false,
     };
-    let breaches: Vec<_> =
-        results.worst_thresholds().filter(is_breach).filter_map(report::threshold_sentence).collect();
+    let breaches: Vec<_> = results.worst_thresholds().filter(is_breach).filter_map(threshold_sentence).collect();
     for breach in &breaches {
         print_line(breach);
     }

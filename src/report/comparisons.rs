@@ -27,11 +27,16 @@ pub fn note() -> Note {
 
 /// Every figure that was compared in the group.
 pub fn table(group: &Group<'_>, results: &Results) -> Table {
+    let is_of_it = |one: &&Comparison| group.has(one);
+    of(&results.comparisons.entries().iter().filter(is_of_it).collect::<Vec<_>>())
+}
+
+/// A row for each of these.
+pub fn of(comparisons: &[&Comparison]) -> Table {
     let mut columns = vec![Column::words("modes"), Column::words("figure"), Column::of("pairs", Unit::One)];
     columns.extend(["ratio", "from", "to", "noise"].map(|title| Column::of(title, Unit::One)));
     columns.push(Column::words("outcome"));
-    let is_of_it = |one: &&Comparison| group.has(one);
-    let row = |one: &Comparison| {
+    let row = |one: &&Comparison| {
         let mut values = vec![
             Value::text(format!("{} to {}", one.base, one.new)),
             Value::text(one.subject.to_string()),
@@ -41,7 +46,7 @@ pub fn table(group: &Group<'_>, results: &Results) -> Table {
         values.push(Value::text(one.change.outcome.to_string()));
         values.into_iter().map(Into::into).collect()
     };
-    Table { columns, rows: results.comparisons.entries().iter().filter(is_of_it).map(row).collect() }
+    Table { columns, rows: comparisons.iter().map(row).collect() }
 }
 
 /// The ratio, its interval and the noise floor.

@@ -21,6 +21,11 @@ impl<'a> Context<'a> {
         Self { scenario: &results.scenario }
     }
 
+    /// Why the scenario exists.
+    pub fn why(self) -> String {
+        sentence(&self.scenario.why)
+    }
+
     /// The question that the scenario asks, and what its author expects.
     pub fn question(self) -> String {
         format!("Question: {} Expected: {}", sentence(&self.scenario.why), sentence(&self.scenario.expect))

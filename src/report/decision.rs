@@ -8,11 +8,11 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     let Some(decision) = &results.decision else { return Vec::new() };
     let mut blocks = Vec::new();
     if let Some(mode) = &decision.journal_mode {
-        blocks.push(Block::Heading(2, format!("Journal mode: {}", mode.outcome)));
+        blocks.push(Block::Heading(3, format!("Journal mode: {}", mode.outcome)));
         blocks.push(Block::List(of_mode(mode)));
     }
     for backup in &decision.backup {
-        blocks.push(Block::Heading(2, format!("Backup under {}", backup.journal_mode)));
+        blocks.push(Block::Heading(3, format!("Backup under {}", backup.journal_mode)));
         blocks.push(Block::List(of_backup(backup)));
     }
     blocks

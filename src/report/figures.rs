@@ -3,10 +3,12 @@
 //! A figure keeps its value and its kind, so that a format, a comparison or a threshold reads it without taking text apart.
 //! How a figure is written is the business of `figure_text`, beside it.
 
+use super::notes::Note;
+
 /// One part of a report.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Block {
-    /// A heading of level 1 or 2.
+    /// A heading of level 1 to 3.
     Heading(u8, String),
     /// A paragraph.
     Paragraph(String),
@@ -16,6 +18,10 @@ pub enum Block {
     Table(Table),
     /// A chart.
     Chart(Chart),
+    /// What stands above a table or a chart.
+    Note(Note),
+    /// What is shown to those who ask for it, under a title.
+    Details(String, Vec<Block>),
 }
 
 /// A table; every row has as many cells as there are columns.

@@ -3,12 +3,35 @@
 use super::{
     figure_text,
     figures::{Block, Table},
+    notes::Note,
     seconds,
 };
 
-/// Renders blocks as Markdown.
+/// Characters that an issue or a comment of GitHub holds.
+const CHARACTERS_MOST: usize = 65_536;
+
+/// Renders blocks as Markdown. What is too long for an issue loses its longest details, and says so.
 #[must_use]
 pub fn render(blocks: &[Block]) -> String {
+    let mut blocks = blocks.to_vec();
+    loop {
+        let rendered = render_all(&blocks);
+        if rendered.chars().count() <= CHARACTERS_MOST || !leave_out_longest(&mut blocks) {
+            return rendered;
+        }
+    }
+}
+
+fn render_all(blocks: &[Block]) -> String {
+    let mut footnotes = Vec::new();
+    let mut parts = parts(blocks, &mut footnotes);
+    let footnote = |(number, note): (usize, &&Note)| format!("[^{number}]: {}", escape(&note.explanation));
+    parts.extend((1..).zip(&footnotes).map(footnote));
+    parts.join("\n\n") + "\n"
+}
+
+/// Each block as Markdown; what has to be explained becomes a footnote.
+fn parts<'a>(blocks: &'a [Block], footnotes: &mut Vec<&'a Note>) -> Vec<String> {
     let mut parts = Vec::new();
     for block in blocks {
         parts.push(match block {
@@ -19,9 +42,52 @@ pub fn render(blocks: &[Block]) -> String {
             }
             Block::Table(table) => draw(table),
             Block::Chart(chart) => draw(&seconds::as_table(chart)),
+            Block::Note(note) if note.explanation.is_empty() => format!("**{}**", escape(&note.title)),
+            Block::Note(note) => format!("**{}** [^{}]", escape(&note.title), number(note, footnotes)),
+            Block::Details(title, blocks) => {
+                let inner = self::parts(blocks, footnotes).join("\n\n");
+                format!("<details>\n<summary>{}</summary>\n\n{inner}\n\n</details>", in_html(title))
+            }
         });
     }
-    parts.join("\n\n") + "\n"
+    parts
+}
+
+/// Which footnote a note is, from 1.
+fn number<'a>(note: &'a Note, footnotes: &mut Vec<&'a Note>) -> usize {
+    let place = footnotes.iter().position(|known| *known == note);
+    place.unwrap_or_else(|| {
+        footnotes.push(note);
+        footnotes.len() - 1
+    }) + 1
+}
+
+/// Leaves out the details that take most room; false where there are none any more.
+fn leave_out_longest(blocks: &mut [Block]) -> bool {
+    let length = |block: &Block| match block {
+        Block::Details(_, blocks) if !is_left_out(blocks) => render_all(blocks).len(),
+        Block::Details(..)
+        | Block::Heading(..)
+        | Block::Paragraph(_)
+        | Block::List(_)
+        | Block::Table(_)
+        | Block::Chart(_)
+        | Block::Note(_) => 0,
+    };
+    match blocks.iter_mut().max_by_key(|block| length(block)) {
+        Some(Block::Details(_, blocks)) if !is_left_out(blocks) => {
+            *blocks = vec![Block::Paragraph(LEFT_OUT.to_owned())];
+            true
+        }
+        _ => false,
+    }
+}
+
+/// What stands where details were too long.
+const LEFT_OUT: &str = "Left out here, where an issue has no room for it: journalbench report --details prints it.";
+
+fn is_left_out(blocks: &[Block]) -> bool {
+    matches!(blocks, [Block::Paragraph(text)] if text == LEFT_OUT)
 }
 
 fn draw(table: &Table) -> String {
@@ -36,6 +102,11 @@ fn draw(table: &Table) -> String {
         line(&mut cells.map(|(cell, column)| escape(&figure_text::cell(cell, column.unit))))
     }));
     lines.join("\n")
+}
+
+/// Text in an element of HTML, where Markdown has no say.
+fn in_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Keeps text from the outside (an error message, a scenario's words) from becoming markup.
@@ -68,5 +139,24 @@ mod tests {
         };
         let drawn = "| error | p99, ms |\n| --- | ---: |\n| a\\|b c | 500 \\* |\n";
         assert_eq!(render(&[Block::Table(table)]), drawn);
+    }
+
+    #[test]
+    fn a_definition_is_one_footnote_however_often_it_is_needed() {
+        let note = |title, explanation| Block::Note(Note::new(title, explanation));
+        let times = || note("Times", "They are in seconds.");
+        let inner = Block::Details("More <b>".to_owned(), vec![times(), note("Sizes", "")]);
+        let expected = "**Times** [^1]\n\n<details>\n<summary>More &lt;b&gt;</summary>\n\n**Times** [^1]\n\n**Sizes**\n\n\
+            </details>\n\n[^1]: They are in seconds.\n";
+        assert_eq!(render(&[times(), inner]), expected);
+    }
+
+    #[test]
+    fn what_an_issue_has_no_room_for_is_left_out_with_a_word() {
+        let details = |length| Block::Details("More".to_owned(), vec![Block::Paragraph("x".repeat(length))]);
+        let rendered = render(&[details(30_000), details(40_000), Block::Paragraph("end".to_owned())]);
+        assert!(rendered.len() < 31_000 && rendered.matches(LEFT_OUT).count() == 1 && rendered.ends_with("end\n"));
+        let nothing_to_leave_out = render(&[Block::Paragraph("x".repeat(70_000))]);
+        assert!(nothing_to_leave_out.len() > 70_000);
     }
 }

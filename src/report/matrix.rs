@@ -1,60 +1,172 @@
-//! The verdicts by journal mode and strategy: the table that a README or an issue begins with.
+//! The verdicts by journal mode and strategy: what a README, an issue, a screen or a page begins with.
 
 use std::collections::BTreeMap;
 
 use super::{
     context::groups,
     figures::{Column, Table, Unit, Value},
+    notes::Note,
     snapshots::short_answer,
     summary::share,
 };
 use crate::{
-    results::{Results, SnapshotResult},
+    measure::Counts,
+    oracle::Verdict,
+    results::{HorizonResult, Recorded, Results, SnapshotResult, TrialResult},
     snapshot::Strategy,
     sqlite::JournalMode,
+    statistics,
 };
 
-/// One row for each journal mode and strategy that took snapshots, of all groups together.
+/// All snapshots of a strategy under a journal mode, of all groups together.
+pub struct Entry<'a> {
+    /// The journal mode of the database.
+    pub journal_mode: JournalMode,
+    /// How they were taken.
+    pub strategy: Strategy,
+    /// The snapshots with their trials, in the order in which they ran; at least one.
+    pub snapshots: Vec<(&'a TrialResult, &'a SnapshotResult)>,
+    /// The longest wait of a client over the horizon of each snapshot.
+    pub waits: Vec<Wait>,
+}
+
+/// How long the client waited that waited longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// So many microseconds.
+    Us(u64),
+    /// It never had its answer.
+    NoAnswer,
+}
+
+impl Entry<'_> {
+    /// Snapshots that were judged.
+    pub fn judged(&self) -> u64 {
+        self.verdicts().count() as u64
+    }
+
+    /// Snapshots that were exact.
+    pub fn exact(&self) -> u64 {
+        self.verdicts().filter(|verdict| verdict.is_exact()).count() as u64
+    }
+
+    /// The verdict that came most often among those that were not exact.
+    pub fn bad(&self) -> Option<Verdict> {
+        let mut times: BTreeMap<String, (usize, Verdict)> = BTreeMap::new();
+        for verdict in self.verdicts().filter(|verdict| !verdict.is_exact()) {
+            times.entry(verdict.to_string()).or_insert((0, verdict)).0 += 1;
+        }
+        times.into_values().max_by_key(|(times, _)| *times).map(|(_, verdict)| verdict)
+    }
+
+    /// Snapshots that were not exact although the strategy reported success and SQLite's check said ok.
+    pub fn silent_failures(&self) -> usize {
+        self.snapshots.iter().filter(|(_, snapshot)| snapshot.ruling.silent_failure).count()
+    }
+
+    /// The median of their durations, in seconds.
+    pub fn duration_s(&self) -> Option<f64> {
+        statistics::median(&self.snapshots.iter().map(|(_, snapshot)| snapshot.run.duration_s).collect::<Vec<_>>())
+    }
+
+    /// The median of the waits: of an even number the longer of the two in the middle.
+    pub fn wait(&self) -> Option<Wait> {
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        waits.get(waits.len() / 2).copied()
+    }
+
+    fn verdicts(&self) -> impl Iterator<Item = Verdict> {
+        self.snapshots.iter().filter_map(|(_, snapshot)| snapshot.ruling.verdict)
+    }
+}
+
+/// All that took snapshots, in the order of the scenario.
+pub fn entries(results: &Results) -> Vec<Entry<'_>> {
+    let entry = |(journal_mode, strategy)| {
+        let is_of_it = |trial: &&TrialResult| (trial.journal_mode, trial.strategy) == (journal_mode, strategy);
+        let trials: Vec<_> = results.trials.iter().filter(is_of_it).collect();
+        let mut snapshots = Vec::new();
+        for trial in &trials {
+            snapshots.extend(trial.snapshots.iter().map(|snapshot| (*trial, snapshot)));
+        }
+        let horizons = trials.iter().filter(|trial| !trial.snapshots.is_empty());
+        let waits = horizons.flat_map(|trial| trial.horizons.entries()).filter_map(wait).collect();
+        (!snapshots.is_empty()).then_some(Entry { journal_mode, strategy, snapshots, waits })
+    };
+    order(results).into_iter().filter_map(entry).collect()
+}
+
+/// Of a horizon in which anything was due.
+fn wait(horizon: &HorizonResult) -> Option<Wait> {
+    let requests = || horizon.window.operations.iter().filter(|one| one.kind.is_request() && one.due > 0);
+    let is_answered = |counts: &Counts| counts.served == counts.due();
+    if !requests().all(|one| is_answered(&one.counts)) {
+        return Some(Wait::NoAnswer);
+    }
+    requests().filter_map(|one| one.response.max_us).max().map(Wait::Us)
+}
+
+/// What stands above [`table`].
+pub fn note() -> Note {
+    Note::new(
+        "The copies, by strategy and journal mode",
+        "\"exact\": how many were a state that the database was in, no older than the last commit acknowledged before the copy \
+        began, and where the share of all such copies lies with 95 % confidence. \"stale\": such a state, but older. \"torn\": \
+        structurally sound, and never a state of the database. \"corrupt\": index and table disagree, or SQLite reports damage. \
+        \"unreadable\": SQLite cannot read it. \"unfinished\": the strategy failed, or was stopped at its deadline. \"longest \
+        wait\": the longest response time of a client over the horizon, which begins with the copy and is equally long for every \
+        strategy; \"no answer\": one was not served in time, or not before the load ended.",
+    )
+}
+
+/// One row for each of them.
 pub fn table(results: &Results) -> Table {
     let mut columns: Vec<_> = ["journal mode", "copied with", "the copy is", "exact"].map(Column::words).to_vec();
     columns.push(Column::of("time", Unit::Seconds));
     columns.push(Column::of("commits meanwhile", Unit::One));
+    columns.push(Column::of("longest wait", Unit::Milliseconds));
     columns.push(Column::words("integrity_check"));
-    let mut rows = Vec::new();
-    for (mode, strategy) in order(results) {
-        let snapshots: Vec<&SnapshotResult> = results
-            .trials
-            .iter()
-            .filter(|trial| (trial.journal_mode, trial.strategy) == (mode, strategy))
-            .flat_map(|trial| &trial.snapshots)
-            .collect();
-        if snapshots.is_empty() {
-            continue;
-        }
-        let verdict = |snapshot: &&SnapshotResult| {
+    let row = |entry: &Entry<'_>| {
+        let snapshots = || entry.snapshots.iter().map(|(_, snapshot)| *snapshot);
+        let verdict = |snapshot: &SnapshotResult| {
             Value::text(snapshot.ruling.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string()))
         };
-        let check = |snapshot: &&SnapshotResult| {
-            snapshot
-                .ruling
-                .integrity_check
-                .as_deref()
-                .map_or(Value::NotApplicable, |text| Value::text(short_answer(text)))
+        let check = |snapshot: &SnapshotResult| {
+            let answer = snapshot.ruling.integrity_check.as_deref();
+            answer.map_or(Value::NotApplicable, |text| Value::text(short_answer(text)))
         };
-        let judged = snapshots.iter().filter(|snapshot| snapshot.ruling.verdict.is_some()).count() as u64;
-        let exact = snapshots.iter().filter(|snapshot| snapshot.is_exact()).count() as u64;
+        let (exact, judged) = (entry.exact(), entry.judged());
         let values = [
-            Value::text(mode.to_string()),
-            Value::text(strategy.to_string()),
-            Value::tally(snapshots.iter().map(verdict)),
+            Value::text(entry.journal_mode.to_string()),
+            Value::text(entry.strategy.to_string()),
+            Value::tally(snapshots().map(verdict)),
             Value::text(format!("{exact} of {judged} ({})", share(exact, judged))),
-            Value::range(snapshots.iter().map(|snapshot| snapshot.run.duration_s), Value::Duration),
-            Value::counts(snapshots.iter().map(|snapshot| snapshot.commits_meanwhile()), Value::Count),
-            Value::tally(snapshots.iter().map(check)),
+            Value::range(snapshots().map(|snapshot| snapshot.run.duration_s), Value::Duration),
+            Value::counts(snapshots().map(SnapshotResult::commits_meanwhile), Value::Count),
+            waits(entry),
+            Value::tally(snapshots().map(check)),
         ];
-        rows.push(values.map(Into::into).to_vec());
+        values.map(Into::into).to_vec()
+    };
+    Table { columns, rows: entries(results).iter().map(row).collect() }
+}
+
+/// From the least to the most.
+fn waits(entry: &Entry<'_>) -> Value {
+    let is_unknown = |(trial, _): &(&TrialResult, &SnapshotResult)| matches!(trial.horizons, Recorded::Unknown);
+    if entry.snapshots.iter().any(is_unknown) {
+        return Value::Unknown;
     }
-    Table { columns, rows }
+    let value = |wait: &Wait| match wait {
+        Wait::Us(us) => Value::Response(*us),
+        Wait::NoAnswer => Value::NoAnswer,
+    };
+    match (entry.waits.iter().min(), entry.waits.iter().max()) {
+        (Some(least), Some(most)) if least < most => Value::Range(value(least).into(), value(most).into()),
+        (Some(one), _) => value(one),
+        (None, _) => Value::NotApplicable,
+    }
 }
 
 /// Journal modes and strategies, in the order of the scenario.
@@ -75,7 +187,7 @@ fn order(results: &Results) -> Vec<(JournalMode, Strategy)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{oracle::Verdict, results::samples};
+    use crate::results::samples;
 
     #[test]
     fn every_mode_and_strategy_has_one_row_of_all_its_snapshots() {

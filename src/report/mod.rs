@@ -7,6 +7,7 @@
 //! Every trial has its own rows. What is said of several trials is a count, a range, or the median of their pairs with its
 //! interval.
 
+mod answer;
 mod comparisons;
 mod conditions;
 mod context;
@@ -19,7 +20,9 @@ mod junit;
 mod markdown;
 mod matrix;
 mod notes;
+mod page;
 mod runs;
+mod screen;
 mod seconds;
 mod snapshots;
 mod summary;
@@ -33,16 +36,19 @@ use clap::ValueEnum;
 use crate::{analysis::RunComparison, results::Results};
 use context::{Context, Group, groups};
 use figures::{Block, Table};
-use notes::{Note, Notes};
+use notes::Note;
+pub use screen::Colours;
 pub(crate) use thresholds::sentence as threshold_sentence;
 
 /// A format of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Tables for a terminal.
+    /// One screen of a terminal.
     Text,
     /// GitHub's Markdown, for an issue.
     Markdown,
+    /// One page for a browser, with pictures.
+    Html,
     /// The verdicts by journal mode and strategy, as a table in Markdown.
     Matrix,
     /// A file in the format of `JUnit`, in which each trial is a test.
@@ -66,13 +72,32 @@ pub enum Layout {
 #[must_use]
 pub fn render(results: &Results, format: Format) -> String {
     match format {
-        Format::Text => terminal::render(&blocks(results)),
+        Format::Text => screen::render(results, Colours::Plain),
         Format::Markdown => markdown::render(&blocks(results)),
+        Format::Html => page::render(std::slice::from_ref(results)),
         Format::Matrix => markdown::render(&[Block::Table(matrix::table(results))]),
         Format::Junit => junit::render(results),
         Format::Github => github::render(results),
         Format::CustomSmallerIsBetter => tracker::render(results),
     }
+}
+
+/// Renders the report for a terminal, on one screen.
+#[must_use]
+pub fn render_screen(results: &Results, colours: Colours) -> String {
+    screen::render(results, colours)
+}
+
+/// Renders a page for a browser, of one run or of several.
+#[must_use]
+pub fn render_page(all: &[Results]) -> String {
+    page::render(all)
+}
+
+/// Renders every table for a terminal.
+#[must_use]
+pub fn render_details(results: &Results) -> String {
+    terminal::render(&blocks(results))
 }
 
 /// Renders how two runs compare, in a format.
@@ -85,22 +110,32 @@ pub fn render_comparison(comparison: &RunComparison, layout: Layout) -> String {
     }
 }
 
-/// The whole report.
+/// The whole report: the answer, what it rests on in a few figures, and behind it everything else by question.
 #[must_use]
 pub fn blocks(results: &Results) -> Vec<Block> {
-    let context = Context::new(results);
+    let answer = answer::answer(results);
     let mut blocks = vec![
         Block::Heading(1, format!("journalbench: {}", results.scenario.name)),
-        Block::Paragraph(context.question()),
-        Block::List(summary::sentences(results)),
+        Block::Paragraph(Context::new(results).question()),
+        Block::List(answer.sentences),
     ];
-    blocks.extend(decision::blocks(results));
-    let mut notes = Notes::default();
-    blocks.extend(thresholds::section(results, &mut notes));
-    for group in groups(results) {
-        blocks.push(Block::Heading(2, group.title()));
-        blocks.extend(of_operations(&group, results, &mut notes));
-        blocks.extend(of_snapshots(&group, &mut notes));
+    let matrix = matrix::table(results);
+    if !matrix.rows.is_empty() {
+        blocks.extend([Block::Note(matrix::note()), Block::Table(matrix)]);
+    }
+    if !answer.open.is_empty() {
+        blocks.extend([Block::Heading(2, "What is open".to_owned()), Block::List(answer.open)]);
+    }
+    blocks.extend(thresholds::section(results));
+    blocks.push(Block::Heading(2, "The figures".to_owned()));
+    blocks.extend(details("Which copy is exact? In words", vec![Block::List(summary::sentences(results))]));
+    blocks.extend(details("What was decided by which rule?", decision::blocks(results)));
+    let groups = groups(results);
+    for group in &groups {
+        if groups.len() > 1 {
+            blocks.push(Block::Heading(3, group.title()));
+        }
+        blocks.extend(of_group(group, results));
     }
     if !results.warnings.is_empty() {
         blocks.push(Block::Heading(2, "Warnings".to_owned()));
@@ -111,44 +146,65 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     blocks
 }
 
+/// The questions that the figures of a group answer.
+fn of_group(group: &Group<'_>, results: &Results) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    blocks.extend(details("Does WAL help? The journal modes, pair by pair", of_modes(group, results)));
+    blocks.extend(details(
+        "What became of each copy?",
+        of_tables([
+            (snapshots::what_note(), snapshots::what(group)),
+            (snapshots::evidence_note(), snapshots::evidence(group)),
+            (snapshots::after_note(), snapshots::after(group)),
+        ]),
+    ));
+    blocks.extend(details(
+        "What did each copy take, and what did it cost the others?",
+        of_tables([
+            (snapshots::took_note(), snapshots::took(group)),
+            (snapshots::parts_note(), snapshots::parts(group)),
+            (costs::machine_note(), costs::machine(group)),
+            (costs::horizon_note(), costs::horizon(group)),
+            (costs::others_note(), costs::others(group)),
+            (costs::wal_note(), costs::wal(group)),
+        ]),
+    ));
+    blocks.extend(details("How long did clients wait?", of_operations(group)));
+    blocks
+}
+
+/// Blocks under a title; nothing where there are none.
+fn details(title: &str, blocks: Vec<Block>) -> Option<Block> {
+    (!blocks.is_empty()).then(|| Block::Details(title.to_owned(), blocks))
+}
+
+fn of_modes(group: &Group<'_>, results: &Results) -> Vec<Block> {
+    of_tables([(comparisons::note(), comparisons::table(group, results))])
+}
+
 /// The tables and the chart of a group that speak of operations.
-fn of_operations(group: &Group<'_>, results: &Results, notes: &mut Notes) -> Vec<Block> {
-    let mut blocks = vec![notes.above(tables::rates_note()), Block::Table(tables::rates(group))];
+fn of_operations(group: &Group<'_>) -> Vec<Block> {
+    let mut blocks = vec![Block::Note(tables::rates_note()), Block::Table(tables::rates(group))];
     for (place, kind) in tables::kinds(group).into_iter().enumerate() {
-        blocks.push(notes.above(tables::response_note(group, kind, place == 0)));
+        blocks.push(Block::Note(tables::response_note(group, kind, place == 0)));
         blocks.push(Block::Table(tables::response(group, kind)));
     }
-    let compared = comparisons::table(group, results);
-    if !compared.rows.is_empty() {
-        blocks.extend([notes.above(comparisons::note()), Block::Table(compared)]);
-    }
     if let Some(chart) = seconds::chart(group) {
-        blocks.extend([notes.above(seconds::note(group)), Block::Chart(chart)]);
+        blocks.extend([Block::Note(seconds::note(group)), Block::Chart(chart)]);
     }
     let errors = tables::errors(group);
     blocks.extend(if errors.rows.is_empty() {
         vec![Block::Paragraph("Every operation was served in time, and no write was lost.".to_owned())]
     } else {
-        vec![notes.above(tables::errors_note()), Block::Table(errors)]
+        vec![Block::Note(tables::errors_note()), Block::Table(errors)]
     });
     blocks
 }
 
-/// The tables of the snapshots of a group that have rows, each under its note.
-fn of_snapshots(group: &Group<'_>, notes: &mut Notes) -> Vec<Block> {
-    let tables: [(Note, Table); 9] = [
-        (snapshots::what_note(), snapshots::what(group)),
-        (snapshots::evidence_note(), snapshots::evidence(group)),
-        (snapshots::took_note(), snapshots::took(group)),
-        (snapshots::parts_note(), snapshots::parts(group)),
-        (costs::machine_note(), costs::machine(group)),
-        (costs::horizon_note(), costs::horizon(group)),
-        (costs::others_note(), costs::others(group)),
-        (costs::wal_note(), costs::wal(group)),
-        (snapshots::after_note(), snapshots::after(group)),
-    ];
+/// Those tables that have rows, each under its note.
+fn of_tables(tables: impl IntoIterator<Item = (Note, Table)>) -> Vec<Block> {
     let with_rows = tables.into_iter().filter(|(_, table)| !table.rows.is_empty());
-    with_rows.flat_map(|(note, table)| [notes.above(note), Block::Table(table)]).collect()
+    with_rows.flat_map(|(note, table)| [Block::Note(note), Block::Table(table)]).collect()
 }
 
 #[cfg(test)]
@@ -156,23 +212,31 @@ mod tests {
     use super::*;
     use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
 
+    fn flat(blocks: Vec<Block>) -> Vec<Block> {
+        let flat = |block| match block {
+            Block::Details(_, blocks) => flat(blocks),
+            other => vec![other],
+        };
+        blocks.into_iter().flat_map(flat).collect()
+    }
+
     #[test]
     fn every_row_has_a_cell_for_each_column_and_both_formats_say_the_same() {
         let trials = [Strategy::None, Strategy::Cp, Strategy::VacuumInto]
             .map(|strategy| samples::trial(JournalMode::Wal, strategy));
         let results = samples::results(trials.to_vec());
         for results in [samples::of_before(&results), results] {
-            let tables = blocks(&results).into_iter().filter_map(|block| match block {
+            let tables = flat(blocks(&results)).into_iter().filter_map(|block| match block {
                 Block::Table(table) => Some(table),
                 Block::Chart(chart) => Some(seconds::as_table(&chart)),
-                Block::Heading(..) | Block::Paragraph(_) | Block::List(_) => None,
+                Block::Heading(..) | Block::Paragraph(_) | Block::List(_) | Block::Note(_) | Block::Details(..) => None,
             });
             for table in tables {
                 assert!(!table.rows.is_empty(), "{table:?}");
                 assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "{table:?}");
             }
             let markdown = render(&results, Format::Markdown);
-            let text = render(&results, Format::Text);
+            let text = render_details(&results);
             for words in ["vacuum-into", "▁▅█", "1,000 / 1,000", "How it was measured"] {
                 assert!(markdown.contains(words) && text.contains(words), "{words} in {text}");
             }

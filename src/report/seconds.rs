@@ -207,7 +207,7 @@ mod tests {
             let group = &groups(&results)[0];
             let chart = chart(group).unwrap();
             assert_eq!(chart.title, title);
-            assert!(note(group).first().contains(above), "{}", note(group).first());
+            assert!(note(group).explanation.contains(above), "{}", note(group).explanation);
             assert_eq!(as_table(&chart).rows[0][1].value, Value::Duration(length_s));
         }
     }

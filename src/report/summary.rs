@@ -20,9 +20,7 @@ use crate::{
 pub fn sentences(results: &Results) -> Vec<String> {
     let groups = groups(results);
     let mut sentences = missing(results);
-    for group in &groups {
-        sentences.extend(group.modes().filter_map(|mode| ceiling(group, mode)));
-    }
+    sentences.extend(ceilings(results));
     sentences.extend(exact_strategies(&groups));
     sentences.extend(not_judged(results));
     sentences.push(silent_failures(results));
@@ -31,8 +29,15 @@ pub fn sentences(results: &Results) -> Vec<String> {
     sentences
 }
 
+/// What modes could do, where more was offered.
+pub fn ceilings(results: &Results) -> Vec<String> {
+    let of_group =
+        |group: &Group<'_>| -> Vec<String> { group.modes().filter_map(|mode| ceiling(group, mode)).collect() };
+    groups(results).iter().flat_map(of_group).collect()
+}
+
 /// What shards, an interrupt, or snapshots that took too long, have left out.
-fn missing(results: &Results) -> Vec<String> {
+pub fn missing(results: &Results) -> Vec<String> {
     let mut sentences: Vec<_> = results.part().map(|part| format!("A part: {part}.")).into_iter().collect();
     let (all, begun) = (results.trials_planned(), results.trials.len());
     let was_cut_short = |trial: &&TrialResult| match trial.status {
@@ -88,7 +93,7 @@ fn ceiling(group: &Group<'_>, mode: JournalMode) -> Option<String> {
 }
 
 /// Snapshots that nobody knows the worth of.
-fn not_judged(results: &Results) -> Option<String> {
+pub fn not_judged(results: &Results) -> Option<String> {
     let all = results.trials.iter().flat_map(|trial| &trial.snapshots);
     let not_judged = all.filter(|snapshot| snapshot.ruling.verdict.is_none()).count();
     (not_judged > 0).then(|| {
@@ -161,7 +166,7 @@ fn silent_failures(results: &Results) -> String {
 }
 
 /// Copies that nothing protects and that came out exact all the same.
-fn lucky(results: &Results) -> Vec<String> {
+pub fn lucky(results: &Results) -> Vec<String> {
     let mut by_strategy: BTreeMap<(Strategy, String), Vec<(&TrialResult, &SnapshotResult)>> = BTreeMap::new();
     for (trial, snapshot, verdict) in judged(results) {
         if verdict.is_exact() {

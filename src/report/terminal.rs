@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, presets::NOTHING};
 use super::{
     figure_text,
     figures::{Block, Table},
+    notes::Note,
     seconds,
 };
 
@@ -14,6 +15,12 @@ const COLUMNS: u16 = 120;
 /// Renders blocks as plain text; tables are as wide as the terminal allows.
 #[must_use]
 pub fn render(blocks: &[Block]) -> String {
+    let mut explained = Vec::new();
+    parts(blocks, &mut explained).join("\n\n") + "\n"
+}
+
+/// Each block as text; a note is explained where it stands first.
+fn parts<'a>(blocks: &'a [Block], explained: &mut Vec<&'a Note>) -> Vec<String> {
     let mut parts = Vec::new();
     for block in blocks {
         parts.push(match block {
@@ -25,9 +32,18 @@ pub fn render(blocks: &[Block]) -> String {
             }
             Block::Table(table) => draw(table),
             Block::Chart(chart) => draw(&seconds::as_table(chart)),
+            Block::Note(note) if note.explanation.is_empty() || explained.contains(&note) => format!("{}:", note.title),
+            Block::Note(note) => {
+                explained.push(note);
+                wrap(&format!("{}. {}", note.title, note.explanation), "")
+            }
+            Block::Details(title, blocks) => {
+                let title = format!("{title}\n{}", "-".repeat(title.chars().count()));
+                [vec![title], self::parts(blocks, explained)].concat().join("\n\n")
+            }
         });
     }
-    parts.join("\n\n") + "\n"
+    parts
 }
 
 /// Breaks a text between words into lines of at most [`COLUMNS`]; all but the first are indented.
@@ -68,6 +84,15 @@ fn draw(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_note_is_explained_once() {
+        let note = |title, explanation| Block::Note(Note::new(title, explanation));
+        let times = || note("Times", "They are in seconds.");
+        let inner = Block::Details("More".to_owned(), vec![times()]);
+        let drawn = render(&[times(), inner, note("Sizes", "")]);
+        assert_eq!(drawn, "Times. They are in seconds.\n\nMore\n----\n\nTimes:\n\nSizes:\n");
+    }
 
     #[test]
     fn lines_break_between_words() {

@@ -3,7 +3,7 @@
 use super::{
     figure_text::{count, range},
     figures::{Block, Cell, Column, Table, Unit, Value},
-    notes::{Note, Notes},
+    notes::Note,
 };
 use crate::results::{Results, ThresholdInterval, ThresholdResult};
 
@@ -17,7 +17,7 @@ fn note() -> Note {
 }
 
 /// The section, where the scenario has thresholds.
-pub fn section(results: &Results, notes: &mut Notes) -> Vec<Block> {
+pub fn section(results: &Results) -> Vec<Block> {
     let rows: Vec<_> = results.worst_thresholds().map(row).collect();
     if rows.is_empty() {
         return Vec::new();
@@ -31,7 +31,7 @@ pub fn section(results: &Results, notes: &mut Notes) -> Vec<Block> {
         Column::words("because"),
     ];
     let heading = Block::Heading(2, "Thresholds".to_owned());
-    vec![heading, notes.above(note()), Block::Table(Table { columns, rows })]
+    vec![heading, Block::Note(note()), Block::Table(Table { columns, rows })]
 }
 
 /// A threshold in a line, for where there is no table: `groups` are all of its results, the worst first.
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn each_threshold_has_a_row_of_its_worst_group_in_both_formats() {
         let mut results = samples::results(Vec::new());
-        assert!(section(&results, &mut Notes::default()).is_empty(), "there are none");
+        assert!(section(&results).is_empty(), "there are none");
         results.thresholds = Recorded::Unknown;
-        assert!(section(&results, &mut Notes::default()).is_empty(), "an older file");
+        assert!(section(&results).is_empty(), "an older file");
         let other = ThresholdResult {
             expression: "silent_failures <= 0".to_owned(),
             value: None,
@@ -147,8 +147,7 @@ mod tests {
             ..of(None, None)
         };
         results.thresholds = vec![of(Some(false), Some("8000 operations a second")), of(None, Some("x")), other].into();
-        for format in [Format::Text, Format::Markdown] {
-            let report = report::render(&results, format);
+        for report in [report::render_details(&results), report::render(&results, Format::Markdown)] {
             let words: Vec<_> = report.split_whitespace().filter(|word| *word != "|").collect();
             let words = words.join(" ").replace('\\', "");
             for expected in ["Thresholds", "7,123 5000 6,000 to no answer broken", "- 0 - inconclusive"] {

@@ -115,6 +115,15 @@ impl Figure {
         }
     }
 
+    /// Whether it is of the slowest operations.
+    #[must_use]
+    pub fn is_tail(self) -> bool {
+        match self {
+            Self::ServiceP99 | Self::ResponseP99 => true,
+            Self::ServiceP50 | Self::ResponseP50 => false,
+        }
+    }
+
     /// Its value in microseconds; nothing of too few operations. One that was not answered took at least `timeout_us`.
     #[must_use]
     pub fn value_us(self, operation: &OperationResult, timeout_us: u64) -> Option<u64> {

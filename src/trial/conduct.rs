@@ -173,6 +173,8 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
     }
     // Kills the child process, where one still runs.
     drop(running);
+    recorder.close(current_slice(&load) + 1);
+    recorder.points.note_end(watch.last.file_bytes, load.backlog());
     let (fatal, workers_left) = finish(load, &mut recorder, plan, interrupt.is_set());
     let snapshots_not_taken = queue.jobs.len() as u64;
     Measurement { fatal, workers_left, ..measurement(recorder, watch, machine, snapshots_not_taken, start) }

@@ -90,6 +90,14 @@ impl Points {
         }
     }
 
+    /// Notes the same at the end of the load, in the middle of its last second.
+    pub fn note_end(&mut self, wal_bytes: u64, backlog: u64) {
+        if let Some(OpenPoint { point, .. }) = self.end_s.checked_sub(1).and_then(|last_s| self.at(last_s)) {
+            point.wal_bytes = point.wal_bytes.max(wal_bytes);
+            point.backlog = point.backlog.max(backlog);
+        }
+    }
+
     /// All points, once nothing is added any more. Their commits are not filled in.
     pub fn finish(mut self) -> Vec<SeriesPoint> {
         let count = self.end_s.div_ceil(self.width_s);

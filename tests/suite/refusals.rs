@@ -159,7 +159,7 @@ fn what_a_terminal_obeys_never_reaches_it() {
         assert!(text.contains("u001b") && text.contains("u202e"), "{text}");
     }
     // A file has the report as it is.
-    let output = journalbench(folder.path(), &["report", "results.json", "-o", "report.txt"]);
+    let output = journalbench(folder.path(), &["report", "results.json", "--format", "markdown", "-o", "report.txt"]);
     assert!(output.status.success(), "{}", words(&output));
     assert!(fs::read_to_string(folder.path().join("report.txt")).unwrap().contains("red \u{1b}[31m bell"));
 

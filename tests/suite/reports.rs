@@ -90,9 +90,15 @@ fn the_tables_of_the_readme_are_those_of_committed_results() {
 #[test]
 fn a_terminal_has_room_for_every_report() {
     for (folder, results) in committed() {
-        let report = report::render(&results, Format::Text);
-        let widest = report.lines().max_by_key(|line| line.chars().count()).unwrap();
-        assert!(widest.chars().count() <= 120, "{}: {widest}", folder.display());
+        let is_within = |text: &str, columns: usize| {
+            let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(widest.chars().count() <= columns, "{}: {widest}", folder.display());
+        };
+        is_within(&report::render_details(&results), 120);
+        let screen = report::render(&results, Format::Text);
+        is_within(&screen, 80);
+        let lines = screen.lines().count();
+        assert!((8..=41).contains(&lines), "{}: {lines} lines, and four for the files:\n{screen}", folder.display());
     }
 }
 

@@ -1,0 +1,62 @@
+//! The pictures of a page: what they show, and the tables behind them.
+
+mod over_time;
+mod progress;
+mod ratios;
+mod sizes;
+mod spectrum;
+mod strategies;
+
+use super::plot::Plot;
+use crate::{
+    report::{
+        context::{Group, groups},
+        figures::Table,
+    },
+    results::Results,
+};
+
+/// A picture, and what stands beside it.
+pub struct Picture {
+    /// What it shows, in a few words.
+    pub title: String,
+    /// How to read it, and what it says of itself that a picture cannot.
+    pub caption: String,
+    /// One below the other on the same x, with their heights.
+    pub plots: Vec<(Plot, u32)>,
+    /// The same figures.
+    pub table: Table,
+}
+
+/// Pictures that answer one question.
+pub struct Section {
+    /// The question.
+    pub title: String,
+    /// How to read all of them.
+    pub note: String,
+    /// Its pictures.
+    pub pictures: Vec<Picture>,
+}
+
+/// The sections of a run that have pictures.
+pub fn sections(results: &Results) -> Vec<Section> {
+    let groups = groups(results);
+    let is_one = groups.len() == 1;
+    let mut sections = vec![ratios::section(results)];
+    for group in &groups {
+        let at = if is_one { String::new() } else { format!(": {}", group.title()) };
+        let of_group: [fn(&Group<'_>) -> Section; 4] =
+            [strategies::section, spectrum::section, over_time::section, progress::section];
+        sections.extend(of_group.map(|section| {
+            let section = section(group);
+            Section { title: format!("{}{at}", section.title), ..section }
+        }));
+    }
+    sections.retain(|section| !section.pictures.is_empty());
+    sections
+}
+
+/// What several runs of one scenario show together that one cannot: how a copy's time grows with the database.
+pub fn of_sizes(all: &[Results]) -> Option<Section> {
+    Some(sizes::section(all)).filter(|section| !section.pictures.is_empty())
+}
