@@ -11,12 +11,14 @@
 //! [`crate::oracle`]'s business.
 
 use std::{
+    borrow::Cow,
     fmt,
     hash::Hasher,
     ops::{Add, AddAssign, Sub, SubAssign},
 };
 
 use rusqlite::types::ValueRef;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -198,6 +200,20 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         u128::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Digest {
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A sum of row hashes modulo 2^128: a hexadecimal number, written in 32 digits.",
+            "type": "string",
+            "pattern": "^[0-9a-fA-F]{1,32}$",
+        })
     }
 }
 

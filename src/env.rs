@@ -10,12 +10,13 @@ use std::{
     time::Instant,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::Programs;
 
 /// Where a run was made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// Processor model.
     pub processor: String,
@@ -53,7 +54,7 @@ pub struct Environment {
 }
 
 /// What this program was built of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     /// The commit of its sources; `None` where it was built outside its repository, or without git.
     pub revision: Option<String>,
@@ -68,7 +69,7 @@ pub struct Build {
 }
 
 /// A program that strategies run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Program {
     /// What it is called by.
     pub name: String,

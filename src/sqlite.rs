@@ -19,10 +19,11 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// SQLite's journal modes that a trial can run under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JournalMode {
     /// A rollback journal, deleted at each commit; SQLite's default.
@@ -51,7 +52,7 @@ impl JournalMode {
 }
 
 /// `PRAGMA synchronous`: when SQLite calls fsync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Synchronous {
     /// SQLite never calls it.
@@ -65,7 +66,7 @@ pub enum Synchronous {
 }
 
 /// How a write transaction of several statements begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransactionMode {
     /// With no lock: the first statement takes it.

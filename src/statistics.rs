@@ -7,6 +7,7 @@
 //!
 //! `tests/suite/coverage.rs` shows by simulation that both cover what they say they do.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF as _};
 
@@ -18,7 +19,7 @@ pub const ERROR_SHARE: f64 = 0.05;
 pub const PAIRS_LEAST: usize = 6;
 
 /// Bounds. In files it is a list of both.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "[f64; 2]", into = "[f64; 2]")]
 pub struct Interval {
     /// The lower bound.

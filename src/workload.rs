@@ -6,6 +6,7 @@
 
 use rand::{RngExt, rngs::Xoshiro256PlusPlus};
 use rand_distr::{Distribution, Zipf};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -52,7 +53,7 @@ pub enum Event {
 }
 
 /// What reaches the database of an announce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteProfile {
     /// Every announce is one write transaction: upsert of the torrent, increment of the aggregate.

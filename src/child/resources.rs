@@ -3,11 +3,12 @@
 use std::{fs, io, path::Path, process::Child, time::Duration};
 
 use rustix::process::Pid;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wait4::Wait4;
 
 /// What a child process used, and those of its descendants that were waited for: the `cp` of a script is among them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resources {
     /// Time of the processors in the programs' own code.
     pub cpu_user_s: f64,

@@ -7,6 +7,7 @@ mod merge;
 mod out_folder;
 mod report;
 mod run;
+mod schema;
 mod snapshot;
 mod verify;
 
@@ -52,6 +53,7 @@ Examples:
   journalbench run scenarios/quick.toml --shard 1/4 --out shard-1
   journalbench merge shard-*/results.json --out merged
   journalbench clean journalbench-work --remove
+  journalbench schema > results.schema.json
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
 2 usage or scenario, or no room; 3 a threshold is broken (with --strict: or inconclusive), `verify` found another verdict than exact, \
@@ -79,6 +81,9 @@ enum Command {
     Snapshot(snapshot::Arguments),
     /// List what killed runs and snapshots have left in a folder, and remove it on request
     Clean(clean::Arguments),
+    /// Print the JSON Schema of a results.json
+    #[command(after_help = schema::HELP)]
+    Schema,
     /// Copy a live database in a process of its own (used by `run` and `snapshot`)
     #[command(name = protocol::COMMAND, hide = true)]
     Copy {
@@ -157,6 +162,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
         Command::Clean(arguments) => clean::clean(&arguments)?,
+        Command::Schema => schema::schema()?,
         Command::Copy { method, live, out } => {
             copy_process::run(&method, &live, &out)?;
             CommandOutcome::Done

@@ -14,6 +14,7 @@ mod stall;
 use std::{collections::BTreeMap, fmt};
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use kind::{Class, OperationKind};
@@ -51,7 +52,7 @@ pub enum Outcome {
 }
 
 /// Why an operation failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationFailure {
     /// The database was locked until the client had given up.
@@ -123,7 +124,7 @@ pub struct Slice {
 }
 
 /// The five ways in which an operation that was due can end; they add up to [`Counts::due`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Ended within the client timeout of its due time.
     pub served: u64,

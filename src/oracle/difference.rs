@@ -15,6 +15,7 @@ use std::{
 };
 
 use rusqlite::types::ValueRef;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// By how much a snapshot differs from the state that it is nearest to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// The commit with the fewest differing rows; of several, the last.
     pub nearest_commit: u64,
@@ -43,7 +44,7 @@ pub struct Difference {
 }
 
 /// A row that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RowDifference {
     /// Its table.
     pub of: String,

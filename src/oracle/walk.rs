@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::DatabaseFile;
@@ -17,7 +18,7 @@ use crate::pages::{
 };
 
 /// Something wrong with a page.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The page, from 1.
     pub page: u32,
@@ -28,7 +29,7 @@ pub struct Finding {
 }
 
 /// The first things that are wrong with a file, and how many there are in all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Findings {
     /// How many there are.
     pub count: u64,

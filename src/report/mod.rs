@@ -12,14 +12,17 @@ mod comparisons;
 mod conditions;
 mod context;
 mod costs;
+mod csv;
 mod decision;
 mod figure_text;
 mod figures;
 mod github;
 mod junit;
+mod listing;
 mod markdown;
 mod matrix;
 mod notes;
+mod openmetrics;
 mod page;
 mod runs;
 mod screen;
@@ -57,6 +60,11 @@ pub enum Format {
     Github,
     /// JSON for a program that follows benchmarks over time (customSmallerIsBetter).
     CustomSmallerIsBetter,
+    /// Every figure as a row of a long table, for `DuckDB`, pandas or R.
+    Csv,
+    /// Every figure but those of single seconds in the text format of `OpenMetrics`, for Prometheus.
+    #[value(name = "openmetrics")]
+    OpenMetrics,
 }
 
 /// How what people read is laid out.
@@ -79,6 +87,8 @@ pub fn render(results: &Results, format: Format) -> String {
         Format::Junit => junit::render(results),
         Format::Github => github::render(results),
         Format::CustomSmallerIsBetter => tracker::render(results),
+        Format::Csv => csv::render(results),
+        Format::OpenMetrics => openmetrics::render(results),
     }
 }
 

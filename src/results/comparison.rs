@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{OperationResult, PhaseName};
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// A figure under two journal modes of one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// The mode that is compared with.
     pub base: JournalMode,
@@ -34,7 +35,7 @@ pub struct Comparison {
 }
 
 /// What is compared: a figure of one kind of operation in one phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
     /// The phase.
     pub phase: PhaseName,
@@ -47,7 +48,7 @@ pub struct Subject {
 }
 
 /// A time of operations, at a percentile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Figure {
     /// Median service time.
     #[serde(rename = "service.p50_us")]
@@ -64,7 +65,7 @@ pub enum Figure {
 }
 
 /// How a figure changed, pair by pair.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Pairs of trials that have the figure.
     pub pairs: u64,
@@ -80,7 +81,7 @@ pub struct Change {
 }
 
 /// What follows from a change. All figures are times, of which less is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The interval lies below 1, and the ratio beyond the noise floor.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{snapshot::Strategy, sqlite::JournalMode, statistics::Interval};
 
 /// What follows from a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// Of the journal modes `delete` and `wal`; `None` where the run does not have both.
     pub journal_mode: Option<ModeDecision>,
@@ -16,7 +17,7 @@ pub struct Decision {
 }
 
 /// Whether WAL is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModeDecision {
     /// What the rule says.
     pub outcome: ModeOutcome,
@@ -29,7 +30,7 @@ pub struct ModeDecision {
 }
 
 /// What becomes of the journal mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModeOutcome {
     /// WAL is better, or as good.
@@ -41,7 +42,7 @@ pub enum ModeOutcome {
 }
 
 /// Which ways to back up can be relied on under a journal mode, and what they cost.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupDecision {
     /// The journal mode.
     pub journal_mode: JournalMode,
@@ -54,7 +55,7 @@ pub struct BackupDecision {
 }
 
 /// A strategy that was exact every time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupStrategy {
     /// Which.
     pub strategy: Strategy,

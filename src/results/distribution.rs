@@ -11,13 +11,14 @@ use hdrhistogram::{
     Histogram,
     serialization::{DeserializeError, Deserializer, Serializer, V2DeflateSerializer},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::Percentile;
 
 /// A distribution of times. A percentile is `None` where its rank falls among operations that were not served, or where
 /// nothing was due.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
     /// Median.
     pub p50_us: Option<u64>,
@@ -30,6 +31,7 @@ pub struct Distribution {
     /// Largest.
     pub max_us: Option<u64>,
     /// Base64 of a compressed `HdrHistogram` V2, in microseconds.
+    #[schemars(extend("contentEncoding" = "base64"))]
     pub histogram: String,
 }
 

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Counts, KindTally, OperationKind, Percentile};
 
 /// A part of a horizon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartName {
     /// The strategy's process runs, or the writer copies.
@@ -33,7 +34,7 @@ impl fmt::Display for PartName {
 }
 
 /// From the beginning of a snapshot on, equally long for every strategy, unless the load or the next snapshot ends it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HorizonResult {
     /// All of it.
     #[serde(flatten)]
@@ -43,7 +44,8 @@ pub struct HorizonResult {
 }
 
 /// A part of a horizon.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "HorizonPart")]
 pub struct PartResult {
     /// Which.
     pub name: PartName,
@@ -53,7 +55,7 @@ pub struct PartResult {
 }
 
 /// What was measured in a stretch of time. Histograms are kept of phases only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowResult {
     /// When it began, in seconds from the start of the load.
     pub started_s: f64,
@@ -67,7 +69,7 @@ pub struct WindowResult {
 }
 
 /// What was measured of one kind of operation in a stretch of time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowOperation {
     /// Which.
     pub kind: OperationKind,
@@ -86,7 +88,7 @@ pub struct WindowOperation {
 
 /// Percentiles of times, in microseconds; `None` where the rank falls among operations that were not served, or where nothing
 /// was due.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
     /// Median.
     pub p50_us: Option<u64>,
@@ -103,7 +105,7 @@ pub struct Times {
 /// How many operations were late, whatever the reason, and what that cost their clients. An operation that failed or that its
 /// client gave up counts as late by the client timeout; one that was never served because the load ended, as late as it was then,
 /// on average of these.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lateness {
     /// Operations whose response took longer than 10 ms.
     pub over_10_ms: u64,

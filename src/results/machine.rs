@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What all that runs on the machine did in a stretch of time: shares of it from 0 to 1, `None` for what the kernel does not
 /// tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineUse {
     /// Of the time of all processors, what programs had.
     pub user_share: Option<f64>,
@@ -35,7 +36,7 @@ pub struct MachineUse {
 }
 
 /// What may disturb a trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DisturbedBy {
     /// The hypervisor gave processors to other machines.
@@ -47,7 +48,7 @@ pub enum DisturbedBy {
 }
 
 /// That a trial was disturbed beyond the limit that its scenario sets.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Disturbance {
     /// By what.
     pub by: DisturbedBy,

@@ -17,6 +17,7 @@ mod part;
 mod recorded;
 #[cfg(test)]
 pub(crate) mod samples;
+mod schema;
 mod snapshot;
 mod threshold;
 mod trial;
@@ -28,6 +29,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::child::Resources;
@@ -39,6 +41,7 @@ pub use machine::{Disturbance, DisturbedBy, MachineUse};
 pub use operation::{OperationResult, Placement};
 pub use part::{MergedRun, Part};
 pub use recorded::Recorded;
+pub use schema::schema;
 pub use snapshot::{
     CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, ProgressPoint, Ruling,
     SnapshotResult, StepResult, StepStatus, WalResult,
@@ -61,10 +64,14 @@ const BYTES_MOST: u64 = 128 << 20;
 /// Raised when a name in the JSON changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Everything that a run found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Everything that a run found. Names end with their unit: `_us` and `_ms` are times in microseconds and milliseconds, `_s` times in
+/// seconds, `_bytes` lengths in bytes, `_ops` operations a second, `_per_s` other things a second, and a `_share` is a number from 0
+/// to 1. What an older program did not write is absent; null says that there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Results of journalbench", extend("$id" = "urn:journalbench:results:1"))]
 pub struct Results {
-    /// [`SCHEMA_VERSION`] of the program that wrote it.
+    /// Version of this format: raised when a name changes its meaning or goes away.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
     /// Version of the program.
     pub journalbench_version: String,
@@ -103,7 +110,7 @@ pub struct Results {
 }
 
 /// A stretch of time in which a run went on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sitting {
     /// When it began, in RFC 3339.
     pub started_at: String,
@@ -114,7 +121,7 @@ pub struct Sitting {
 }
 
 /// What is known of the database that every trial began with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DatasetResult {
     /// Rows of `torrents`.
     pub rows: u64,
@@ -223,7 +230,7 @@ impl Results {
     /// [`LoadError`].
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, LoadError> {
         /// All that is asked of another version. Where even that is missing, the whole says what is wrong.
-        #[derive(Deserialize)]
+        #[derive(Deserialize, JsonSchema)]
         struct Version {
             schema_version: u64,
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{Distribution, Lateness, Recorded};
 use crate::measure::{Counts, KindTally, OperationFailure, OperationKind, Percentile};
 
 /// What was measured of one kind of operation in one phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationResult {
     /// Which. Every operation is an announce or a scrape; some announces are a commit or a read as well.
     pub kind: OperationKind,
@@ -23,6 +24,7 @@ pub struct OperationResult {
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub generator_bound: Recorded<bool>,
     /// Why operations failed.
+    #[schemars(schema_with = "failures_schema")]
     pub failures: BTreeMap<OperationFailure, u64>,
     /// Where the 99th percentile of this phase lies among windows of the baseline that are as long as it; only for the
     /// time of a snapshot.
@@ -41,7 +43,7 @@ pub struct OperationResult {
 
 /// The 99th percentiles of the response time in windows of the baseline, to compare a phase of the same length with. Of a
 /// window, `None` is later than every time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Placement {
     /// Length of a window, and of the phase.
     pub window_s: f64,
@@ -89,6 +91,15 @@ impl OperationResult {
             Recorded::Unknown => Recorded::Unknown,
         }
     }
+}
+
+/// Names of failures with counts. What the library makes of a map knows no names that have words of their own.
+fn failures_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": generator.subschema_for::<OperationFailure>(),
+        "additionalProperties": generator.subschema_for::<u64>(),
+    })
 }
 
 fn is_over_a_tenth(lag_us: Option<u64>, response_us: Option<u64>) -> bool {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Results, TrialResult};
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// A run of a shard that was joined with others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MergedRun {
     /// Which shard it ran.
     pub shard: Shard,
@@ -24,7 +25,7 @@ pub struct MergedRun {
 }
 
 /// Some shards of a scenario, of which trials are missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// These shards, by number.
     pub shards: Vec<u32>,

@@ -1,5 +1,8 @@
 //! A value that older results files lack.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a results file says of something, or that it says nothing, because the program that wrote it did not record it.
@@ -75,6 +78,25 @@ impl<T: Serialize> Serialize for Recorded<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Recorded<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self::Known)
+    }
+}
+
+/// That of the value: whether there is one is a matter of the field.
+impl<T: JsonSchema> JsonSchema for Recorded<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

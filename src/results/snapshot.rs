@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Recorded;
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// What became of one snapshot. In the JSON all of it lies side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SnapshotResult {
     /// How it was taken.
     pub strategy: Strategy,
@@ -42,7 +43,7 @@ pub struct SnapshotResult {
 }
 
 /// When a snapshot was taken, and how that ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CopyRun {
     /// When it began, in seconds from the start of the load.
     pub started_s: f64,
@@ -74,7 +75,7 @@ pub struct CopyRun {
 }
 
 /// How the taking of a snapshot went on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CopyCourse {
     /// How long its parts took, where the strategy says.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
@@ -90,7 +91,7 @@ pub struct CopyCourse {
 }
 
 /// What the taking of a snapshot used, and whom it stopped.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CopyCost {
     /// How long no write was let through, because the strategy stops the writers: from when they were asked to stop.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
@@ -104,7 +105,7 @@ pub struct CopyCost {
 }
 
 /// What a snapshot left, before anything opened it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CopyFiles {
     /// Size of everything that it left.
     pub bytes: u64,
@@ -120,7 +121,7 @@ pub struct CopyFiles {
 }
 
 /// What the oracle says of a snapshot.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ruling {
     /// What it is; `None` where it could not be judged.
     pub verdict: Option<Verdict>,
@@ -144,7 +145,7 @@ pub struct Ruling {
 }
 
 /// What the header of a database file says of its journal mode, in bytes 18 and 19.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyJournalMode {
     /// One of the rollback modes: which one is each connection's own affair.
@@ -156,7 +157,7 @@ pub enum CopyJournalMode {
 }
 
 /// How far a snapshot was at an instant.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProgressPoint {
     /// Seconds since it began.
     pub t_s: f64,
@@ -167,7 +168,7 @@ pub struct ProgressPoint {
 }
 
 /// A step after a snapshot, on copies of what it left.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepResult {
     /// Which step it is.
     pub step: Step,
@@ -191,7 +192,7 @@ pub struct StepResult {
 }
 
 /// How a step after a snapshot ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     /// It was done, and what was asked of the copy holds.
@@ -214,7 +215,7 @@ impl fmt::Display for StepStatus {
 
 /// The WAL around a snapshot, looked at every 20 ms. The *file* stays as long as it ever was until it is truncated; *in
 /// use* are the frames that were written since the log was last restarted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WalResult {
     /// Size of the file when the snapshot began.
     pub start_bytes: u64,
@@ -265,7 +266,7 @@ impl WalResult {
 }
 
 /// A file that a snapshot left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileLeft {
     /// Its name.
     pub name: String,
@@ -274,7 +275,7 @@ pub struct FileLeft {
 }
 
 /// What a verdict rests on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// Why, in words.
     pub reason: String,

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What became of a threshold of the scenario; where its figures are of trials or of snapshots, in one of the groups that have
 /// the same offered rate and the same `synchronous`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdResult {
     /// As the scenario says it.
     pub expression: String,
@@ -28,7 +29,7 @@ pub struct ThresholdResult {
 }
 
 /// Bounds of a value; a list of both in files. One is `None` where it is later than every time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "[Option<f64>; 2]", into = "[Option<f64>; 2]")]
 pub struct ThresholdInterval {
     /// The lower bound.

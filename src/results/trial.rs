@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Whether a trial is whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It ran to its end.
@@ -30,7 +31,7 @@ pub enum Status {
 }
 
 /// Where in a trial something went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Its folder and its copy of the dataset.
@@ -52,7 +53,7 @@ pub enum Stage {
 }
 
 /// Something that went wrong in a trial.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Where.
     pub stage: Stage,
@@ -61,7 +62,7 @@ pub struct Problem {
 }
 
 /// What one trial found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrialResult {
     /// Unique in the run.
     pub id: String,
@@ -72,6 +73,7 @@ pub struct TrialResult {
     /// How the snapshot was taken.
     pub strategy: Strategy,
     /// The options that the strategy ran with.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub strategy_options: serde_json::Value,
     /// What reached the database of an announce.
     pub write_profile: WriteProfile,
@@ -122,7 +124,7 @@ pub struct TrialResult {
 }
 
 /// A stretch of a trial. Counts and percentiles are of all that happened in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeriesPoint {
     /// When it began, in seconds from the start of the load.
     pub t_s: u64,
@@ -183,7 +185,7 @@ impl Default for SeriesPoint {
 }
 
 /// The part of a trial that a phase is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseName {
     /// Load that is not reported.
@@ -263,7 +265,7 @@ impl fmt::Display for PhaseName {
 
 /// What was measured in one phase. An operation belongs to the phase in which it was due, a commit to the phase in
 /// which it was made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseResult {
     /// Which part of the trial.
     pub name: PhaseName,

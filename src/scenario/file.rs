@@ -1,8 +1,9 @@
 //! The file format of a scenario: every key, its default, and what it means. Nothing is checked here but types, and nobody
 //! outside [`super`] sees these: what a scenario asks for is a [`super::Scenario`].
 
-use std::{fmt, path::PathBuf};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IntoDeserializer, SeqAccess, Visitor, value::Error as ValueError},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// A scenario as results keep it: its keys with every default filled in, and what was read beside them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// The file's name without its extension.
     pub name: String,
@@ -32,8 +33,19 @@ pub struct Record {
     pub trace_points: Vec<TracePoint>,
 }
 
+/// A scenario stands in results as its record.
+impl JsonSchema for super::Scenario {
+    fn schema_name() -> Cow<'static, str> {
+        "Scenario".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Record::json_schema(generator)
+    }
+}
+
 /// The keys of a scenario file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
     /// Why the scenario exists: the question that it answers.
@@ -48,6 +60,7 @@ pub struct Keys {
     pub client_timeout_s: f64,
     /// What figures must keep, as in `wal.commit.service.p99_us < 5000`; `docs/running.md` has the language.
     #[serde(deserialize_with = "one_or_many", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
     pub thresholds: Vec<String>,
     /// The database at the start.
     pub dataset: DatasetKeys,
@@ -65,8 +78,8 @@ pub struct Keys {
     pub disturbance: DisturbanceKeys,
 }
 
-/// `[dataset]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `[dataset]`: the database at the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetKeys {
     /// Rows of `torrents`.
@@ -86,15 +99,17 @@ pub struct DatasetKeys {
     pub copy: DatasetCopy,
 }
 
-/// `[sqlite]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `[sqlite]`: the settings of every connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteKeys {
     /// Journal modes; a trial for each.
     #[serde(deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<JournalMode>")]
     pub journal_mode: Vec<JournalMode>,
     /// When SQLite calls fsync; a trial for each.
     #[serde(deserialize_with = "one_or_many", default = "default::synchronous")]
+    #[schemars(with = "OneOrMany<Synchronous>")]
     pub synchronous: Vec<Synchronous>,
     /// Page size of the database file, in bytes.
     #[serde(default = "default::page_size_bytes")]
@@ -123,7 +138,7 @@ pub struct SqliteKeys {
 }
 
 /// `load.arrivals`: when operations are due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ArrivalsKey {
     /// Open loop, with equal gaps.
@@ -137,7 +152,7 @@ pub enum ArrivalsKey {
 }
 
 /// One of `[[load.steps]]`: a stretch of time and its rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepKeys {
     /// How long it lasts, in seconds.
@@ -150,7 +165,7 @@ pub struct StepKeys {
 }
 
 /// A line of a trace file: `t_s,ops_per_s`. The rate holds until the next line.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TracePoint {
     /// Seconds since the start of the load.
     pub t_s: f64,
@@ -158,8 +173,8 @@ pub struct TracePoint {
     pub ops_per_s: f64,
 }
 
-/// `[load]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `[load]`: the traffic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadKeys {
     /// How arrivals are spread.
@@ -167,6 +182,7 @@ pub struct LoadKeys {
     pub arrivals: ArrivalsKey,
     /// Operations that arrive, a second; a trial for each.
     #[serde(deserialize_with = "one_or_many", default)]
+    #[schemars(with = "OneOrMany<f64>")]
     pub rate_ops: Vec<f64>,
     /// A rate that changes over time, instead of `rate_ops`. The last step's rate goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -207,6 +223,7 @@ pub struct LoadKeys {
         deserialize_with = "one_or_many",
         serialize_with = "one_as_itself"
     )]
+    #[schemars(with = "OneOrMany<u32>")]
     pub announce_connections: Vec<u32>,
     /// Connections (and threads) for scrapes.
     #[serde(default = "default::scrape_connections")]
@@ -225,12 +242,13 @@ pub struct LoadKeys {
     pub seed: u64,
 }
 
-/// `[snapshots]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `[snapshots]`: what is copied, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotKeys {
     /// Ways to copy the database; a trial for each.
     #[serde(deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<Strategy>")]
     pub strategies: Vec<Strategy>,
     /// When a snapshot is stopped, in seconds after it began.
     #[serde(default = "default::deadline_s")]
@@ -267,7 +285,7 @@ pub struct SnapshotKeys {
 }
 
 /// `[snapshots.after]`: what is done with each snapshot once it was taken, on copies.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AfterKeys {
     /// In this order.
@@ -282,9 +300,9 @@ pub struct AfterKeys {
     pub keep_days: Option<f64>,
 }
 
-/// `[phases]`
+/// `[phases]`: how long each phase lasts.
 #[expect(clippy::struct_field_names, reason = "a key has its unit last")]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhaseKeys {
     /// Load that is not reported, in seconds.
@@ -299,8 +317,8 @@ pub struct PhaseKeys {
     pub horizon_s: Option<f64>,
 }
 
-/// `[disturbance]`
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// `[disturbance]`: when a trial counts as disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DisturbanceKeys {
     /// A trial is disturbed where the hypervisor gave more than this share of the processors' time to other machines.
@@ -419,40 +437,56 @@ fn one_as_itself<S: Serializer, T: Serialize>(values: &[T], serializer: S) -> Re
     }
 }
 
+/// What [`one_or_many`] reads, and how a schema says it.
+struct OneOrMany<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMany_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (one, many) = (generator.subschema_for::<T>(), generator.subschema_for::<Vec<T>>());
+        json_schema!({ "anyOf": [one, many] })
+    }
+}
+
 /// A value, or a list of values.
 fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct OneOrMany<T>(std::marker::PhantomData<T>);
-
-    fn one<'de, T: Deserialize<'de>, E: de::Error>(value: impl IntoDeserializer<'de, ValueError>) -> Result<Vec<T>, E> {
-        T::deserialize(value.into_deserializer()).map(|value| vec![value]).map_err(E::custom)
-    }
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a value or a list of values")
-        }
-        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-            one(value.to_owned())
-        }
-        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-            one(value)
-        }
-        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-            one(value)
-        }
-        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-            one(value)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut values = Vec::new();
-            while let Some(value) = list.next_element()? {
-                values.push(value);
-            }
-            Ok(values)
-        }
-    }
-
     deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+}
+
+fn one<'de, T: Deserialize<'de>, E: de::Error>(value: impl IntoDeserializer<'de, ValueError>) -> Result<Vec<T>, E> {
+    T::deserialize(value.into_deserializer()).map(|value| vec![value]).map_err(E::custom)
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or a list of values")
+    }
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+        one(value.to_owned())
+    }
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        one(value)
+    }
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        one(value)
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        one(value)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(values)
+    }
 }

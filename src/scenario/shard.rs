@@ -6,23 +6,28 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many numbers are named in a sentence.
 const NAMED: usize = 8;
 
 /// One of so many parts of a scenario's trials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Numbers")]
 pub struct Shard {
+    /// Which it is, from 1.
     number: u32,
+    /// How many there are.
     of: u32,
 }
 
 /// A shard as it stands in a results file.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Numbers {
+    /// Which it is, from 1.
     number: u32,
+    /// How many there are.
     of: u32,
 }
 

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, fmt, path::Path};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The steps after each snapshot of a trial, all of them on copies.
@@ -25,7 +26,7 @@ pub enum Retention {
 }
 
 /// Something that is done with a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// `PRAGMA quick_check`.

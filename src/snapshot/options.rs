@@ -4,10 +4,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[snapshots.options]`: a table for each strategy that has a choice.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct StrategyOptions {
     /// Of `backup`.
@@ -29,7 +30,7 @@ pub struct StrategyOptions {
 }
 
 /// How the backup API is driven; by default as the `sqlite3` program's `.backup` drives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackupOptions {
     /// Pages that a step copies.
@@ -41,7 +42,7 @@ pub struct BackupOptions {
 }
 
 /// How the writer's own connection copies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepOptions {
     /// Pages that a step copies; no operation of the writer begins meanwhile.
@@ -49,7 +50,7 @@ pub struct StepOptions {
 }
 
 /// How long to wait for a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WaitOptions {
     /// How long, in milliseconds.
@@ -58,7 +59,7 @@ pub struct WaitOptions {
 
 /// How long to wait for the lock that is then held: in rollback modes, with writers flat out, one try in many takes 20 s
 /// (`docs/sqlite.md`, 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HoldOptions {
     /// How long, in milliseconds.
@@ -66,7 +67,7 @@ pub struct HoldOptions {
 }
 
 /// A command line of the user's own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommandOptions {
     /// The program and its arguments, in words as a POSIX shell splits and unquotes them, and no other shell syntax. `{db}`

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -53,7 +54,8 @@ pub enum ChildMessage {
 }
 
 /// A part of a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CopyPart")]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Waiting for the lock that it is done under.
@@ -69,7 +71,8 @@ pub enum Part {
 }
 
 /// How long a part took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CopyPartResult")]
 pub struct PartResult {
     /// The part.
     pub part: Part,
