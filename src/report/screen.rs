@@ -232,7 +232,8 @@ fn verdict(entry: &Entry<'_>, bounds: Bounds) -> Span {
         return Span::of("not judged", AnsiColor::Yellow);
     }
     let interval = share_interval(exact, judged);
-    let (low, high) = ((interval.low * 100.0).floor(), (interval.high * 100.0).ceil());
+    // What is a whole number but for rounding is that number.
+    let (low, high) = ((interval.low * 100.0 + 1e-9).floor(), (interval.high * 100.0 - 1e-9).ceil());
     let Some(bad) = entry.bad() else {
         return Span::of(format!("{exact}/{judged} exact >={low}%"), AnsiColor::Green);
     };

@@ -28,19 +28,22 @@ fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
     assert!(run.status.success(), "{}", text(&run.stderr));
     let stdout = text(&run.stdout);
     let words = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("vacuum-into under wal 1 of 1"), "{stdout}");
+    assert!(words.contains("Backup under wal: vacuum-into, exact 1 of 1"), "{stdout}");
     let widest = stdout.lines().filter(|line| !line.contains('/')).map(|line| line.chars().count()).max();
     assert!(
-        widest.is_some_and(|columns| columns <= 120),
+        widest.is_some_and(|columns| columns <= 80),
         "{:?}",
         stdout.lines().max_by_key(|line| line.chars().count())
     );
     let json = folder.path().join("out/results.json");
-    assert_eq!(stdout.lines().last(), json.to_str());
+    let named: Vec<_> =
+        ["results.json", "report.md", "report.html"].map(|name| folder.path().join("out").join(name)).to_vec();
+    let named: Vec<_> = named.iter().map(|path| path.display().to_string()).collect();
+    assert!(stdout.ends_with(&format!("\n\n{}\n", named.join("\n"))) && stdout.lines().count() <= 45, "{stdout}");
     let results = Results::load(&json).unwrap();
     assert_eq!(results.trials.len(), 4);
     assert!(results.trials.iter().all(|trial| trial.status == Status::Completed && trial.kept_in.is_none()));
-    assert_eq!(names(&folder.path().join("out")), ["report.md", "results.json"]);
+    assert_eq!(names(&folder.path().join("out")), ["report.html", "report.md", "results.json"]);
     assert_eq!(names(&folder.path().join("work")), ["datasets"], "the run's own folder is gone");
     // No terminal, so plain lines, and each trial among them.
     let stderr = text(&run.stderr);
@@ -48,7 +51,10 @@ fn a_run_prints_its_table_writes_its_results_and_leaves_nothing_else() {
 
     // `report` makes the same again.
     let again = output(folder.path(), &["report", "out/results.json"]);
-    assert_eq!(format!("{}\n{}\n", text(&again.stdout), json.display()), stdout);
+    assert_eq!(format!("{}\n{}\n", text(&again.stdout), named.join("\n")), stdout);
+    let details = output(folder.path(), &["report", "out/results.json", "--details"]);
+    let details = text(&details.stdout);
+    assert!(details.starts_with(&text(&again.stdout)) && details.contains("How it was measured"), "{details}");
     let markdown = output(folder.path(), &["report", "out/results.json", "--format", "markdown", "-o", "again.md"]);
     assert!(markdown.status.success());
     let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();

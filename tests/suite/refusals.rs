@@ -161,7 +161,7 @@ fn what_a_terminal_obeys_never_reaches_it() {
     // A file has the report as it is.
     let output = journalbench(folder.path(), &["report", "results.json", "--format", "markdown", "-o", "report.txt"]);
     assert!(output.status.success(), "{}", words(&output));
-    assert!(fs::read_to_string(folder.path().join("report.txt")).unwrap().contains("red \u{1b}[31m bell"));
+    assert!(fs::read_to_string(folder.path().join("report.txt")).unwrap().contains("red \u{1b}\\[31m bell"));
 
     // Standard error: a key of a scenario, and the name of a file.
     let scenario = SCENARIO.replace("[dataset]", "[dataset]\n\"\\u001b[31m\\u009b\" = 1");

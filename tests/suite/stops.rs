@@ -88,7 +88,11 @@ fn what_asks_a_run_to_stop_leaves_its_results_and_nothing_else() {
             assert!(begun.elapsed() < Duration::from_secs(5), "{stage}, {asked:?}: {:?}", begun.elapsed());
             let results = Results::load(&folder.path().join("out/results.json")).unwrap();
             assert!(results.trials.iter().all(|trial| trial.status == Status::Interrupted), "{stage}, {asked:?}");
-            assert_eq!(names(&folder.path().join("out")), ["report.md", "results.json"], "{stage}, {asked:?}");
+            assert_eq!(
+                names(&folder.path().join("out")),
+                ["report.html", "report.md", "results.json"],
+                "{stage}, {asked:?}"
+            );
             assert_eq!(names(&folder.path().join("work")), ["datasets"], "{stage}, {asked:?}");
             assert!(!is_running(folder.path().to_str().unwrap()), "{stage}, {asked:?}");
         }
@@ -201,7 +205,7 @@ fn a_killed_run_goes_on_with_the_trials_that_are_missing() {
     let sittings: Vec<_> = all.sittings.entries().iter().map(|sitting| sitting.trials).collect();
     assert_eq!(sittings, [1, 1]);
     assert!(!all.warnings.iter().any(|warning| matches!(warning, Warning::Unfinished { .. })));
-    assert_eq!(names(&folder.path().join("out")), ["kept", "report.md", "results.json"]);
+    assert_eq!(names(&folder.path().join("out")), ["kept", "report.html", "report.md", "results.json"]);
 
     // Nothing is missing any more; another machine is told from this one.
     let json = fs::read_to_string(&path).unwrap();

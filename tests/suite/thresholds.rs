@@ -75,7 +75,7 @@ fn an_inconclusive_threshold_ends_with_0_and_with_3_where_that_is_asked_for() {
         "snapshots.strategies=none",
     ];
     for (out, more, code, lines) in [("out", &[][..], 0, 0), ("strict", &["--strict"], 3, 1)] {
-        let run = output(folder.path(), &[&arguments, &["--out", out][..], more].concat());
+        let run = output(folder.path(), &[&arguments, &["--details", "--out", out][..], more].concat());
         let stderr = text(&run.stderr);
         assert_eq!(run.status.code(), Some(code), "{stderr}");
         let inconclusive = stderr.matches("threshold inconclusive: wal.announce.service.p50_us / delete.").count();

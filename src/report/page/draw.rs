@@ -52,6 +52,9 @@ fn colour(ink: Ink) -> RGBColor {
 
 /// The SVG of a plot of some height; `None` where it cannot be drawn, which its table replaces.
 pub fn svg(plot: &Plot, height: u32) -> Option<String> {
+    if !is_drawable(plot) {
+        return None;
+    }
     let mut text = String::new();
     draw(plot, &mut text, height).ok()?;
     for (stand_in, variable) in VARIABLES {
@@ -61,6 +64,20 @@ pub fn svg(plot: &Plot, height: u32) -> Option<String> {
     // As wide as its column, whatever that is.
     let size = format!("width=\"{WIDTH}\" height=\"{height}\" ");
     Some(text.replacen(&size, "", 1).replacen("<svg ", "<svg aria-hidden=\"true\" focusable=\"false\" ", 1))
+}
+
+/// Whether the library can place it: a results file may hold any number, and it takes no infinite axis.
+fn is_drawable(plot: &Plot) -> bool {
+    /// Beyond anything that was ever measured.
+    const PLACE_MOST: f64 = 1e12;
+    let is_place = |place: f64| place.is_finite() && place.abs() < PLACE_MOST;
+    let ends = [plot.x.ends(), plot.y.ends()];
+    let has_length = ends.iter().all(|(from, to)| is_place(*from) && is_place(*to) && to - from > 1e-9);
+    let points = plot.lines.iter().flat_map(|line| &line.points);
+    let of_lines = points.flat_map(|(x, y)| [Some(*x), *y]).flatten();
+    let of_dots = plot.dots.iter().flat_map(|dots| &dots.points).flat_map(|(x, y)| [*x, *y]);
+    let of_bands = plot.bands.iter().flat_map(|band| [band.from, band.to]);
+    has_length && of_lines.chain(of_dots).chain(of_bands).all(is_place)
 }
 
 type Failure = Box<dyn std::error::Error>;
