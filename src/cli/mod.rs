@@ -2,12 +2,14 @@
 
 mod clean;
 mod compare;
+mod doctor;
 mod generate;
 mod merge;
 mod out_folder;
 mod report;
 mod run;
 mod snapshot;
+mod text;
 mod verify;
 
 use std::{
@@ -40,20 +42,21 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  journalbench run scenarios/quick.toml
-  journalbench run scenarios/quick.toml --set load.rate_ops=17000 --out my-results
-  journalbench run scenarios/quick.toml --dry-run
+  journalbench doctor
+  journalbench run quick
+  journalbench run quick --set load.rate_ops=17000 --out my-results
+  journalbench run my-scenario.toml --dry-run
   journalbench report my-results/results.json --format markdown -o issue.md
   journalbench compare before/results.json after/results.json
   journalbench generate --size 17GB tracker.db
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
   journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
   journalbench run --resume my-results
-  journalbench run scenarios/quick.toml --shard 1/4 --out shard-1
+  journalbench run quick --shard 1/4 --out shard-1
   journalbench merge shard-*/results.json --out merged
   journalbench clean journalbench-work --remove
 
-Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
+Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed, or `doctor` found it bad;
 2 usage or scenario, or no room; 3 a threshold is broken (with --strict: or inconclusive), `verify` found another verdict than exact, \
 `snapshot --verify` an unsound copy, `compare` a regression; 4 `compare` found no regression and cannot say that there is none;
 130 interrupted, with what was measured so far written out.";
@@ -62,6 +65,9 @@ Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environmen
 enum Command {
     /// Run a scenario: generate the dataset, measure every trial, judge every snapshot, report
     Run(run::Arguments),
+    /// Say whether a measurement on this machine and in this folder can be trusted, and what to do about it
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Arguments),
     /// Join the results of the shards of a scenario, which several machines have run
     #[command(after_help = merge::HELP)]
     Merge(merge::Arguments),
@@ -110,7 +116,7 @@ pub enum CommandError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CommandOutcome {
     Done,
-    /// Some trials failed; the results are written.
+    /// Some trials failed, and the results are written; or the machine is not fit to measure on.
     Failed,
     Interrupted,
     /// What was judged, measured or compared is not what it should be.
@@ -150,6 +156,7 @@ impl CommandError {
 pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     let ended = match cli.command {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
+        Command::Doctor(arguments) => doctor::doctor(&arguments)?,
         Command::Merge(arguments) => merge::merge(&arguments)?,
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Compare(arguments) => compare::compare(&arguments)?,
