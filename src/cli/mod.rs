@@ -8,6 +8,8 @@ mod merge;
 mod out_folder;
 mod report;
 mod run;
+mod scenarios;
+mod shell;
 mod snapshot;
 mod text;
 mod verify;
@@ -42,6 +44,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  journalbench scenarios
   journalbench doctor
   journalbench run quick
   journalbench run quick --set load.rate_ops=17000 --out my-results
@@ -65,6 +68,9 @@ Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environmen
 enum Command {
     /// Run a scenario: generate the dataset, measure every trial, judge every snapshot, report
     Run(run::Arguments),
+    /// List the scenarios that are built in: what each asks, and how long it takes
+    #[command(after_help = scenarios::HELP)]
+    Scenarios(scenarios::Arguments),
     /// Say whether a measurement on this machine and in this folder can be trusted, and what to do about it
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::Arguments),
@@ -85,6 +91,12 @@ enum Command {
     Snapshot(snapshot::Arguments),
     /// List what killed runs and snapshots have left in a folder, and remove it on request
     Clean(clean::Arguments),
+    /// Print what has a shell complete the commands
+    #[command(after_help = shell::COMPLETIONS_HELP)]
+    Completions(shell::CompletionsArguments),
+    /// Print the manual page of the program, or of one of its commands
+    #[command(after_help = shell::MAN_HELP)]
+    Man(shell::ManArguments),
     /// Copy a live database in a process of its own (used by `run` and `snapshot`)
     #[command(name = protocol::COMMAND, hide = true)]
     Copy {
@@ -156,6 +168,7 @@ impl CommandError {
 pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     let ended = match cli.command {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
+        Command::Scenarios(arguments) => scenarios::scenarios(&arguments)?,
         Command::Doctor(arguments) => doctor::doctor(&arguments)?,
         Command::Merge(arguments) => merge::merge(&arguments)?,
         Command::Report(arguments) => report::report(&arguments)?,
@@ -164,6 +177,8 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
         Command::Clean(arguments) => clean::clean(&arguments)?,
+        Command::Completions(arguments) => shell::completions(&arguments)?,
+        Command::Man(arguments) => shell::man(&arguments)?,
         Command::Copy { method, live, out } => {
             copy_process::run(&method, &live, &out)?;
             CommandOutcome::Done
