@@ -94,6 +94,8 @@ impl Scenario {
         let all = all();
         match all.iter().find(|scenario| Path::new(scenario.name) == named) {
             Some(scenario) => scenario.load(overrides),
+            // The error of a folder that was meant to be a scenario.
+            None if named.is_dir() => Self::load(named, overrides),
             None => Err(ScenarioError::Unknown { name: named.to_owned(), nearest: nearest(named, &all) }),
         }
     }
@@ -196,7 +198,7 @@ mod tests {
             assert_eq!(words.contains("did you mean `"), expected.is_some(), "{words}");
         }
         // What looks like a path is one.
-        for path in ["quick.toml", "./quick", "quick/"] {
+        for path in ["quick.toml", "./quick", "quick/", ".", "src"] {
             let error = Scenario::named(Path::new(path), &[]).unwrap_err();
             assert!(matches!(error, ScenarioError::Read { .. }), "{path}: {error}");
         }

@@ -252,3 +252,18 @@ fn the_doctor_finds_what_no_run_could_do_with() {
         println!("skipped: there is no tmpfs at /dev/shm");
     }
 }
+
+#[test]
+fn a_package_leaves_out_nothing_that_the_program_is_built_of() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    // A package's own manifest says nothing of what was left out.
+    for left_out in manifest["package"].get("exclude").and_then(toml::Value::as_array).into_iter().flatten() {
+        let left_out = left_out.as_str().unwrap();
+        // As in a .gitignore: without the slash, it would be left out wherever it lies.
+        assert!(left_out.starts_with('/'), "{left_out} leaves out what has this name in any folder");
+        for needed in ["/src", "/scenarios", "/build.rs"] {
+            assert!(!left_out.starts_with(needed), "{left_out}");
+        }
+    }
+}
