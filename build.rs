@@ -4,7 +4,7 @@
 use std::{env, path::Path, process::Command};
 
 /// What is built, and so makes a build differ from its revision.
-const SOURCES: [&str; 5] = ["src", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
+const SOURCES: [&str; 6] = ["src", "scenarios", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
 fn main() {
     for source in SOURCES {

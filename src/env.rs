@@ -7,13 +7,13 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::Programs;
+use crate::{snapshot::Programs, timer, work};
 
 /// Where a run was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +51,14 @@ pub struct Environment {
     /// The programs that strategies may run; `None` where an older program did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub programs: Option<Vec<Program>>,
+    /// What chooses the clock of the processors, each name once; `None` where the kernel does not tell, as in most virtual
+    /// machines, and where an older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_governors: Option<Vec<String>>,
+    /// How late a thread wakes that slept until an instant, in microseconds: of a hundred times, one is later. `None` where an
+    /// older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer_late_us_p99: Option<u64>,
 }
 
 /// What this program was built of.
@@ -118,9 +126,7 @@ impl Environment {
         Self {
             processor: field_of("/proc/cpuinfo", "model name").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_bytes: field_of("/proc/meminfo", "MemTotal")
-                .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-                .map_or(0, |kib| kib * 1024),
+            memory_bytes: memory("MemTotal").unwrap_or_default(),
             kernel: kernel(),
             file_system,
             mount_options,
@@ -136,6 +142,8 @@ impl Environment {
             build: Some(Build::this()),
             sqlite_source_id: sqlite_source_id(),
             programs: Some(vec![cp, sqlite3, sqlite3_rsync, sh]),
+            cpu_governors: cpu_governors(Path::new("/sys/devices/system/cpu")),
+            timer_late_us_p99: timer::late_us_p99(),
         }
     }
 }
@@ -157,6 +165,34 @@ fn sqlite_source_id() -> Option<String> {
 fn kernel() -> String {
     let name = rustix::system::uname();
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
+}
+
+/// Bytes of memory that programs can have without anything being swapped: what the machine has left, or what the group of
+/// processes is allowed, where that is less. `None` where the kernel does not tell.
+#[must_use]
+pub(crate) fn available_memory_bytes() -> Option<u64> {
+    // In a container this is the container's; outside, the root has no such file.
+    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    memory("MemAvailable").map(|available| available.min(limit.unwrap_or(u64::MAX)))
+}
+
+/// A size that the kernel tells of the memory, in bytes.
+fn memory(name: &str) -> Option<u64> {
+    let kib: u64 = field_of("/proc/meminfo", name)?.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The governors in the folder of the processors; `None` where it names none.
+fn cpu_governors(processors: &Path) -> Option<Vec<String>> {
+    let folders = work::files_in(processors).ok()?;
+    let governor = |folder: &PathBuf| {
+        let text = fs::read_to_string(folder.join("cpufreq/scaling_governor")).ok()?;
+        Some(text.trim().to_owned()).filter(|name| !name.is_empty())
+    };
+    let mut governors: Vec<_> = folders.iter().filter_map(governor).collect();
+    governors.sort();
+    governors.dedup();
+    (!governors.is_empty()).then_some(governors)
 }
 
 /// The value of the first `name : value` line of a file in `/proc`.
@@ -182,25 +218,42 @@ fn mount_of(folder: &Path) -> Option<(String, String)> {
 
 fn fsync_us_p50(folder: &Path) -> Option<u64> {
     const TIMES: usize = 101;
+    /// On a disk that is slow or busy, fewer times have to do.
+    const PATIENCE: Duration = Duration::from_secs(3);
     let path = tempfile::Builder::new().prefix("fsync-").tempfile_in(folder).ok()?.into_temp_path();
     let file = File::options().write(true).open(&path).ok()?;
     let page = [0; 4096];
     file.write_all_at(&page, 0).ok()?;
     file.sync_all().ok()?;
     let mut times = Vec::with_capacity(TIMES);
-    for _ in 0..TIMES {
+    let started = Instant::now();
+    while times.len() < TIMES && started.elapsed() < PATIENCE {
         file.write_all_at(&page, 0).ok()?;
         let begun = Instant::now();
         file.sync_all().ok()?;
         times.push(begun.elapsed());
     }
     times.sort_unstable();
-    u64::try_from(times[TIMES / 2].as_micros()).ok()
+    u64::try_from(times.get(times.len() / 2)?.as_micros()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn governors_are_named_once_and_unknown_where_there_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("cpuidle")).unwrap();
+        assert_eq!(cpu_governors(folder.path()), None);
+        assert_eq!(cpu_governors(&folder.path().join("none")), None);
+        for (processor, governor) in [("cpu0", "schedutil\n"), ("cpu1", "performance\n"), ("cpu10", "schedutil\n")] {
+            let cpufreq = folder.path().join(processor).join("cpufreq");
+            fs::create_dir_all(&cpufreq).unwrap();
+            fs::write(cpufreq.join("scaling_governor"), governor).unwrap();
+        }
+        assert_eq!(cpu_governors(folder.path()).unwrap(), ["performance", "schedutil"]);
+    }
 
     #[test]
     fn the_environment_of_this_machine_is_found() {
@@ -209,6 +262,8 @@ mod tests {
         assert!(!environment.file_system.is_empty());
         assert!(environment.fsync_us_p50.is_some());
         assert!(environment.memory_bytes > 0);
+        assert!(available_memory_bytes().is_some_and(|bytes| bytes <= environment.memory_bytes));
+        assert!(environment.timer_late_us_p99.is_some());
         let source = environment.sqlite_source_id.unwrap();
         assert!(source.starts_with("20") && source.len() > 64, "{source}");
         let programs = environment.programs.unwrap();

@@ -9,6 +9,7 @@
 //! ```text
 //! cli        the commands
 //! progress   draws the events of run              report    results -> text, Markdown
+//! doctor     what a measurement here is worth
 //! run        a scenario, trial by trial           analysis  results -> what to know before believing them
 //! trial      one trial: prepare, connect,         results   the JSON
 //!            conduct, evaluate, judge
@@ -26,7 +27,7 @@
 //! digest     hashes of rows and their sums        own_folder   the work folder, and what killed runs left
 //! random     seeded numbers                       lock_file    one process at a time
 //! work       files: read, copied, counted         lock_holders which process has a lock
-//! statistics how sure a figure is
+//! statistics how sure a figure is                 timer     waking at an instant
 //! printable  text that a terminal may have        interrupt    Ctrl-C as a value
 //! ```
 //!
@@ -84,6 +85,7 @@ mod child;
 pub mod cli;
 pub mod dataset;
 mod digest;
+mod doctor;
 pub mod env;
 pub mod history;
 pub mod interrupt;
@@ -108,6 +110,7 @@ pub mod sqlite;
 pub mod statistics;
 pub mod target;
 pub mod threshold;
+mod timer;
 pub mod torrents;
 mod trial;
 pub mod work;

@@ -1,18 +1,13 @@
 //! What a reader should know before believing a figure, found in the figures themselves.
 
+use super::environment;
 use crate::{
-    env::Environment,
     results::{DisturbedBy, Results, SnapshotResult, TrialResult, Warning},
     scenario::DatasetCopy,
     snapshot::Strategy,
     sqlite::JournalMode,
 };
 
-/// No disk confirms a write in less than this: the call did not reach one.
-const LEAST_FSYNC_US: u64 = 5;
-/// Where an fsync takes more than so many times as long as elsewhere, so may all that waits for it. On one quiet machine, the
-/// median of one run was up to twice that of another.
-const FSYNC_TIMES_MOST: u64 = 4;
 /// A deadline should be at least so many times what `cp` took.
 const DEADLINE_IN_CPS: f64 = 10.0;
 
@@ -20,13 +15,14 @@ const DEADLINE_IN_CPS: f64 = 10.0;
 #[must_use]
 pub fn warnings(results: &Results) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    for warning in results.environments().flat_map(of_environment) {
+    for warning in results.environments().flat_map(environment::of_environment) {
         // What merged runs have in common is said once.
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }
-    warnings.extend(unequal_fsync(results));
+    warnings.extend(environment::unequal_fsync(results));
+    warnings.extend(environment::larger_than_memory(results));
     match results.scenario.dataset.copy {
         DatasetCopy::Plain => {}
         DatasetCopy::Reflink => warnings.push(Warning::CopyOnWrite),
@@ -43,36 +39,6 @@ pub fn warnings(results: &Results) -> Vec<Warning> {
     warnings.extend(of_all(ids(&TrialResult::is_saturated), |trials| Warning::Saturated { trials }));
     warnings.extend(of_all(generator_bound(trials), |phases| Warning::GeneratorBound { phases }));
     warnings
-}
-
-/// What a reader should know of the machine that something was measured on.
-#[must_use]
-pub fn of_environment(environment: &Environment) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if !environment.optimised_build {
-        warnings.push(Warning::DebugBuild);
-    }
-    let is_in_memory = matches!(environment.file_system.as_str(), "tmpfs" | "ramfs");
-    if is_in_memory || environment.fsync_us_p50.is_some_and(|time_us| time_us < LEAST_FSYNC_US) {
-        warnings.push(Warning::NoDurability { file_system: environment.file_system.clone() });
-    }
-    let programs = [
-        ("this program", Some(&environment.sqlite_version)),
-        ("sqlite3", environment.sqlite3_program_version.as_ref()),
-    ];
-    for (program, version) in programs {
-        if let Some(version) = version.filter(|version| has_wal_reset_bug(version)) {
-            warnings.push(Warning::WalReset { program: program.to_owned(), version: version.clone() });
-        }
-    }
-    warnings
-}
-
-/// That merged runs had disks, or neighbours on them, that are not alike.
-fn unequal_fsync(results: &Results) -> Option<Warning> {
-    let times = || results.environments().filter_map(|environment| environment.fsync_us_p50);
-    let (least_us, most_us) = (times().min()?, times().max()?);
-    (most_us > least_us.saturating_mul(FSYNC_TIMES_MOST)).then_some(Warning::UnequalFsync { least_us, most_us })
 }
 
 /// That a trial is not whole, or what went wrong in it.
@@ -123,19 +89,13 @@ fn generator_bound(trials: &[TrialResult]) -> Vec<String> {
     bound
 }
 
-/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (`docs/sqlite.md`,
-/// 7). Distributions may have backported the fix.
-fn has_wal_reset_bug(version: &str) -> bool {
-    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
-    let &[major, minor, patch, ..] = numbers.as_slice() else { return false };
-    let version = (major, minor, patch);
-    ((3, 7, 0)..=(3, 51, 2)).contains(&version) || version == (3, 52, 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::{MergedRun, PhaseName, Problem, Recorded, Stage, Status, samples};
+    use crate::{
+        env::Environment,
+        results::{MergedRun, PhaseName, Problem, Recorded, Stage, Status, samples},
+    };
 
     /// What is warned of after a change to results without a fault.
     fn after(change: impl FnOnce(&mut Results)) -> Vec<Warning> {
@@ -143,6 +103,7 @@ mod tests {
             samples::trial(JournalMode::Wal, Strategy::Cp),
             samples::trial(JournalMode::Delete, Strategy::VacuumInto),
         ]);
+        results.environment.processors = 8;
         change(&mut results);
         warnings(&results)
     }
@@ -153,35 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn of_the_machine() {
-        type Change = fn(&mut Environment);
-        let memory = || vec![Warning::NoDurability { file_system: "tmpfs".into() }];
-        let disk = || vec![Warning::NoDurability { file_system: "ext4".into() }];
-        let reset = |program: &str| vec![Warning::WalReset { program: program.into(), version: "3.51.2".into() }];
-        let cases: [(Change, Vec<Warning>); 10] = [
-            (|machine| machine.optimised_build = false, vec![Warning::DebugBuild]),
-            (|machine| machine.file_system = "tmpfs".into(), memory()),
-            (|machine| machine.fsync_us_p50 = Some(4), disk()),
-            (|machine| machine.fsync_us_p50 = Some(5), vec![]),
-            (|machine| machine.fsync_us_p50 = None, vec![]),
-            (|machine| machine.sqlite_version = "3.51.2".into(), reset("this program")),
-            (|machine| machine.sqlite_version = "3.51.3".into(), vec![]),
-            (|machine| machine.sqlite3_program_version = Some("3.51.2".into()), reset("sqlite3")),
-            (|machine| machine.sqlite3_program_version = Some("3.51.3".into()), vec![]),
-            (|machine| machine.sqlite3_program_version = None, vec![]),
-        ];
-        for (number, (change, expected)) in cases.into_iter().enumerate() {
-            let mut machine = samples::environment();
-            change(&mut machine);
-            assert_eq!(of_environment(&machine), expected, "case {number}");
-            assert_eq!(after(|results| results.environment = machine), expected, "case {number}");
-        }
-    }
-
-    #[test]
     fn of_the_machines_of_merged_runs_once() {
         let run = |fsync_us_p50| MergedRun {
-            environment: Environment { fsync_us_p50, ..samples::environment() },
+            environment: Environment { fsync_us_p50, processors: 8, ..samples::environment() },
             ..samples::merged_run(1, 1)
         };
         let merged = |times: &[Option<u64>]| after(|results| results.merged = times.iter().copied().map(run).collect());
@@ -281,23 +216,5 @@ mod tests {
             results.trials[0].phases[0].achieved_rate_ops = 1.0;
         });
         assert_eq!(saturated, [Warning::Saturated { trials: vec!["wal-full-1000-cp-1".to_owned()] }]);
-    }
-
-    #[test]
-    fn versions_with_the_wal_reset_bug() {
-        for (version, has) in [
-            ("3.6.23", false),
-            ("3.7.0", true),
-            ("3.40.1", true),
-            ("3.51.2", true),
-            ("3.51.3", false),
-            ("3.52.0", true),
-            ("3.53.0", false),
-            ("3.54.1", false),
-            ("", false),
-            ("unknown", false),
-        ] {
-            assert_eq!(has_wal_reset_bug(version), has, "{version}");
-        }
     }
 }

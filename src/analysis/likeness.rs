@@ -52,7 +52,8 @@ pub(crate) enum Machines {
     Same,
     /// Machines of one kind, with the same programs (wherever they lie): the same model and number of processors, kernel series, and type of file
     /// system mounted with the same options; memory within [`MEMORY_SHARE_MOST`]. How long an fsync takes is no matter of
-    /// kind: it changes with what else the disk does, and is warned of instead ([`super::warnings`]).
+    /// kind: it changes with what else the disk does, and is warned of instead ([`super::warnings`]). Neither is how late a
+    /// sleep ends.
     Alike,
     /// As [`Self::Alike`], whichever build of this program measured: what is compared may be two of them.
     Compared,
@@ -121,10 +122,12 @@ pub(crate) fn of_environments(
     machines: Machines,
 ) -> serde_json::Result<Vec<Difference>> {
     differences(one, other, &|name, one, other| match (machines, name) {
-        (_, "fsync_us_p50") => true,
+        (_, "fsync_us_p50" | "timer_late_us_p99") => true,
         (Machines::Compared, name) if name.starts_with("build") => true,
         // What an older program did not say differs from nothing.
-        (Machines::Compared, "programs" | "sqlite_source_id") if one.is_null() || other.is_null() => true,
+        (Machines::Compared, "programs" | "sqlite_source_id" | "cpu_governors") if one.is_null() || other.is_null() => {
+            true
+        }
         (Machines::Same, _) => one == other,
         (_, "memory_bytes") => is_like_memory(one, other),
         (_, "kernel") => kernel_series(one) == kernel_series(other),
@@ -238,10 +241,14 @@ mod tests {
 
     #[test]
     fn machines_are_the_same_but_for_what_is_measured_or_alike_within_bounds() {
-        let cases: [(Change, &str, bool, bool); 24] = [
+        let cases: [(Change, &str, bool, bool); 28] = [
             (|_| (), "", true, true),
             (|machine| machine.fsync_us_p50 = Some(9_999), "fsync_us_p50", true, true),
             (|machine| machine.fsync_us_p50 = None, "fsync_us_p50", true, true),
+            (|machine| machine.timer_late_us_p99 = Some(9_999), "timer_late_us_p99", true, true),
+            (|machine| machine.timer_late_us_p99 = None, "timer_late_us_p99", true, true),
+            (|machine| machine.cpu_governors = Some(vec!["powersave".into()]), "cpu_governors", false, false),
+            (|machine| machine.cpu_governors = None, "cpu_governors", false, false),
             (|machine| machine.memory_bytes += 1, "memory_bytes", false, true),
             (|machine| machine.memory_bytes = 16_800_000_000, "memory_bytes", false, true),
             (|machine| machine.memory_bytes = 16_800_000_001, "memory_bytes", false, false),
@@ -274,7 +281,9 @@ mod tests {
 
     #[test]
     fn runs_of_two_builds_are_compared() {
-        let cases: [(Change, &[&str]); 5] = [
+        let cases: [(Change, &[&str]); 7] = [
+            (|machine| machine.cpu_governors = None, &[]),
+            (|machine| machine.cpu_governors = Some(vec!["powersave".to_owned()]), &["cpu_governors"]),
             (|machine| machine.build = None, &[]),
             (|machine| machine.build.as_mut().unwrap().modified = Some(true), &[]),
             (|machine| machine.programs = None, &[]),

@@ -6,15 +6,17 @@ mod caveats;
 mod comparisons;
 mod decision;
 mod disturbance;
+pub(crate) mod environment;
 pub(crate) mod likeness;
 mod pairs;
 mod runs;
 mod thresholds;
 
-pub use caveats::{of_environment, warnings};
+pub use caveats::warnings;
 pub use comparisons::{BaselineTime, PairTimes, SAME_MARGIN, baseline_times, change, comparisons, pair_times};
 pub use decision::decision;
 pub use disturbance::disturbances;
+pub use environment::of_environment;
 pub(crate) use pairs::cannot_keep_up;
 pub use runs::{RunChange, RunComparison, RunOutcome, compare, differences};
 pub use thresholds::thresholds;

@@ -22,8 +22,8 @@ and memory within 5 %. What differs is named, and nothing is written. Both trial
 machine.
 
 Examples:
-  journalbench run scenarios/quick.toml --shard 1/2 --out shard-1      # on the one machine
-  journalbench run scenarios/quick.toml --shard 2/2 --out shard-2      # on the other
+  journalbench run quick --shard 1/2 --out shard-1      # on the one machine
+  journalbench run quick --shard 2/2 --out shard-2      # on the other
   journalbench merge shard-1/results.json shard-2/results.json --out merged
   journalbench merge shard-1/results.json --partial --out part         # what there is so far";
 

@@ -2,13 +2,17 @@
 
 mod clean;
 mod compare;
+mod doctor;
 mod generate;
 mod merge;
 mod out_folder;
 mod report;
 mod run;
+mod scenarios;
 mod schema;
+mod shell;
 mod snapshot;
+mod text;
 mod verify;
 
 use std::{
@@ -41,21 +45,23 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  journalbench run scenarios/quick.toml
-  journalbench run scenarios/quick.toml --set load.rate_ops=17000 --out my-results
-  journalbench run scenarios/quick.toml --dry-run
+  journalbench scenarios
+  journalbench doctor
+  journalbench run quick
+  journalbench run quick --set load.rate_ops=17000 --out my-results
+  journalbench run my-scenario.toml --dry-run
   journalbench report my-results/results.json --format markdown -o issue.md
   journalbench compare before/results.json after/results.json
   journalbench generate --size 17GB tracker.db
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
   journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
   journalbench run --resume my-results
-  journalbench run scenarios/quick.toml --shard 1/4 --out shard-1
+  journalbench run quick --shard 1/4 --out shard-1
   journalbench merge shard-*/results.json --out merged
   journalbench clean journalbench-work --remove
   journalbench schema > results.schema.json
 
-Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed;
+Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed, or `doctor` found it bad;
 2 usage or scenario, or no room; 3 a threshold is broken (with --strict: or inconclusive), `verify` found another verdict than exact, \
 `snapshot --verify` an unsound copy, `compare` a regression; 4 `compare` found no regression and cannot say that there is none;
 130 interrupted, with what was measured so far written out.";
@@ -64,6 +70,12 @@ Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environmen
 enum Command {
     /// Run a scenario: generate the dataset, measure every trial, judge every snapshot, report
     Run(run::Arguments),
+    /// List the scenarios that are built in: what each asks, and how long it takes
+    #[command(after_help = scenarios::HELP)]
+    Scenarios(scenarios::Arguments),
+    /// Say whether a measurement on this machine and in this folder can be trusted, and what to do about it
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Arguments),
     /// Join the results of the shards of a scenario, which several machines have run
     #[command(after_help = merge::HELP)]
     Merge(merge::Arguments),
@@ -84,6 +96,12 @@ enum Command {
     /// Print the JSON Schema of a results.json
     #[command(after_help = schema::HELP)]
     Schema,
+    /// Print what has a shell complete the commands
+    #[command(after_help = shell::COMPLETIONS_HELP)]
+    Completions(shell::CompletionsArguments),
+    /// Print the manual page of the program, or of one of its commands
+    #[command(after_help = shell::MAN_HELP)]
+    Man(shell::ManArguments),
     /// Copy a live database in a process of its own (used by `run` and `snapshot`)
     #[command(name = protocol::COMMAND, hide = true)]
     Copy {
@@ -115,7 +133,7 @@ pub enum CommandError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CommandOutcome {
     Done,
-    /// Some trials failed; the results are written.
+    /// Some trials failed, and the results are written; or the machine is not fit to measure on.
     Failed,
     Interrupted,
     /// What was judged, measured or compared is not what it should be.
@@ -155,6 +173,8 @@ impl CommandError {
 pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
     let ended = match cli.command {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
+        Command::Scenarios(arguments) => scenarios::scenarios(&arguments)?,
+        Command::Doctor(arguments) => doctor::doctor(&arguments)?,
         Command::Merge(arguments) => merge::merge(&arguments)?,
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Compare(arguments) => compare::compare(&arguments)?,
@@ -163,6 +183,8 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
         Command::Clean(arguments) => clean::clean(&arguments)?,
         Command::Schema => schema::schema()?,
+        Command::Completions(arguments) => shell::completions(&arguments)?,
+        Command::Man(arguments) => shell::man(&arguments)?,
         Command::Copy { method, live, out } => {
             copy_process::run(&method, &live, &out)?;
             CommandOutcome::Done

@@ -29,8 +29,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
-    /// The scenario; may be left out with --resume
-    #[arg(value_name = "SCENARIO.toml", required_unless_present = "resume")]
+    /// The scenario: a file, or the name of a built-in one (see `journalbench scenarios`); may be left out with --resume
+    #[arg(value_name = "SCENARIO.toml|NAME", required_unless_present = "resume")]
     scenario: Option<PathBuf>,
     /// Folder for results.json, report.md and report.html; must not exist [default: journalbench-out/SCENARIO-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
@@ -106,7 +106,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
 
 /// The scenario, and that the database it names is one.
 fn load(arguments: &Arguments, path: &Path) -> Result<Scenario, CommandError> {
-    let scenario = Scenario::load(path, &arguments.overrides).map_err(|error| CommandError::Usage(error.into()))?;
+    let scenario = Scenario::named(path, &arguments.overrides).map_err(|error| CommandError::Usage(error.into()))?;
     if let Source::Adopted(path) = &scenario.dataset.source {
         let describe = || format!("dataset.path = {}", path.display());
         work::check_regular(path).with_context(describe)?;

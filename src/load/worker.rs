@@ -2,7 +2,6 @@
 //! what came of it.
 
 use std::{
-    num::NonZeroU64,
     ops::ControlFlow,
     sync::{
         Arc, Mutex,
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     measure::{Class, Outcome, Sample, Slice},
     target::{Execution, IdleWork, Target},
+    timer,
     workload::{Kind, Operation, Workload},
 };
 
@@ -90,8 +90,7 @@ enum Wait {
 impl Worker {
     /// Executes operations until there are no more, or the load stops.
     pub fn run<T: Target>(mut self, target: &T) {
-        // The kernel may delay a wake-up by the timer slack, 50 us by default, to batch it with others.
-        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        timer::wake_on_time();
         let mut operation = Operation::default();
         let mut idle = target.idle();
         while self.turn(target, &mut idle, &mut operation).is_continue() {}

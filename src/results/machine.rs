@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::machine::{ProcessorTimes, Reading};
+
 /// What all that runs on the machine did in a stretch of time: shares of it from 0 to 1, `None` for what the kernel does not
 /// tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +35,42 @@ pub struct MachineUse {
     pub writeback_bytes_max: Option<u64>,
     /// Memory of this program: the most at the end of one of its seconds.
     pub resident_bytes_max: Option<u64>,
+}
+
+impl MachineUse {
+    /// What was done from one reading of the counters to a later one. Of what is no sum, nothing is said.
+    #[must_use]
+    pub fn between(from: &Reading, to: &Reading) -> Self {
+        let of_processors = |ticks: fn(&ProcessorTimes) -> u64| {
+            let (from, to) = (from.processors?, to.processors?);
+            let total = to.total().checked_sub(from.total()).filter(|total| *total > 0)?;
+            // The kernel's own sums may go back by a tick.
+            Some(rounded(ticks(&to).saturating_sub(ticks(&from)) as f64 / total as f64))
+        };
+        let elapsed_us = to.at.saturating_duration_since(from.at).as_micros() as f64;
+        let of_time = |us: fn(&Reading) -> Option<u64>| {
+            let waited_us = us(to)?.saturating_sub(us(from)?) as f64;
+            Some(rounded((waited_us / elapsed_us).min(1.0)))
+        };
+        let count = |of: fn(&Reading) -> Option<u64>| Some(of(to)?.saturating_sub(of(from)?));
+        Self {
+            user_share: of_processors(|times| times.user),
+            system_share: of_processors(|times| times.system),
+            steal_share: of_processors(|times| times.steal),
+            processor_pressure_share: of_time(|reading| reading.processor_pressure_us),
+            io_pressure_share: of_time(|reading| reading.io_pressure_us),
+            memory_pressure_share: of_time(|reading| reading.memory_pressure_us),
+            page_faults: count(|reading| reading.page_faults),
+            read_bytes: count(|reading| reading.read_bytes),
+            written_bytes: count(|reading| reading.written_bytes),
+            ..Self::default()
+        }
+    }
+}
+
+/// To a hundredth of a percent: ticks are no finer.
+fn rounded(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
 }
 
 /// What may disturb a trial.

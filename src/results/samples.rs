@@ -36,7 +36,7 @@ pub(crate) fn scenario(overrides: &[&str]) -> Scenario {
     Scenario::parse("sample", SCENARIO, Path::new("sample.toml"), &overrides).unwrap()
 }
 
-/// A machine of which there is nothing to warn.
+/// A machine of which there is nothing to warn, but that its processors are few.
 pub(crate) fn environment() -> Environment {
     Environment {
         processor: "a processor".to_owned(),
@@ -64,6 +64,8 @@ pub(crate) fn environment() -> Environment {
             path: Some("/bin/cp".into()),
             version: Some("cp 9.1".to_owned()),
         }]),
+        cpu_governors: Some(vec!["performance".to_owned()]),
+        timer_late_us_p99: Some(80),
     }
 }
 

@@ -21,6 +21,38 @@ pub enum Warning {
         /// Its type.
         file_system: String,
     },
+    /// The databases lie on another machine's disk, or are served by a program.
+    RemoteFileSystem {
+        /// Its type.
+        file_system: String,
+    },
+    /// The file system was told that a sync need not reach the disk.
+    NoBarriers {
+        /// By this mount option.
+        option: String,
+    },
+    /// The load, those who read, the copy and the kernel shared few processors.
+    FewProcessors {
+        /// So many.
+        processors: usize,
+    },
+    /// The clock of the processors was kept low while they had little to do.
+    SlowGovernor {
+        /// By these.
+        governors: Vec<String>,
+    },
+    /// A sleep until an instant ended late.
+    LateTimer {
+        /// So much, one of a hundred, in microseconds.
+        late_us: u64,
+    },
+    /// Memory could not hold the database and its copy.
+    LargerThanMemory {
+        /// Of the database.
+        bytes: u64,
+        /// Of the machine.
+        memory_bytes: u64,
+    },
     /// SQLite is of a version with the WAL-reset bug.
     WalReset {
         /// Whose SQLite.
@@ -84,6 +116,12 @@ impl fmt::Display for Warning {
             Self::NoDurability { file_system } => {
                 write!(f, "the databases lie on {file_system}, where fsync does nothing: no durability was measured")
             }
+            Self::RemoteFileSystem { file_system } => f.write_str(&remote_file_system(file_system)),
+            Self::NoBarriers { option } => f.write_str(&no_barriers(option)),
+            Self::FewProcessors { processors } => f.write_str(&few_processors(*processors)),
+            Self::SlowGovernor { governors } => f.write_str(&slow_governor(governors)),
+            Self::LateTimer { late_us } => f.write_str(&late_timer(*late_us)),
+            Self::LargerThanMemory { bytes, memory_bytes } => f.write_str(&larger_than_memory(*bytes, *memory_bytes)),
             Self::WalReset { program, version } => write!(
                 f,
                 "{program} uses SQLite {version}, which has the WAL-reset bug (SQLite 3.51.3 fixed it, and a distribution may have \
@@ -134,6 +172,48 @@ impl fmt::Display for Warning {
             Self::Incomplete { trial, reason } => write!(f, "{trial}: {reason}"),
         }
     }
+}
+
+fn remote_file_system(file_system: &str) -> String {
+    format!(
+        "the databases lie on {file_system}: its server or its network was measured, and SQLite's locks are only as good as its \
+        own"
+    )
+}
+
+fn no_barriers(option: &str) -> String {
+    format!(
+        "the file system is mounted with {option}: an fsync did not wait for the disk, and no durability was measured"
+    )
+}
+
+fn few_processors(processors: usize) -> String {
+    let processors = if processors == 1 { "one processor".to_owned() } else { format!("{processors} processors") };
+    format!(
+        "the load generator, the database, the copy and the kernel shared {processors}: every time has in it what they waited for \
+        each other"
+    )
+}
+
+fn slow_governor(governors: &[String]) -> String {
+    format!(
+        "the clock of the processors was governed by {}, so that short work at a low rate took longer than it has to",
+        governors.join(", ")
+    )
+}
+
+fn late_timer(late_us: u64) -> String {
+    format!(
+        "before the trials began, one of a hundred sleeps ended {late_us} us late or later: response times have that in them"
+    )
+}
+
+fn larger_than_memory(bytes: u64, memory_bytes: u64) -> String {
+    format!(
+        "the database has {} MB and the machine {} MB of memory, which does not hold it beside its copy: the disk was measured, too",
+        bytes / 1_000_000,
+        memory_bytes / 1_000_000
+    )
 }
 
 /// A list's length and its first entries.

@@ -55,6 +55,7 @@ mod tests {
         for (number, (shard, merged, trials, expected)) in cases.into_iter().enumerate() {
             let mut results = samples::results(vec![samples::trial(JournalMode::Wal, Strategy::Cp); trials]);
             results.environment.optimised_build = false;
+            results.environment.processors = 8;
             results.shard = shard.map(|number| Shard::new(number, 2).unwrap());
             let environment = || results.environment.clone();
             let run = |number: &u32| MergedRun { environment: environment(), ..samples::merged_run(*number, 2) };

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-pub(crate) use budget::{bytes_needed, check_room, duration_bound};
+pub(crate) use budget::{bytes_needed, check_room, duration_bound, duration_typical};
 pub(crate) use derive::derive;
 pub(crate) use merge::{ShardFile, merge, name_kept_from};
 pub(crate) use resume::{check_scenario, check_shard, missing};

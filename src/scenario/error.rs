@@ -7,6 +7,14 @@ use super::thresholds::ThresholdProblem;
 /// Why a scenario is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
+    /// There is no file of this name, and no built-in scenario either.
+    #[error("{}: no such file, and no scenario of that name is built in{}; `journalbench scenarios` lists those that are", name.display(), meant(*nearest))]
+    Unknown {
+        /// The name.
+        name: PathBuf,
+        /// The built-in scenario whose name is most like it.
+        nearest: Option<&'static str>,
+    },
     /// The file could not be read.
     #[error("cannot read the scenario {}", path.display())]
     Read {
@@ -70,4 +78,8 @@ pub enum ScenarioError {
     /// Two overrides say the same thing in two ways.
     #[error("--set {0} and --set {1}: expected one of them")]
     SetTwice(String, String),
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!(" (did you mean `{nearest}`?)"))
 }

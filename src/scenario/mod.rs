@@ -4,13 +4,17 @@
 //! Validation happens once, before anything is written, and an error names the file, the key, what was found and what is
 //! allowed.
 //!
+//! The scenarios of `scenarios/` are in the program: [`builtin`].
+//!
 //! Nothing here opens a database or starts a thread.
 
+pub mod builtin;
 mod error;
 mod file;
 mod load;
 mod machine;
 mod overrides;
+mod read;
 mod shard;
 mod steps;
 mod thresholds;
@@ -20,7 +24,7 @@ mod trial_order;
 mod trial_plan;
 mod validate;
 
-use std::{io, path::Path, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -39,11 +43,7 @@ use crate::{
     snapshot::{Strategy, StrategyOptions},
     sqlite::{JournalMode, Synchronous, TransactionMode},
     threshold::Threshold,
-    work,
 };
-
-/// Bytes of a scenario file at most.
-const BYTES_MOST: u64 = 1 << 20;
 
 /// Trials of a scenario at most.
 pub(crate) const TRIALS_MOST: usize = 10_000;
@@ -147,53 +147,6 @@ pub struct SnapshotPlan {
 }
 
 impl Scenario {
-    /// Reads, overrides and validates a scenario file. An override is `KEY=VALUE` with a dotted key; the value is TOML,
-    /// or else a string.
-    ///
-    /// # Errors
-    /// [`ScenarioError`].
-    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ScenarioError> {
-        let read = |source| ScenarioError::Read { path: path.to_owned(), source };
-        let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8");
-        let bytes = work::read_at_most(path, BYTES_MOST).map_err(read)?;
-        let text = String::from_utf8(bytes).map_err(no_text).map_err(read)?;
-        let name = path.file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
-        Self::parse(&name, &text, path, overrides)
-    }
-
-    /// As [`Self::load`], from text; `path` is for messages.
-    ///
-    /// # Errors
-    /// [`ScenarioError`].
-    pub fn parse(name: &str, text: &str, path: &Path, overrides: &[String]) -> Result<Self, ScenarioError> {
-        let syntax =
-            |source: toml::de::Error| ScenarioError::Syntax { path: path.to_owned(), problem: source.to_string() };
-        let mut table: toml::Table = text.parse().map_err(syntax)?;
-        overrides::set_all(&mut table, overrides)?;
-        let mut keys: file::Keys = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
-            let key = match error.path().to_string() {
-                at if at == "." => "at the top level".to_owned(),
-                at => at,
-            };
-            ScenarioError::Key { path: path.to_owned(), key, problem: error.inner().to_string().trim().to_owned() }
-        })?;
-        let beside = |file: &Path| path.parent().unwrap_or(Path::new("")).join(file);
-        keys.dataset.path = keys.dataset.path.map(|file| beside(&file));
-        let refuse = |(key, found, allowed)| ScenarioError::Value { path: path.to_owned(), key, found, allowed };
-        if let Some(file) = keys.dataset.path.as_ref().filter(|file| file.to_str().is_none()) {
-            let allowed = "expected a path in UTF-8, as results name it: move it, or the scenario".to_owned();
-            return Err(refuse(("dataset.path", file.display().to_string(), allowed)));
-        }
-        validate::resolve_size(&mut keys).and_then(|()| validate::check(&keys)).map_err(refuse)?;
-        let thresholds =
-            thresholds::read(&keys).map_err(|problem| ScenarioError::Threshold { path: path.to_owned(), problem })?;
-        let trace_points = match &keys.load.trace {
-            Some(trace) => trace::read(&beside(trace))?,
-            None => Vec::new(),
-        };
-        validate::plan(file::Record { name: name.to_owned(), keys, trace_points }, thresholds).map_err(refuse)
-    }
-
     /// How many trials it has.
     #[must_use]
     pub(crate) fn trial_count(&self) -> usize {
@@ -237,6 +190,8 @@ impl<'de> Deserialize<'de> for Scenario {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const SCENARIO: &str = r#"

@@ -13,9 +13,15 @@ const TIME_MOST_S: f64 = 1e9;
 
 /// Reads a trace; every rate is checked, so that a schedule can be made of it.
 pub fn read(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {
+    let bytes = work::read_regular(path, BYTES_MOST)
+        .map_err(|error| ScenarioError::Trace { path: path.to_owned(), problem: error.to_string() })?;
+    parse(path, &bytes)
+}
+
+/// As [`read`], of what is in the file; `path` is for messages.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<TracePoint>, ScenarioError> {
     let refuse = |problem: String| ScenarioError::Trace { path: path.to_owned(), problem };
-    let bytes = work::read_regular(path, BYTES_MOST).map_err(|error| refuse(error.to_string()))?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let points: Result<Vec<TracePoint>, _> = reader.deserialize().collect();
     let points = points.map_err(|error| refuse(error.to_string()))?;
     check(&points).map_err(refuse)?;

@@ -1,7 +1,7 @@
 //! What the machine did over time, point by point of the series.
 
 use crate::{
-    machine::{ProcessorTimes, Reading},
+    machine::Reading,
     results::{MachineUse, SeriesPoint},
 };
 
@@ -88,38 +88,13 @@ impl Most {
 impl Open {
     fn machine_use(&self) -> MachineUse {
         let Self { from, to, most, .. } = self;
-        let of_processors = |ticks: fn(&ProcessorTimes) -> u64| {
-            let (from, to) = (from.processors?, to.processors?);
-            let total = to.total().checked_sub(from.total()).filter(|total| *total > 0)?;
-            // The kernel's own sums may go back by a tick.
-            Some(rounded(ticks(&to).saturating_sub(ticks(&from)) as f64 / total as f64))
-        };
-        let elapsed_us = to.at.saturating_duration_since(from.at).as_micros() as f64;
-        let of_time = |us: fn(&Reading) -> Option<u64>| {
-            let waited_us = us(to)?.saturating_sub(us(from)?) as f64;
-            Some(rounded((waited_us / elapsed_us).min(1.0)))
-        };
-        let count = |of: fn(&Reading) -> Option<u64>| Some(of(to)?.saturating_sub(of(from)?));
         MachineUse {
-            user_share: of_processors(|times| times.user),
-            system_share: of_processors(|times| times.system),
-            steal_share: of_processors(|times| times.steal),
-            processor_pressure_share: of_time(|reading| reading.processor_pressure_us),
-            io_pressure_share: of_time(|reading| reading.io_pressure_us),
-            memory_pressure_share: of_time(|reading| reading.memory_pressure_us),
-            page_faults: count(|reading| reading.page_faults),
-            read_bytes: count(|reading| reading.read_bytes),
-            written_bytes: count(|reading| reading.written_bytes),
             dirty_bytes_max: most.dirty_bytes,
             writeback_bytes_max: most.writeback_bytes,
             resident_bytes_max: most.resident_bytes,
+            ..MachineUse::between(from, to)
         }
     }
-}
-
-/// To a hundredth of a percent: ticks are no finer.
-fn rounded(share: f64) -> f64 {
-    (share * 1e4).round() / 1e4
 }
 
 #[cfg(test)]
@@ -127,6 +102,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::machine::ProcessorTimes;
 
     /// At a time, with a hundred ticks a second, a tenth of them stolen from second 2 on.
     fn reading(start: Instant, second: u64) -> Reading {

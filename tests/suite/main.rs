@@ -14,6 +14,7 @@ mod dataset;
 mod disk_full;
 mod disturbance;
 mod exact;
+mod first_minute;
 mod formats;
 mod held_copy;
 mod ledger;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     digest::Digest,
+    env::Environment,
     results::{DatasetResult, Recorded, Sitting, Warning, samples},
     scenario::TrialPlan,
     snapshot::Strategy,
@@ -39,6 +40,7 @@ fn file(number: u32, of: u32) -> ShardFile {
         sittings: vec![sitting].into(),
         scenario: scenario(),
         dataset: Some(dataset(1_000)).into(),
+        environment: Environment { processors: 8, ..samples::environment() },
         ..samples::results(trials)
     };
     ShardFile { path: format!("{number}.json").into(), results }
@@ -129,7 +131,7 @@ fn what_differs_is_refused_by_file_and_name() {
         ),
         (
             |results| results.environment.processors = 64,
-            "2.json is of another environment than 1.json: processors is 64 instead of 2",
+            "2.json is of another environment than 1.json: processors is 64 instead of 8",
         ),
         (
             |results| results.environment.sqlite_version = "3.60.0".to_owned(),

@@ -1,0 +1,48 @@
+//! Looks around on this machine. It takes two seconds at rest, some more where an fsync is slow, and never ten.
+
+use std::{path::Path, thread, time::Duration};
+
+use super::{Demand, Facts};
+use crate::{
+    dataset::cache,
+    env::{self, Environment},
+    machine::Machine,
+    own_folder::OwnFolder,
+    results::MachineUse,
+    run,
+    scenario::Scenario,
+    snapshot::Programs,
+    work,
+};
+
+/// How long nothing is done but to see what others do: some hundred ticks of a processor.
+const REST: Duration = Duration::from_secs(2);
+
+/// Reads what there is to know of the machine, the folder and what the scenario asks of them. A file is written into the
+/// folder, or beside its place where it is not there yet, and removed again.
+pub(crate) fn read(folder: &Path, scenario: &Scenario, machine: &Machine, programs: &Programs) -> Facts {
+    // First, since all that follows makes work.
+    let before = machine.read();
+    thread::sleep(REST);
+    let at_rest = MachineUse::between(&before, &machine.read());
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    let (environment, refused) = match OwnFolder::under(existing) {
+        Ok(own) => (Environment::read(own.path(), programs), None),
+        Err(error) => (Environment::read(existing, programs), Some(format!("{error:#}"))),
+    };
+    let (database_bytes, _) = cache::bytes(folder, &scenario.dataset.source).unwrap_or_default();
+    Facts {
+        folder: folder.to_owned(),
+        refused,
+        environment,
+        at_rest,
+        free_bytes: work::free_bytes(folder),
+        available_memory_bytes: env::available_memory_bytes(),
+        demand: Demand {
+            scenario: scenario.name.clone(),
+            database_bytes,
+            room_bytes: run::bytes_needed(scenario, &scenario.trials(), folder, false),
+            steal_share_max: scenario.disturbance.steal_share_max,
+        },
+    }
+}
