@@ -10,16 +10,17 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }
-    // What a commit changes besides.
-    for file in ["HEAD", "logs/HEAD", "index"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
-            println!("cargo::rerun-if-changed={path}");
-        }
-    }
+    let profile = env::var("PROFILE").ok();
     tell("TARGET", env::var("TARGET").ok());
-    tell("PROFILE", env::var("PROFILE").ok());
+    tell("PROFILE", profile.clone());
     tell("RUSTC", env::var("RUSTC").ok().and_then(|rustc| first_line(Command::new(rustc).arg("--version"))));
-    if is_own_repository() {
+    // Whatever else is built is not to be measured with, and would be built again after each commit.
+    if profile.as_deref() == Some("release") && is_own_repository() {
+        for file in ["HEAD", "logs/HEAD", "index"] {
+            if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
+                println!("cargo::rerun-if-changed={path}");
+            }
+        }
         tell("REVISION", git(&["rev-parse", "HEAD"]));
         let changes = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat());
         tell("MODIFIED", changes.map(|changes| (!changes.is_empty()).to_string()));

@@ -64,7 +64,7 @@ pub struct Environment {
 /// What this program was built of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
-    /// The commit of its sources; `None` where it was built outside its repository, or without git.
+    /// The commit of its sources; `None` where it was built outside its repository, without git or not for release.
     pub revision: Option<String>,
     /// Whether the sources were changed since; `None` where the revision is not known.
     pub modified: Option<bool>,
