@@ -1,8 +1,8 @@
 //! Results in, a report out: pure functions, one file a format.
 //!
 //! What is said is found once, as a list of `Block`s: tables of typed cells, charts, and sentences (`figures`). How a
-//! figure is written is the same for every format (`figure_text`); how a page looks is the business of `terminal` and of
-//! `markdown` (for an issue). A new format is a variant of [`Format`], its arm in [`render`], and a file.
+//! figure is written is the same for every format (`figure_text`); how it looks is the business of `screen` and `terminal`, of
+//! `markdown` (for an issue) and of `page` (for a browser). A new format is a variant of [`Format`], its arm in [`render`], and a file.
 //!
 //! Every trial has its own rows. What is said of several trials is a count, a range, or the median of their pairs with its
 //! interval.

@@ -156,7 +156,7 @@ impl Axis {
         (from.min(to), from.max(to))
     }
 
-    /// Where marks lie on the even axis that need another step than a round one, and what stands beside them.
+    /// What stands beside a mark at a place on the even axis; empty where nothing should.
     pub fn label(&self, place: f64) -> String {
         match &self.scale {
             Scale::Linear => trimmed(place),
