@@ -75,6 +75,8 @@ pub enum Event {
         of: usize,
         /// The trial's name.
         id: String,
+        /// Trials that are to run after it.
+        more: usize,
     },
     /// Something happened in the trial.
     Trial(trial::Event),
@@ -259,7 +261,8 @@ fn run_those(
         if let Some(keep_in) = context.keep_in {
             resume::remove_kept(&keep_in.join(plan.id()))?;
         }
-        tell(Event::TrialBegun { number, of: before + plans.len(), id: plan.id() });
+        let more = plans[number - before..].iter().filter(|plan| !record.has(&plan.id())).count();
+        tell(Event::TrialBegun { number, of: before + plans.len(), id: plan.id(), more });
         let result = trial::run(context, plan, &mut |event| tell(Event::Trial(event)));
         tell(Event::TrialEnded { summary: summary(&result) });
         record.add(result)?;
