@@ -398,9 +398,9 @@ mod tests {
         let [grandchild] = &lines[..] else { panic!("one line was written within two seconds: {lines:?}") };
         let status = format!("/proc/{grandchild}/status");
         // Killed processes that nobody has waited for yet are still listed, as zombies.
-        let lives = || std::fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ"));
+        let goes_on = || std::fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ"));
         let given_up = Instant::now() + Duration::from_secs(10);
-        while lives() {
+        while goes_on() {
             assert!(Instant::now() < given_up, "the grandchild went on");
             std::thread::yield_now();
         }

@@ -70,7 +70,8 @@ fn every_profile_is_accounted_for_and_its_snapshots_are_exact() {
         let results = run(&[
             &format!("load.write_profile={profile}"),
             &format!("sqlite.journal_mode={journal_mode}"),
-            "snapshots.deadline_s=1",
+            "snapshots.deadline_s=20",
+            "phases.horizon_s=1",
             "load.rate_ops=600",
             "sqlite.synchronous=off",
             "load.pool_connections=4",

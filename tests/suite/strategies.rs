@@ -179,7 +179,9 @@ fn snapshots(overrides: &[&str]) -> Vec<(String, SnapshotResult)> {
     all
 }
 
-const SHORT: [&str; 3] = ["snapshots.deadline_s=1", "phases.recovery_s=0.2", "snapshots.sqlite_checks=false"];
+/// Short trials, in which a copy has all the time that it takes on a slow disk.
+const SHORT: [&str; 4] =
+    ["snapshots.deadline_s=20", "phases.horizon_s=1", "phases.recovery_s=0.2", "snapshots.sqlite_checks=false"];
 
 #[test]
 fn writers_that_are_stopped_make_no_commit_and_go_on() {
@@ -204,7 +206,10 @@ fn the_writers_own_copy_carries_its_writes_over() {
     for (id, snapshot) in snapshots(&[&SHORT[..], &strategy].concat()) {
         assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.ruling.evidence);
         assert!(snapshot.run.commit_at_end > snapshot.run.commit_at_start, "{id}: {snapshot:?}");
-        assert_eq!((snapshot.progress.restarts, snapshot.run.exit_status), (Some(0), None), "{id}");
+        // Only a commit of its own that found the database busy and was rolled back has it begin again.
+        let (commits, restarts) = (snapshot.commits_meanwhile(), snapshot.progress.restarts.unwrap());
+        assert!(restarts * 5 <= commits, "{id}: {restarts} restarts in {commits} commits");
+        assert_eq!(snapshot.run.exit_status, None, "{id}");
         assert!(
             snapshot.cost.resources.found().is_none() && *snapshot.cost.writer_cpu_s.found().unwrap() > 0.0,
             "{id}: {snapshot:?}"
