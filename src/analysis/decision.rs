@@ -48,7 +48,7 @@ fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
         let is_worse = |one: &&&Comparison| one.change.outcome == Outcome::Worse;
         let against: Vec<_> = beside.iter().filter(is_worse).map(|one| words(one)).collect();
         if !against.is_empty() {
-            open.push(format!("At {at}, against it: {}.", against.join("; ")));
+            open.push(format!("Against WAL at {at}: {}.", against.join("; ")));
         }
         let (better, worse, same) = (found(Outcome::Better), found(Outcome::Worse), found(Outcome::Same));
         let decided: Vec<_> = better.clone().chain(worse.clone()).map(|one| words(one)).collect();
@@ -57,7 +57,7 @@ fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
         }
         let unclear: Vec<_> = found(Outcome::Inconclusive).map(|one| one.subject.to_string()).collect();
         if !unclear.is_empty() {
-            open.push(format!("At {at} nothing follows for {}.", unclear.join(", ")));
+            open.push(format!("At {at} the data does not decide: {}.", unclear.join(", ")));
         }
         let all_same = !of_group.is_empty() && same.clone().count() == of_group.len();
         if all_same {
@@ -97,11 +97,19 @@ fn words(one: &Comparison) -> String {
     let interval = one
         .change
         .interval
-        .map_or_else(String::new, |interval| format!(" ({:.2} to {:.2})", interval.low, interval.high));
+        .map_or_else(String::new, |interval| format!(" ({} to {})", factor(interval.low), factor(interval.high)));
     format!(
-        "{} is {}, {ratio:.2} times as long{interval} in {} pairs",
-        one.subject, one.change.outcome, one.change.pairs
+        "{} is {}, {} times as long{interval} in {} pairs",
+        one.subject,
+        one.change.outcome,
+        factor(ratio),
+        one.change.pairs
     )
+}
+
+/// With a digit that says something, also of a small one.
+fn factor(factor: f64) -> String {
+    if factor < 0.1 { format!("{factor:.3}") } else { format!("{factor:.2}") }
 }
 
 /// The whole trials under a mode that took snapshots, and which of their strategies were exact every time.
@@ -117,21 +125,21 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
     if strategies.is_empty() {
         return None;
     }
-    let (mut exact, mut open) = (Vec::new(), Vec::new());
+    let (mut exact, mut open, mut not_exact) = (Vec::new(), Vec::new(), Vec::new());
     for strategy in strategies {
         let of_strategy: Vec<_> = trials.iter().copied().filter(|trial| trial.strategy == strategy).collect();
         match judged(&of_strategy) {
             (hits, of) if of > 0 && hits == of => match strategy.definition().isolation {
                 Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &of_strategy, of)),
                 Isolation::Unprotected { .. } => open.push(format!(
-                    "{strategy} was exact {of} times of {of}, by chance: nothing keeps another one from being stale or torn."
+                    "{strategy} was exact {of} times of {of}, by chance: the next one may be stale or torn."
                 )),
             },
-            (hits, of) => open.push(format!("{strategy} was exact {hits} times of {of}.")),
+            (hits, of) => not_exact.push(format!("{strategy} was exact {hits} times of {of}.")),
         }
     }
     rank(&trials, &mut exact);
-    let because = because(&exact);
+    let because = [because(&exact), not_exact].concat();
     if exact.iter().any(|one| one.interval.is_none()) {
         open.push(format!(
             "What a snapshot costs takes at least {PAIRS_LEAST} trials of each strategy to be compared."
@@ -219,7 +227,7 @@ fn because(exact: &[BackupStrategy]) -> Vec<String> {
     because.extend(match unbeaten.as_slice() {
         [] => None,
         [only] if exact.iter().filter(|one| one.is_for_scripts).count() == 1 => {
-            Some(format!("{only} is the only one of them that a script can run."))
+            Some(format!("Of the strategies that were exact every time, {only} is the only one that a script can run."))
         }
         [winner] => Some(format!("Of those that a script can run, {winner} costs the least.")),
         several => Some(format!(
@@ -293,14 +301,15 @@ mod tests {
         }));
         assert_eq!(service.outcome, ModeOutcome::KeepWal, "nobody waits for a service time alone");
         assert!(
-            service.open[0].contains("against it: scrape service p50 (baseline) is worse, 2.00 times"),
+            service.open[0].starts_with("Against WAL at 1000 operations a second")
+                && service.open[0].contains(": scrape service p50 (baseline) is worse, 2.00 times"),
             "{service:?}"
         );
         let mut few = seven(|_| ());
         few.trials.truncate(8);
         let few = mode_of(&few);
         assert_eq!(few.outcome, ModeOutcome::Open);
-        assert!(few.open[0].contains("nothing follows for commit response p50 (baseline)"), "{few:?}");
+        assert!(few.open[0].contains("the data does not decide: commit response p50 (baseline)"), "{few:?}");
         let saturated = mode_of(&seven(|trial| trial.phases[0].achieved_rate_ops = 1.0));
         assert_eq!(saturated.outcome, ModeOutcome::Open);
         let one_mode = seven(|_| ());
@@ -342,9 +351,10 @@ mod tests {
         results.trials.push(samples::trial(JournalMode::Wal, Strategy::Cp));
         let found = backup_of(&results);
         assert_eq!(found.strategies.iter().map(|one| one.strategy).collect::<Vec<_>>(), [Strategy::HeldCopy]);
-        assert!(found.open.contains(&"vacuum-into was exact 6 times of 7.".to_owned()), "{found:?}");
+        assert!(found.because.contains(&"vacuum-into was exact 6 times of 7.".to_owned()), "{found:?}");
         assert!(found.open.iter().any(|said| said.starts_with("cp was exact 1 times of 1, by chance")), "{found:?}");
-        assert!(found.because.contains(&"held-copy is the only one of them that a script can run.".to_owned()));
+        let only = "Of the strategies that were exact every time, held-copy is the only one that a script can run.";
+        assert!(found.because.contains(&only.to_owned()), "{found:?}");
         let old = samples::of_before(&results);
         assert_eq!(backup_of(&old).strategies[0].lost_client_s, None, "an older file does not say what it cost");
     }

@@ -3,24 +3,34 @@
 use std::collections::BTreeMap;
 
 use super::{
+    conditions,
     context::Context,
+    distinct,
     figure_text::number,
     matrix::{self, Entry},
     summary::{self, share},
 };
 use crate::{
+    analysis::{self, PairTimes},
     measure::OperationKind,
+    oracle::Verdict,
     results::{
-        BackupDecision, BackupStrategy, Comparison, ModeDecision, ModeOutcome, Outcome, PhaseName, Results,
-        ThresholdOutcome,
+        BackupDecision, BackupStrategy, Change, Comparison, ModeDecision, ModeOutcome, Outcome, PhaseName, Results,
+        SnapshotResult, Status, Subject, ThresholdOutcome, TrialResult,
     },
-    statistics::PAIRS_LEAST,
+    snapshot::Strategy,
+    statistics::{self, PAIRS_LEAST},
 };
+
+/// From so many copies on a share says something: with 95 % confidence, ten exact ones of ten are 69 % at least.
+const FEW: u64 = 10;
 
 /// What a reader who has to decide wants first.
 pub struct Answer {
     /// What was asked.
     pub question: String,
+    /// Of what, and on which machine.
+    pub setting: String,
     /// What follows, a sentence each.
     pub sentences: Vec<String>,
     /// What does not, and why, a sentence each.
@@ -46,44 +56,69 @@ pub fn answer(results: &Results) -> Answer {
     sentences.extend(thresholds(results));
     sentences.extend(no_backups(&entries));
     sentences.extend(summary::ceilings(results));
+    open.extend(few(&entries));
+    open.extend(skipped(results));
     open.extend(summary::not_judged(results));
     open.extend(summary::lucky(results));
-    Answer { question: Context::new(results).why(), sentences, open }
+    Answer { question: Context::new(results).why(), setting: conditions::in_a_sentence(results), sentences, open }
 }
 
 fn of_mode(results: &Results, mode: &ModeDecision) -> String {
     let outcome = match mode.outcome {
-        ModeOutcome::KeepWal => "Journal mode: keep WAL.",
-        ModeOutcome::RevertToDelete => "Journal mode: revert to delete.",
+        ModeOutcome::KeepWal => "Journal mode: keep WAL, or change to it.",
+        ModeOutcome::RevertToDelete => "Journal mode: keep delete, or change back to it.",
         ModeOutcome::Open => "Journal mode: open.",
     };
     match most_telling(results) {
-        Some(evidence) => format!("{outcome} {evidence}"),
+        Some(evidence) => format!("{outcome} {}", in_words(results, evidence)),
         None => outcome.to_owned(),
     }
 }
 
 /// Of the response times of the baselines that a mode changed, the one that clients feel most: of commits before reads and
 /// scrapes, and its 99th percentile before its median.
-fn most_telling(results: &Results) -> Option<String> {
+fn most_telling(results: &Results) -> Option<&Comparison> {
     let is_felt = |one: &&Comparison| {
         let is_told = matches!(one.change.outcome, Outcome::Better | Outcome::Worse);
         is_told && one.subject.phase == PhaseName::Baseline && one.subject.figure.is_felt()
     };
     let felt: Vec<_> = results.comparisons.entries().iter().filter(is_felt).collect();
-    let one = felt.iter().min_by_key(|one| (interest(one.subject.kind), !one.subject.figure.is_tail()))?;
-    let (ratio, interval) = (one.change.ratio?, one.change.interval?);
-    Some(format!(
-        "Under {} the {} {} takes {} times as long as under {} ({} to {}, {} pairs).",
+    felt.into_iter().min_by_key(|one| (interest(one.subject.kind), !one.subject.figure.is_tail()))
+}
+
+/// A response time under both modes, and beside it the service time, in which nobody waits for a connection.
+fn in_words(results: &Results, one: &Comparison) -> String {
+    let Subject { kind, figure, .. } = one.subject;
+    let which = if figure.is_tail() { "99th percentile of the" } else { "median" };
+    let times = analysis::pair_times(results, one);
+    let median_ms = |of: fn(&PairTimes) -> f64| {
+        let median_us = statistics::median(&times.iter().map(of).collect::<Vec<_>>());
+        median_us.map_or_else(|| "unknown".to_owned(), |us| format!("{} ms", number(us / 1e3)))
+    };
+    let service = results.comparisons.entries().iter().find(|other| {
+        let is_like = other.subject == Subject { figure: figure.of_service(), ..one.subject };
+        is_like
+            && (other.synchronous, other.offered_rate_ops) == (one.synchronous, one.offered_rate_ops)
+            && other.announce_connections == one.announce_connections
+    });
+    let once_begun = service.map(|service| format!(" Once begun, it takes {}.", factor(service))).unwrap_or_default();
+    format!(
+        "The {which} response time of a {kind} is {} under {} and {} under {}: {}.{once_begun}",
+        median_ms(|pair| pair.new_us),
         one.new,
-        one.subject.kind,
-        one.subject.figure,
-        number(ratio),
+        median_ms(|pair| pair.base_us),
         one.base,
-        number(interval.low),
-        number(interval.high),
-        one.change.pairs
-    ))
+        factor(one)
+    )
+}
+
+/// How many times as long, and how sure that is.
+fn factor(one: &Comparison) -> String {
+    let Change { ratio, interval, pairs, .. } = one.change;
+    let ratio = ratio.map_or_else(|| "an unknown number of".to_owned(), number);
+    let between = interval
+        .map_or_else(String::new, |interval| format!("{} to {}, ", number(interval.low), number(interval.high)));
+    format!("{ratio} times as long ({between}{pairs} pairs)")
 }
 
 /// What became of the thresholds, the broken ones by name.
@@ -121,38 +156,89 @@ fn of_backup(backup: &BackupDecision) -> String {
         return format!("Backup under {mode}: no strategy that a script can run was exact every time.");
     }
     let words = |one: &&BackupStrategy| {
-        format!("{}, exact {} of {} ({})", one.strategy, one.exact, one.exact, share(one.exact, one.exact))
+        format!(
+            "{}, exact {} of {} ({} of all such copies)",
+            one.strategy,
+            one.exact,
+            one.exact,
+            share(one.exact, one.exact)
+        )
     };
     let words: Vec<_> = best.iter().map(words).collect();
     format!("Backup under {mode}: {}.", words.join("; or "))
 }
 
-/// The strategies whose copies are not all exact, with how many were, under all journal modes together.
-fn no_backups(entries: &[Entry<'_>]) -> Option<String> {
-    let mut by_strategy: BTreeMap<_, (u64, u64)> = BTreeMap::new();
-    for entry in entries {
-        let (exact, judged) = by_strategy.entry(entry.strategy).or_default();
-        (*exact, *judged) = (*exact + entry.exact(), *judged + entry.judged());
+/// In which way a copy was no backup.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Failure {
+    /// The strategy reported success and SQLite's check said ok.
+    Silent,
+    /// The strategy reported success, and SQLite's check did not say ok or was not asked.
+    Noticed,
+    /// The strategy failed or was stopped.
+    Unfinished,
+}
+
+impl Failure {
+    fn of(snapshot: &SnapshotResult) -> Option<Self> {
+        match snapshot.ruling.verdict? {
+            Verdict::Exact => None,
+            Verdict::Unfinished => Some(Self::Unfinished),
+            Verdict::Stale | Verdict::Torn | Verdict::Corrupt | Verdict::Unreadable => {
+                Some(if snapshot.ruling.silent_failure { Self::Silent } else { Self::Noticed })
+            }
+        }
     }
-    let bad = by_strategy.into_iter().filter(|(_, (exact, judged))| exact < judged);
-    let words: Vec<_> = bad.map(|(strategy, (exact, judged))| format!("{strategy} {exact} of {judged}")).collect();
-    let silent: usize = entries.iter().map(Entry::silent_failures).sum();
-    let unnoticed = match silent {
-        0 => String::new(),
-        1 => " integrity_check said ok to one of the bad copies.".to_owned(),
-        several => format!(" integrity_check said ok to {several} of the bad copies."),
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Silent => "No backup, although it was reported as done and integrity_check says ok",
+            Self::Noticed => "No backup, although it was reported as done",
+            Self::Unfinished => "Failed, or did not end in time",
+        }
+    }
+}
+
+/// The strategies whose copies are not all exact, by how they failed, with how many did, under all journal modes together.
+fn no_backups(entries: &[Entry<'_>]) -> Vec<String> {
+    let mut judged: BTreeMap<Strategy, u64> = BTreeMap::new();
+    let mut failed: BTreeMap<Failure, BTreeMap<Strategy, u64>> = BTreeMap::new();
+    for entry in entries {
+        *judged.entry(entry.strategy).or_default() += entry.judged();
+        for failure in entry.snapshots.iter().filter_map(|(_, snapshot)| Failure::of(snapshot)) {
+            *failed.entry(failure).or_default().entry(entry.strategy).or_default() += 1;
+        }
+    }
+    let sentence = |(failure, strategies): (Failure, BTreeMap<Strategy, u64>)| {
+        let of = |strategy| judged.get(strategy).copied().unwrap_or_default();
+        let words = strategies.iter().map(|(strategy, times)| format!("{strategy} {times} of {} times", of(strategy)));
+        format!("{}: {}.", failure.title(), words.collect::<Vec<_>>().join(", "))
     };
-    (!words.is_empty()).then(|| format!("Not exact every time: {}.{unnoticed}", words.join(", ")))
+    failed.into_iter().map(sentence).collect()
+}
+
+/// That of each strategy there are few copies, where that is so.
+fn few(entries: &[Entry<'_>]) -> Option<String> {
+    let most = entries.iter().map(Entry::judged).max().filter(|most| *most < FEW)?;
+    let copies = if most == 1 { "one copy".to_owned() } else { format!("{most} copies at most") };
+    Some(format!("Of {copies} with each strategy under each mode: that shows what can happen, not how often."))
+}
+
+/// What was not run here, and why.
+fn skipped(results: &Results) -> Vec<String> {
+    let is_skipped = |trial: &&TrialResult| trial.status == Status::Skipped;
+    let words = |trial: &TrialResult| {
+        format!("{} was not run: {}.", trial.strategy, trial.reason.as_deref().unwrap_or("nobody knows why"))
+    };
+    distinct(results.trials.iter().filter(is_skipped).map(words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        oracle::Verdict,
-        results::{Change, Figure, Subject, samples},
+        results::{Figure, samples},
         run::derive,
-        snapshot::Strategy,
         sqlite::{JournalMode, Synchronous},
         statistics::Interval,
     };
@@ -172,9 +258,9 @@ mod tests {
             answer.sentences,
             [
                 "Journal mode: open.",
-                "Backup under delete: vacuum-into, exact 1 of 1 (at least 5 %).",
-                "Backup under wal: vacuum-into, exact 1 of 1 (at least 5 %).",
-                "Not exact every time: cp 0 of 1. integrity_check said ok to one of the bad copies."
+                "Backup under delete: vacuum-into, exact 1 of 1 (at least 5 % of all such copies).",
+                "Backup under wal: vacuum-into, exact 1 of 1 (at least 5 % of all such copies).",
+                "No backup, although it was reported as done and integrity_check says ok: cp 1 of 1 times."
             ]
         );
         assert!(answer.open.iter().any(|open| open.contains("takes 6 trials")), "{:?}", answer.open);
@@ -205,10 +291,11 @@ mod tests {
             comparison(OperationKind::Commit, Figure::ResponseP50, Outcome::Better),
         ]
         .into();
-        let sentence = most_telling(&results).unwrap();
+        let sentence = in_words(&results, most_telling(&results).unwrap());
         assert_eq!(
             sentence,
-            "Under wal the commit response p50 takes 0.25 times as long as under delete (0.20 to 0.30, 7 pairs)."
+            "The median response time of a commit is unknown under wal and unknown under delete: 0.25 times as long (0.20 to \
+            0.30, 7 pairs)."
         );
     }
 }

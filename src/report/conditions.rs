@@ -20,6 +20,28 @@ pub fn sentences(results: &Results) -> Vec<String> {
     sentences
 }
 
+/// Of what, how much of it, and on which machine: what a reader has to know before any figure.
+pub fn in_a_sentence(results: &Results) -> String {
+    let environment = &results.environment;
+    let database = results.dataset.found().map_or_else(
+        || "a database of unknown size".to_owned(),
+        |dataset| format!("a database of {} MB", count(dataset.bytes as f64 / 1e6)),
+    );
+    let fsync = environment.fsync_us_p50.map_or_else(|| "unknown".to_owned(), |us| format!("{us} us"));
+    let rates = || results.scenario.rates_ops().into_iter().flatten();
+    let load = match (rates().reduce(f64::min), rates().reduce(f64::max)) {
+        (Some(least), Some(most)) => format!("{} operations a second", range(&count(least), &count(most))),
+        _ => results.scenario.load.arrivals.to_string(),
+    };
+    format!(
+        "{} trials on {database}, {load}, on {} processors ({}), {}, an fsync of {fsync}.",
+        count(results.trials.len() as f64),
+        environment.processors,
+        environment.processor,
+        environment.file_system
+    )
+}
+
 fn dataset(results: &Results) -> String {
     let described = results.dataset.found();
     let (planned, origin) = match &results.scenario.dataset.source {
@@ -104,11 +126,11 @@ fn programs(results: &Results) -> String {
         let cp = environment.cp_version.as_deref().unwrap_or("cp of unknown version");
         format!("sqlite3 {sqlite3}, {cp}")
     };
-    format!("Programs: {all}.{}", strategy_options(results))
+    format!("Programs: {all}.")
 }
 
 /// What the strategies ran with that they have a choice of.
-fn strategy_options(results: &Results) -> String {
+pub fn strategy_options(results: &Results) -> Option<String> {
     let mut all: Vec<String> = Vec::new();
     for trial in &results.trials {
         let options = trial.strategy_options.as_object().into_iter().flatten();
@@ -118,7 +140,7 @@ fn strategy_options(results: &Results) -> String {
             all.push(text);
         }
     }
-    if all.is_empty() { String::new() } else { format!(" Options: {}.", all.join("; ")) }
+    (!all.is_empty()).then(|| format!("Options: {}.", all.join("; ")))
 }
 
 fn machine(results: &Results) -> String {

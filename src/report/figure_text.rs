@@ -97,11 +97,11 @@ fn megabytes(bytes: u64) -> String {
 
 /// A count with its thousands apart.
 pub fn count(value: f64) -> String {
-    if value < 10.0 && value.fract() != 0.0 {
+    if value.abs() < 10.0 && value.fract() != 0.0 {
         return number(value);
     }
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::from(if value < 0.0 { "-" } else { "" });
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
@@ -171,12 +171,21 @@ mod tests {
             (123.4, "123"),
             (1234.0, "1234"),
             (123_456.0, "123,456"),
+            (-1.234, "-1.23"),
+            (-951_515.03, "-951,515"),
         ] {
             assert_eq!(number(value), text);
         }
-        for (value, text) in
-            [(0.0, "0"), (0.5, "0.50"), (999.0, "999"), (1e3, "1,000"), (17_000.0, "17,000"), (1e6, "1,000,000")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.5, "0.50"),
+            (999.0, "999"),
+            (1e3, "1,000"),
+            (17_000.0, "17,000"),
+            (1e6, "1,000,000"),
+            (-0.5, "-0.50"),
+            (-1e3, "-1,000"),
+        ] {
             assert_eq!(count(value), text);
         }
         assert_eq!(response(Some(1_500)), "1.50 ms");

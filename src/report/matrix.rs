@@ -13,7 +13,7 @@ use crate::{
     measure::Counts,
     oracle::Verdict,
     results::{HorizonResult, Recorded, Results, SnapshotResult, TrialResult},
-    snapshot::Strategy,
+    snapshot::{Isolation, Strategy},
     sqlite::JournalMode,
     statistics,
 };
@@ -76,6 +76,14 @@ impl Entry<'_> {
         waits.get(waits.len() / 2).copied()
     }
 
+    /// Whether nothing but luck makes one of them exact.
+    pub fn is_unprotected(&self) -> bool {
+        match self.strategy.definition().isolation {
+            Isolation::Unprotected { .. } => true,
+            Isolation::Isolated | Isolation::Unknown => false,
+        }
+    }
+
     fn verdicts(&self) -> impl Iterator<Item = Verdict> {
         self.snapshots.iter().filter_map(|(_, snapshot)| snapshot.ruling.verdict)
     }
@@ -114,8 +122,8 @@ pub fn note() -> Note {
         "\"exact\": how many were a state that the database was in, no older than the last commit acknowledged before the copy \
         began, and where the share of all such copies lies with 95 % confidence. \"stale\": such a state, but older. \"torn\": \
         structurally sound, and never a state of the database. \"corrupt\": index and table disagree, or SQLite reports damage. \
-        \"unreadable\": SQLite cannot read it. \"unfinished\": the strategy failed, or was stopped at its deadline. \"longest \
-        wait\": the longest response time of a client over the horizon, which begins with the copy and is equally long for every \
+        \"unreadable\": SQLite cannot read it. \"unfinished\": the strategy failed, or was stopped at its deadline. \"by chance\": nothing keeps the next one from being stale or \
+        torn. \"integrity_check\": what SQLite says of copies that were finished. \"longest wait\": the longest response time of a client over the horizon, which begins with the copy and is equally long for every \
         strategy; \"no answer\": one was not served in time, or not before the load ended.",
     )
 }
@@ -129,12 +137,15 @@ pub fn table(results: &Results) -> Table {
     columns.push(Column::words("integrity_check"));
     let row = |entry: &Entry<'_>| {
         let snapshots = || entry.snapshots.iter().map(|(_, snapshot)| *snapshot);
-        let verdict = |snapshot: &SnapshotResult| {
-            Value::text(snapshot.ruling.verdict.map_or_else(|| "not judged".to_owned(), |verdict| verdict.to_string()))
+        let verdict = |snapshot: &SnapshotResult| match snapshot.ruling.verdict {
+            None => Value::text("not judged"),
+            Some(Verdict::Exact) if entry.is_unprotected() => Value::text("exact by chance"),
+            Some(verdict) => Value::text(verdict.to_string()),
         };
-        let check = |snapshot: &SnapshotResult| {
-            let answer = snapshot.ruling.integrity_check.as_deref();
-            answer.map_or(Value::NotApplicable, |text| Value::text(short_answer(text)))
+        let check = |snapshot: &SnapshotResult| match (snapshot.ruling.verdict, &snapshot.ruling.integrity_check) {
+            // What is left of it is no copy, whatever SQLite says of it.
+            (Some(Verdict::Unfinished), _) | (_, None) => Value::NotApplicable,
+            (_, Some(answer)) => Value::text(short_answer(answer)),
         };
         let (exact, judged) = (entry.exact(), entry.judged());
         let values = [
@@ -202,7 +213,7 @@ mod tests {
         ]);
         let table = table(&results);
         let values = |row: usize| table.rows[row][..4].iter().map(|cell| cell.value.clone()).collect::<Vec<_>>();
-        let tally = Value::Tally(vec![(Value::text("exact"), 1), (Value::text("torn"), 1)]);
+        let tally = Value::Tally(vec![(Value::text("exact by chance"), 1), (Value::text("torn"), 1)]);
         let of = |mode: &str, strategy: &str| [Value::text(mode), Value::text(strategy)];
         assert_eq!(values(0), [&of("delete", "cp")[..], &[tally, Value::text("1 of 2 (1 to 99 %)")]].concat());
         let exact = [Value::text("exact"), Value::text("1 of 1 (at least 5 %)")];

@@ -36,8 +36,9 @@ mod tracker;
 
 use clap::ValueEnum;
 
-use crate::{analysis::RunComparison, results::Results};
+use crate::{analysis::RunComparison, results::Results, snapshot::Strategy};
 use context::{Context, Group, groups};
+use figure_text::sentence;
 use figures::{Block, Table};
 use notes::Note;
 pub use screen::Colours;
@@ -127,6 +128,7 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     let mut blocks = vec![
         Block::Heading(1, format!("journalbench: {}", results.scenario.name)),
         Block::Paragraph(Context::new(results).question()),
+        Block::Paragraph(answer.setting),
         Block::List(answer.sentences),
     ];
     let matrix = matrix::table(results);
@@ -138,6 +140,7 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     }
     blocks.extend(thresholds::section(results));
     blocks.push(Block::Heading(2, "The figures".to_owned()));
+    blocks.extend(details("What does each strategy do?", glossary(results)));
     blocks.extend(details("Which copy is exact? In words", vec![Block::List(summary::sentences(results))]));
     blocks.extend(details("What was decided by which rule?", decision::blocks(results)));
     let groups = groups(results);
@@ -154,6 +157,15 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     blocks.push(Block::Heading(2, "How it was measured".to_owned()));
     blocks.push(Block::List(conditions::sentences(results)));
     blocks
+}
+
+/// What the strategies of the run are.
+fn glossary(results: &Results) -> Vec<Block> {
+    let words = |strategy: Strategy| format!("{strategy}: {}", sentence(&strategy.description()));
+    let strategies = distinct(results.trials.iter().map(|trial| trial.strategy));
+    let mut sentences: Vec<_> = strategies.into_iter().map(words).collect();
+    sentences.extend(conditions::strategy_options(results));
+    if sentences.is_empty() { Vec::new() } else { vec![Block::List(sentences)] }
 }
 
 /// The questions that the figures of a group answer.
@@ -217,10 +229,21 @@ fn of_tables(tables: impl IntoIterator<Item = (Note, Table)>) -> Vec<Block> {
     with_rows.flat_map(|(note, table)| [Block::Note(note), Block::Table(table)]).collect()
 }
 
+/// Each once, in the order in which they come first.
+fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for one in all {
+        if !seen.contains(&one) {
+            seen.push(one);
+        }
+    }
+    seen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
+    use crate::{results::samples, sqlite::JournalMode};
 
     fn flat(blocks: Vec<Block>) -> Vec<Block> {
         let flat = |block| match block {

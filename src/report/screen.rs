@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{
     answer::{Answer, answer},
+    distinct,
     figure_text::number,
     matrix::{self, Entry, Wait},
 };
@@ -116,9 +117,12 @@ fn cut(mut lines: Vec<Line>, most: usize) -> Vec<Line> {
 /// The question and its answer.
 fn head(results: &Results, answer: &Answer) -> Vec<Line> {
     const QUESTION_LINES: usize = 3;
+    const SETTING_LINES: usize = 2;
     const ANSWER_LINES: usize = 10;
     let question = wrap(&format!("{}: {}", results.scenario.name, answer.question), 0);
     let mut lines: Vec<Line> = question.into_iter().take(QUESTION_LINES).map(|line| vec![Span::bold(line)]).collect();
+    let setting = wrap(&answer.setting, 0).into_iter().take(SETTING_LINES);
+    lines.extend(setting.map(|line| vec![Span::plain(line)]));
     let sentences = answer.sentences.iter().flat_map(|sentence| bullet(sentence));
     lines.extend(cut(sentences.collect(), ANSWER_LINES));
     lines
@@ -128,9 +132,9 @@ fn wrapped_list(sentences: &[String]) -> Vec<Line> {
     sentences.iter().flat_map(|sentence| bullet(sentence)).collect()
 }
 
-/// A sentence behind a star, on two lines at most.
+/// A sentence behind a star, on three lines at most.
 fn bullet(sentence: &str) -> Vec<Line> {
-    const LINES_EACH: usize = 2;
+    const LINES_EACH: usize = 3;
     let mut lines = wrap(&format!("* {sentence}"), 2);
     if lines.len() > LINES_EACH {
         lines.truncate(LINES_EACH);
@@ -160,8 +164,8 @@ fn shortened(text: &str, most: usize) -> String {
 /// The strategies by journal mode.
 fn matrix(results: &Results) -> Vec<Line> {
     let entries = matrix::entries(results);
-    let strategies = in_order(entries.iter().map(|entry| entry.strategy));
-    let modes: Vec<JournalMode> = in_order(entries.iter().map(|entry| entry.journal_mode));
+    let strategies = distinct(entries.iter().map(|entry| entry.strategy));
+    let modes: Vec<JournalMode> = distinct(entries.iter().map(|entry| entry.journal_mode));
     let mut lines = Vec::new();
     // Beside each other there is room for two.
     for modes in modes.chunks(2) {
@@ -202,17 +206,6 @@ fn matrix_row(entries: &[Entry<'_>], strategy: Strategy, modes: &[JournalMode], 
         row.extend(entry.map_or_else(|| ["-"; 3].map(Span::plain), |entry| cells(entry, bounds)));
     }
     row
-}
-
-/// Each once, in the order in which they come first.
-fn in_order<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for one in all {
-        if !seen.contains(&one) {
-            seen.push(one);
-        }
-    }
-    seen
 }
 
 /// Verdict with share and bound, time, and what the clients felt.

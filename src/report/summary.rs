@@ -185,8 +185,8 @@ fn lucky_ones(exact: &[(&TrialResult, &SnapshotResult)]) -> Option<String> {
     };
     let times = if exact.len() == 1 { String::new() } else { format!(" {} times, as this one", exact.len()) };
     Some(format!(
-        "{} under {} came out exact by chance{times}: {} commits were made in its {} s. {why} Nothing keeps another one \
-        from being stale or torn.",
+        "{} under {} came out exact by chance{times}: {} commits were made in its {} s. {why} The next one may be stale \
+        or torn.",
         trial.strategy,
         trial.journal_mode,
         count(snapshot.commits_meanwhile() as f64),

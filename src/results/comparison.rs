@@ -125,6 +125,12 @@ impl Figure {
         }
     }
 
+    /// The same percentile of the service time.
+    #[must_use]
+    pub fn of_service(self) -> Self {
+        if self.is_tail() { Self::ServiceP99 } else { Self::ServiceP50 }
+    }
+
     /// Its value in microseconds; nothing of too few operations. One that was not answered took at least `timeout_us`.
     #[must_use]
     pub fn value_us(self, operation: &OperationResult, timeout_us: u64) -> Option<u64> {

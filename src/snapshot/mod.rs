@@ -55,19 +55,19 @@ pub enum Strategy {
     CpAll,
     /// `cp --reflink=always` of the main file.
     CpReflink,
-    /// What the `sqlite3` program's `.backup` does, in this program's own binary.
+    /// The backup API in steps of some pages, as the `sqlite3` program's `.backup` does it, in this program's own binary.
     Backup,
     /// The backup API in a single step.
     BackupOneStep,
-    /// The backup API on the connection that writes.
+    /// The backup API on the connection that writes, between its transactions.
     BackupInWriter,
     /// The real `sqlite3` program's `.backup`.
     CliBackup,
-    /// The same, with a busy timeout.
+    /// The real `sqlite3` program's `.timeout` and `.backup`.
     CliBackupTimeout,
     /// `VACUUM INTO`, in this program's own binary.
     VacuumInto,
-    /// A held read transaction, and `cp`: [`held_copy`].
+    /// `cp` of the database and of its WAL while a read transaction is held, and the WAL folded into the copy.
     HeldCopy,
     /// Writers are stopped, the WAL is moved into the main file, `cp`, and they go on.
     StopCopy,
@@ -98,6 +98,13 @@ impl Strategy {
             Self::Sqlite3Rsync => &defined::sqlite3_rsync::DEFINITION,
             Self::Command => &defined::command::DEFINITION,
         }
+    }
+
+    /// What it is, in a few words.
+    #[must_use]
+    pub fn description(self) -> String {
+        let value = self.to_possible_value();
+        value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
     /// Every strategy, the control first.

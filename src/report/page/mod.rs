@@ -15,6 +15,7 @@ use super::{
     context::Context,
     figure_text,
     figures::{Block, Table},
+    glossary,
     notes::Note,
     of_group,
 };
@@ -77,9 +78,10 @@ fn contents(all: &[Results]) -> Markup {
 }
 
 fn run(results: &Results, number: usize) -> Markup {
-    let Answer { sentences, open, .. } = answer(results);
+    let Answer { setting, sentences, open, .. } = answer(results);
     let groups = groups(results);
     let mut explained = Vec::new();
+    let strategies = glossary(results);
     let decision = decision::blocks(results);
     let thresholds = thresholds::section(results);
     let of_groups: Vec<_> = groups.iter().map(|group| (group.title(), of_group(group, results))).collect();
@@ -87,6 +89,7 @@ fn run(results: &Results, number: usize) -> Markup {
         article id=(format!("run-{number}")) {
             h1 { "journalbench: " (shown(&results.scenario.name)) }
             p { (shown(&Context::new(results).question())) }
+            p { (shown(&setting)) }
             (list(&sentences, "answer"))
             (verdicts::section(results))
             @if !open.is_empty() { h2 { "What is open" } (list(&open, "open")) }
@@ -99,6 +102,7 @@ fn run(results: &Results, number: usize) -> Markup {
                 (of_section(section, &format!("run-{number}-{place}")))
             }
             h2 { "Every figure" }
+            details { summary { "What does each strategy do?" } (blocks(&strategies, &mut explained)) }
             details { summary { "Which copy is exact? In words" } (list(&summary::sentences(results), "words")) }
             @if !decision.is_empty() {
                 details { summary { "What was decided by which rule?" } (blocks(&decision, &mut explained)) }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::shown;
 use crate::{
     report::{
+        distinct,
         figure_text::number,
         matrix::{self, Entry, Wait},
         summary::share,
@@ -17,16 +18,8 @@ use crate::{
 /// The matrix of a run; nothing where no snapshot was taken.
 pub fn section(results: &Results) -> Markup {
     let entries = matrix::entries(results);
-    let mut modes: Vec<JournalMode> = Vec::new();
-    let mut strategies: Vec<Strategy> = Vec::new();
-    for entry in &entries {
-        if !modes.contains(&entry.journal_mode) {
-            modes.push(entry.journal_mode);
-        }
-        if !strategies.contains(&entry.strategy) {
-            strategies.push(entry.strategy);
-        }
-    }
+    let modes = distinct(entries.iter().map(|entry| entry.journal_mode));
+    let strategies = distinct(entries.iter().map(|entry| entry.strategy));
     let find = |strategy: &Strategy, mode: &JournalMode| {
         entries.iter().find(|entry| (entry.strategy, entry.journal_mode) == (*strategy, *mode))
     };

@@ -4,6 +4,7 @@ use super::{Picture, Section, strategies};
 use crate::{
     report::{
         context::Group,
+        distinct,
         figures::{Column, Table, Unit, Value},
         page::plot::{Axis, Line, Plot, Stroke},
     },
@@ -13,12 +14,7 @@ use crate::{
 
 /// Of a group: a picture for each strategy of which anything is known.
 pub fn section(group: &Group<'_>) -> Section {
-    let mut strategies: Vec<Strategy> = Vec::new();
-    for (_, snapshot) in snapshots(group) {
-        if !strategies.contains(&snapshot.strategy) {
-            strategies.push(snapshot.strategy);
-        }
-    }
+    let strategies = distinct(snapshots(group).into_iter().map(|(_, snapshot)| snapshot.strategy));
     Section {
         title: "How far did a backup come, and how often did it begin again?".to_owned(),
         note: "SQLite's backup API begins again when somebody else writes to the database between two of its steps. A line that falls \

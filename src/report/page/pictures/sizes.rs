@@ -3,6 +3,7 @@
 use super::{Picture, Section};
 use crate::{
     report::{
+        distinct,
         figure_text::number,
         figures::{Column, Table, Unit, Value},
         page::plot::{Axis, Dots, Ink, Plot},
@@ -57,12 +58,7 @@ fn copies(all: &[Results]) -> Vec<Copy> {
 
 fn picture(strategy: Strategy, copies: &[Copy]) -> Picture {
     let mine: Vec<_> = copies.iter().filter(|copy| copy.strategy == strategy).collect();
-    let mut modes: Vec<JournalMode> = Vec::new();
-    for copy in &mine {
-        if !modes.contains(&copy.journal_mode) {
-            modes.push(copy.journal_mode);
-        }
-    }
+    let modes = distinct(mine.iter().map(|copy| copy.journal_mode));
     let dots = |(place, mode): (usize, &JournalMode)| Dots {
         label: mode.to_string(),
         ink: [Ink::First, Ink::Second].get(place).copied().unwrap_or(Ink::Third),

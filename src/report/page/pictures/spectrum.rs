@@ -7,6 +7,7 @@ use crate::{
     measure::{OperationKind, Percentile},
     report::{
         context::Group,
+        distinct,
         figures::{Column, Table, Unit, Value},
         page::plot::{Axis, Ink, Line, Plot, Stroke},
     },
@@ -38,12 +39,8 @@ struct Spectrum {
 pub fn section(group: &Group<'_>) -> Section {
     let kinds = [OperationKind::Commit, OperationKind::Read, OperationKind::Scrape];
     let mut pictures: Vec<_> = kinds.into_iter().filter_map(|kind| of_modes(group, kind)).collect();
-    let mut strategies: Vec<Strategy> = Vec::new();
-    for trial in group.trials.iter().filter(|trial| !trial.snapshots.is_empty()) {
-        if !strategies.contains(&trial.strategy) {
-            strategies.push(trial.strategy);
-        }
-    }
+    let with_snapshots = group.trials.iter().filter(|trial| !trial.snapshots.is_empty());
+    let strategies = distinct(with_snapshots.map(|trial| trial.strategy));
     pictures.extend(strategies.into_iter().filter_map(|strategy| of_strategy(group, strategy)));
     Section {
         title: "How long did clients wait?".to_owned(),

@@ -4,6 +4,7 @@ use super::{Picture, Section};
 use crate::{
     report::{
         context::Group,
+        distinct,
         figures::{Column, Table, Unit, Value},
         page::plot::{Axis, Dots, Ink, Plot},
     },
@@ -23,12 +24,7 @@ struct Cost {
 /// Of a group.
 pub fn section(group: &Group<'_>) -> Section {
     let costs = costs(group);
-    let mut strategies: Vec<Strategy> = Vec::new();
-    for cost in &costs {
-        if !strategies.contains(&cost.strategy) {
-            strategies.push(cost.strategy);
-        }
-    }
+    let strategies = distinct(costs.iter().map(|cost| cost.strategy));
     let took = picture("How long each copy took", "seconds", &strategies, group, &costs, |cost| Some(cost.duration_s));
     let stalled_title = "How long writes waited and none was committed";
     let stalled = picture(stalled_title, "seconds", &strategies, group, &costs, |cost| cost.stalled_s);
