@@ -3,7 +3,7 @@
 // finds against WCAG 2.1 A and AA, contrast among it.
 //
 //   journalbench report results/quick/results.json --format html -o target/quick.html
-//   cd tests/browser && npm install && npm run check -- ../../target/quick.html
+//   bash tests/browser/install.sh && cd tests/browser && npm run check -- ../../target/quick.html
 //
 // CHROMIUM names the browser where it is not /usr/bin/chromium.
 import { readFileSync } from "node:fs";
