@@ -179,9 +179,14 @@ fn snapshots(overrides: &[&str]) -> Vec<(String, SnapshotResult)> {
     all
 }
 
-/// Short trials, in which a copy has all the time that it takes on a slow disk.
-const SHORT: [&str; 4] =
-    ["snapshots.deadline_s=20", "phases.horizon_s=1", "phases.recovery_s=0.2", "snapshots.sqlite_checks=false"];
+/// Short trials, in which a copy has all the time that it takes on a slow disk, and finds its turn between the commits.
+const SHORT: [&str; 5] = [
+    "load.completed_share=0.1",
+    "snapshots.deadline_s=20",
+    "phases.horizon_s=1",
+    "phases.recovery_s=0.2",
+    "snapshots.sqlite_checks=false",
+];
 
 #[test]
 fn writers_that_are_stopped_make_no_commit_and_go_on() {

@@ -41,7 +41,8 @@ fn judge(ledger: &Path, manifest: &Manifest, claim: Claim, snapshot: &Path) -> J
 fn vacuum_into_is_exact_under_load_and_every_break_of_it_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     // As long as a slow disk takes, and a load no longer than before.
-    let results = common::run_kept(folder.path(), &["snapshots.deadline_s=20", "phases.horizon_s=2"]);
+    let results =
+        common::run_kept(folder.path(), &["load.completed_share=0.1", "snapshots.deadline_s=20", "phases.horizon_s=2"]);
     assert_eq!(results.trials.len(), 2);
     for trial in &results.trials {
         assert_eq!((trial.status, trial.live_database_matches_ledger), (Status::Completed, Some(true)), "{trial:?}");
