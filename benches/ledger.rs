@@ -25,26 +25,25 @@ use std::{
     },
 };
 
-use criterion::{
-    Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
-    measurement::{Measurement, ValueFormatter},
-};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use journalbench::{
-    dataset::DOWNLOADS_TOTAL,
     history::{
         Change,
         ledger::{Ledger, Session},
     },
     sqlite::{self, JournalMode, Settings, Synchronous},
     torrents::Torrent,
-    workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
-use rusqlite::{Connection, params};
-use rustix::time::{ClockId, clock_gettime};
+use rusqlite::Connection;
+use rustix::time::ClockId;
 
-use common::{DATASET, Site, settings};
+use common::{
+    Site,
+    committer::Committer,
+    ratio::{Ratio, seconds},
+    settings,
+};
 
-const MIX: Mix = Mix { new_torrent_share: 0.0, ..Mix::of(WriteProfile::EveryAnnounce) };
 /// Commits to a checkpoint, as with 1,000 pages of the WAL.
 const BLOCK: usize = 330;
 
@@ -86,109 +85,30 @@ impl Way {
     }
 }
 
-/// A connection that commits downloads, one after another.
-struct Committer {
-    connection: Connection,
-    torrents: Vec<(Torrent, String)>,
-    commits: usize,
+/// A database of its own, and a connection to it that checkpoints when it is told to.
+fn committer(site: &Site, name: &str, synchronous: Synchronous) -> Committer {
+    let settings = Settings { wal_autocheckpoint_pages: 0, ..settings(JournalMode::Wal, synchronous) };
+    let path = site.copy(&format!("{name}.db").replace('/', "-"));
+    Committer::new(sqlite::open(&path, &settings).expect("SQLite takes the settings"))
 }
 
-impl Committer {
-    fn new(site: &Site, name: &str, synchronous: Synchronous) -> Self {
-        let settings = Settings { wal_autocheckpoint_pages: 0, ..settings(JournalMode::Wal, synchronous) };
-        let path = site.copy(&format!("{name}.db").replace('/', "-"));
-        let connection = sqlite::open(&path, &settings).expect("SQLite takes the settings");
-        Self { connection, torrents: popular_torrents(), commits: 0 }
-    }
-
-    /// Commits a block and checkpoints, and says how many seconds that took.
-    fn commit(&mut self, way: &Way, clock: ClockId) -> f64 {
-        let session = way.attach(&mut self.connection);
-        let begun = seconds(clock);
-        for _ in 0..BLOCK {
-            let (torrent, info_hash) = &self.torrents[self.commits % self.torrents.len()];
-            self.commits += 1;
+/// Commits a block with its records and checkpoints, and says how many seconds that took.
+fn commit(committer: &mut Committer, way: &Way, clock: ClockId) -> f64 {
+    let session = way.attach(&mut committer.connection);
+    let begun = seconds(clock);
+    for _ in 0..BLOCK {
+        committer.download(|torrent| {
             if let Some(session) = &session {
-                session.begin([Change::Download(*torrent)]);
+                session.begin([Change::Download(torrent)]);
             }
-            self.download(info_hash).expect("nobody else is at the database");
-            if let Some(session) = &session {
-                session.acknowledge();
-            }
+        });
+        if let Some(session) = &session {
+            session.acknowledge();
         }
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        checkpoint.expect("nobody else is at the database");
-        seconds(clock) - begun
     }
-
-    fn download(&self, info_hash: &str) -> rusqlite::Result<()> {
-        let prepare = |sql| self.connection.prepare_cached(sql);
-        prepare("BEGIN IMMEDIATE")?.execute([])?;
-        prepare(
-            "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
-            ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1",
-        )?
-        .execute(params![info_hash])?;
-        prepare("UPDATE torrent_aggregate_metrics SET value = value + 1 WHERE metric_name = ?1")?
-            .execute(params![DOWNLOADS_TOTAL])?;
-        prepare("COMMIT")?.execute([])?;
-        Ok(())
-    }
-}
-
-/// The torrents of the first operations of the workload.
-fn popular_torrents() -> Vec<(Torrent, String)> {
-    let workload = Workload::new(MIX, DATASET.torrents(), 310);
-    let mut operation = Operation::default();
-    let torrent = |index| {
-        workload.operation(Kind::Announce, index, &mut operation);
-        let torrent = *operation.torrents.first().unwrap_or(&Torrent::Known(1));
-        (torrent, DATASET.torrents().info_hash(torrent).to_string())
-    };
-    (0..1 << 16).map(torrent).collect()
-}
-
-/// What a clock shows.
-fn seconds(clock: ClockId) -> f64 {
-    let now = clock_gettime(clock);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
-}
-
-/// Shows ratios.
-struct Ratio;
-
-impl Measurement for Ratio {
-    type Intermediate = ();
-    type Value = f64;
-
-    fn start(&self) {}
-    fn end(&self, (): ()) -> f64 {
-        1.0
-    }
-    fn add(&self, one: &f64, other: &f64) -> f64 {
-        one + other
-    }
-    fn zero(&self) -> f64 {
-        0.0
-    }
-    fn to_f64(&self, value: &f64) -> f64 {
-        *value
-    }
-    fn formatter(&self) -> &dyn ValueFormatter {
-        self
-    }
-}
-
-impl ValueFormatter for Ratio {
-    fn scale_values(&self, _typical: f64, _values: &mut [f64]) -> &'static str {
-        "times as long"
-    }
-    fn scale_throughputs(&self, _typical: f64, _throughput: &Throughput, _values: &mut [f64]) -> &'static str {
-        "times as long"
-    }
-    fn scale_for_machines(&self, _values: &mut [f64]) -> &'static str {
-        "times as long"
-    }
+    let checkpoint = committer.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    checkpoint.expect("nobody else is at the database");
+    seconds(clock) - begun
 }
 
 fn ledger(criterion: &mut Criterion<Ratio>) {
@@ -204,13 +124,13 @@ fn ledger(criterion: &mut Criterion<Ratio>) {
         let mut opened = None;
         for (name, way) in Way::all(&site, &bench) {
             group.bench_function(format!("{bench}/{name}"), |bencher| {
-                let committer = opened.get_or_insert_with(|| Committer::new(&site, &bench, synchronous));
+                let committer = opened.get_or_insert_with(|| committer(&site, &bench, synchronous));
                 bencher.iter_custom(|iterations| {
                     let (mut without, mut with) = (f64::MAX, f64::MAX);
                     for _ in 0..iterations {
-                        without = without.min(committer.commit(&Way::Nothing, clock));
-                        with = with.min(committer.commit(&way, clock)).min(committer.commit(&way, clock));
-                        without = without.min(committer.commit(&Way::Nothing, clock));
+                        without = without.min(commit(committer, &Way::Nothing, clock));
+                        with = with.min(commit(committer, &way, clock)).min(commit(committer, &way, clock));
+                        without = without.min(commit(committer, &Way::Nothing, clock));
                     }
                     with / without * iterations as f64
                 });

@@ -28,6 +28,7 @@ fn sample(number: u32) -> Sample {
         lag_us: number.is_multiple_of(2).then_some(number % 60),
         ended_us: 0,
         committed: false,
+        carried_checkpoint: false,
         statements: 2,
     }
 }

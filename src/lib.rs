@@ -27,6 +27,7 @@
 //! digest     hashes of rows and their sums        own_folder   the work folder, and what killed runs left
 //! random     seeded numbers                       lock_file    one process at a time
 //! work       files: read, copied, counted         lock_holders which process has a lock
+//! io         what SQLite asks of its files        machine      what the kernel counts
 //! statistics how sure a figure is                 timer     waking at an instant
 //! printable  text that a terminal may have        interrupt    Ctrl-C as a value
 //! ```
@@ -89,6 +90,7 @@ mod doctor;
 pub mod env;
 pub mod history;
 pub mod interrupt;
+pub mod io;
 pub mod load;
 mod lock_file;
 mod lock_holders;

@@ -9,6 +9,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::CStr,
     fmt,
     path::{Path, PathBuf},
     sync::{
@@ -173,9 +174,21 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`] when the file is no database, is locked for longer than the busy timeout, or takes a setting otherwise.
 pub fn open(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
+    open_through(path, settings, None)
+}
+
+/// As [`open`], through a VFS of this name, or the system's own.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_through(path: &Path, settings: &Settings, vfs: Option<&CStr>) -> Result<Connection, OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    let connection = match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+        None => Connection::open_with_flags(path, flags),
+    };
+    let connection = connection.map_err(sqlite)?;
     let timeout = u64::try_from(settings.busy_timeout_ms).unwrap_or(0);
     connection.busy_timeout(Duration::from_millis(timeout)).map_err(sqlite)?;
     connection.pragma_update(None, "journal_mode", settings.journal_mode.to_string()).map_err(sqlite)?;

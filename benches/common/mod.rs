@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "not every bench needs all of it")]
 
+pub mod committer;
+pub mod ratio;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

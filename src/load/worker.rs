@@ -17,7 +17,7 @@ use super::{
     control::{Control, nanoseconds},
 };
 use crate::{
-    measure::{Class, Outcome, Sample, Slice},
+    measure::{Class, IoRole, Outcome, Sample, Slice},
     target::{Execution, IdleWork, Target},
     timer,
     workload::{Kind, Operation, Workload},
@@ -91,13 +91,14 @@ impl Worker {
     /// Executes operations until there are no more, or the load stops.
     pub fn run<T: Target>(mut self, target: &T) {
         timer::wake_on_time();
+        target.begin();
         let mut operation = Operation::default();
         let mut idle = target.idle();
         while self.turn(target, &mut idle, &mut operation).is_continue() {}
         // What it has not finished ends here, before the last writes.
         drop(idle);
         self.write_batch(target);
-        self.hand_over();
+        self.hand_over(target);
     }
 
     /// The next operation of the stream.
@@ -113,7 +114,7 @@ impl Worker {
             },
         };
         // What was done in the slice before is handed over now, not after a long sleep.
-        self.enter(due);
+        self.enter(target, due);
         self.workload.operation(kind, index, operation);
         idle(self.batch_due().map_or(due, |together| together.min(due)));
         let lag = match self.wait(target, due) {
@@ -122,7 +123,7 @@ impl Worker {
             Wait::Stopped => {
                 let (due_ns, stop_ns) = (nanoseconds(due - self.control.start), self.control.stop_ns());
                 if due_ns < stop_ns {
-                    self.enter(due);
+                    self.enter(target, due);
                     let class = Class::of(operation) as usize;
                     self.slice.never_served[class] += 1;
                     self.slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
@@ -131,7 +132,7 @@ impl Worker {
                 return ControlFlow::Break(());
             }
         };
-        self.enter(due);
+        self.enter(target, due);
         self.slice.asked += operation.asks();
         self.execute(target, operation, due, lag);
         ControlFlow::Continue(())
@@ -167,7 +168,7 @@ impl Worker {
         let mut in_flight = std::mem::take(&mut self.waiting.in_flight);
         let statements = execution.statements / u32::try_from(in_flight.len()).unwrap_or(u32::MAX);
         for operation in in_flight.drain(..) {
-            self.enter(operation.due);
+            self.enter(target, operation.due);
             self.record(operation, &execution, ended, statements);
         }
         self.waiting.in_flight = in_flight;
@@ -189,6 +190,7 @@ impl Worker {
             lag_us: lag.map(microseconds),
             ended_us: nanoseconds(ended.saturating_duration_since(self.control.start)) / 1_000,
             committed: class == Class::CommittingAnnounce && execution.has_committed(),
+            carried_checkpoint: execution.carried_checkpoint,
             statements,
         });
     }
@@ -230,15 +232,22 @@ impl Worker {
     }
 
     /// Goes to the slice in which an operation is due.
-    fn enter(&mut self, due: Instant) {
+    fn enter<T: Target>(&mut self, target: &T, due: Instant) {
         let index = self.control.slice_at(due);
         if index != self.slice.index {
-            self.hand_over();
+            self.hand_over(target);
             self.slice.reset(index);
         }
     }
 
-    fn hand_over(&mut self) {
+    /// What was asked of the files since the slice before was handed over was asked by the operations of this one.
+    fn hand_over<T: Target>(&mut self, target: &T) {
+        target.take_io(&mut self.slice.io);
+        self.slice.io_role = match self.kind {
+            Some(Kind::Announce) => IoRole::Announces,
+            Some(Kind::Scrape) => IoRole::Scrapes,
+            None => IoRole::Requests,
+        };
         if self.slice.is_empty() {
             return;
         }

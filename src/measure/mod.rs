@@ -7,6 +7,7 @@
 //! Every operation that was due ends in exactly one of five ways, and percentiles rank over all of them: one without an
 //! answer counts as infinitely late: [`percentile`] has the rules.
 
+mod io;
 mod kind;
 mod percentile;
 mod stall;
@@ -17,11 +18,12 @@ use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use io::{CheckpointTally, IoRole, IoTally};
 pub use kind::{Class, OperationKind};
 pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, percentile, record};
 pub use stall::StallTracker;
 
-use crate::workload::Work;
+use crate::{io::IoLog, workload::Work};
 
 /// Length of a slice of time, in nanoseconds. Phases begin and end between slices.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -96,6 +98,8 @@ pub struct Sample {
     pub ended_us: u64,
     /// Whether it ended with a commit of its own or of its batch.
     pub committed: bool,
+    /// Whether a checkpoint was run in it.
+    pub carried_checkpoint: bool,
     /// SQL statements that it executed, retries included, `BEGIN` and `COMMIT` not counted.
     pub statements: u32,
 }
@@ -121,6 +125,10 @@ pub struct Slice {
     pub background_statements: u64,
     /// What the operations that were due ask of the database.
     pub asked: Work,
+    /// Who worked on the files.
+    pub io_role: IoRole,
+    /// What was asked of the files by the operations that were due.
+    pub io: IoLog,
 }
 
 /// The five ways in which an operation that was due can end; they add up to [`Counts::due`].
@@ -166,6 +174,8 @@ pub struct Tally {
     pub lost_to_full_disk: u64,
     /// What the operations that were due ask of the database.
     pub asked: Work,
+    /// What was asked of the files.
+    pub io: IoTally,
 }
 
 impl Counts {
@@ -192,9 +202,10 @@ impl Counts {
 impl Slice {
     /// Makes it an empty slice at another place, keeping its memory.
     pub fn reset(&mut self, index: u64) {
-        let mut samples = std::mem::take(&mut self.samples);
+        let (mut samples, mut io) = (std::mem::take(&mut self.samples), std::mem::take(&mut self.io));
         samples.clear();
-        *self = Self { index, samples, ..Self::default() };
+        io.clear();
+        *self = Self { index, samples, io, ..Self::default() };
     }
 
     /// Whether nothing happened in it.
@@ -202,7 +213,7 @@ impl Slice {
     pub fn is_empty(&self) -> bool {
         let counts = self.dropped.iter().chain(&self.never_served).chain(&self.lost_writes);
         let nothing_asked = self.asked == Work::default() && self.background_statements == 0;
-        self.samples.is_empty() && nothing_asked && counts.copied().all(|count| count == 0)
+        self.samples.is_empty() && nothing_asked && self.io.is_empty() && counts.copied().all(|count| count == 0)
     }
 }
 
@@ -275,6 +286,7 @@ impl Tally {
         }
         self.lost_to_full_disk += slice.lost_to_full_disk;
         self.asked += slice.asked;
+        self.io.add(slice);
     }
 
     /// Counts of all classes together.
@@ -310,6 +322,7 @@ impl Tally {
         }
         self.lost_to_full_disk += other.lost_to_full_disk;
         self.asked += other.asked;
+        self.io.plus(&other.io);
     }
 
     /// Forgets everything, keeping the memory.
@@ -325,6 +338,7 @@ impl Tally {
         }
         self.lost_to_full_disk = 0;
         self.asked = Work::default();
+        self.io.reset();
     }
 }
 
@@ -341,6 +355,7 @@ mod tests {
             lag_us: None,
             ended_us: 35_000,
             committed: outcome == Outcome::Served,
+            carried_checkpoint: false,
             statements: 1,
         }
     }
@@ -363,6 +378,7 @@ mod tests {
             lost_to_full_disk: 1,
             background_statements: 0,
             asked: Work { statements: 10, commits: 4 },
+            ..Slice::default()
         });
         let counts = Counts { served: 1, failed: 2, timed_out: 1, dropped: 5, never_served: 7 };
         assert_eq!(tally.counts(), counts);

@@ -40,7 +40,7 @@ pub struct Answer {
 /// Of a run.
 pub fn answer(results: &Results) -> Answer {
     let entries = matrix::entries(results);
-    let mut sentences = Vec::new();
+    let mut sentences: Vec<String> = Context::new(results).emulation().into_iter().collect();
     let mut open = summary::missing(results);
     if let Some(decision) = &results.decision {
         if let Some(mode) = &decision.journal_mode {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::figure_text::{count, number, range};
+use super::{
+    context::Context,
+    figure_text::{count, number, range},
+};
 use crate::{
     dataset::Source,
     env::{Build, Program},
@@ -15,6 +18,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
     let mut sentences =
         vec![dataset(results), load(results), sqlite(results), programs(results), machine(results), program(results)];
     sentences.extend(disturbance(results));
+    sentences.extend(Context::new(results).emulation());
     sentences.extend(merged(results));
     sentences.extend(unknown(results));
     sentences
@@ -69,8 +73,11 @@ fn dataset(results: &Results) -> String {
 
 fn load(results: &Results) -> String {
     let (load, mix) = (&results.scenario.load, &results.scenario.load.mix);
+    let long_reader = load.long_reader.map_or_else(String::new, |hold| {
+        format!(", and one that holds a read transaction for {} s, again and again", hold.as_secs_f64())
+    });
     format!(
-        "Load: {}, {}; {}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; a client gives up after {} s.",
+        "Load: {}, {}; {}{long_reader}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; a client gives up after {} s.",
         load.arrivals,
         mix.write_profile,
         connections(&load.streams),

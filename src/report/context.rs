@@ -1,10 +1,10 @@
 //! What a report needs of the scenario, and the groups of trials that it tells apart: all that it reads of a scenario is here
 //! and in [`super::conditions`].
 
-use super::figure_text::{count, sentence};
+use super::figure_text::{count, number, sentence};
 use crate::{
     results::{Comparison, Results, TrialResult},
-    scenario::{Arrivals, OfferedRate, Scenario},
+    scenario::{Arrivals, FilesPlan, OfferedRate, Scenario},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
 };
@@ -29,6 +29,23 @@ impl<'a> Context<'a> {
     /// The question that the scenario asks, and what its author expects.
     pub fn question(self) -> String {
         format!("Question: {} Expected: {}", sentence(&self.scenario.why), sentence(&self.scenario.expect))
+    }
+
+    /// That a slower disk was emulated, where it was.
+    pub fn emulation(self) -> Option<String> {
+        match self.scenario.sqlite.files {
+            FilesPlan::Counted { sync_delay } if !sync_delay.is_zero() => Some(format!(
+                "A slower disk is emulated: every sync takes {} ms more than it does here, that of a folder, too. Where synchronous is \
+                off nothing is synced, and so nothing is slower.",
+                number(sync_delay.as_secs_f64() * 1e3)
+            )),
+            FilesPlan::Counted { .. } | FilesPlan::Uncounted => None,
+        }
+    }
+
+    /// What a title says of figures that are of an emulated disk.
+    pub fn mark(self) -> &'static str {
+        if self.emulation().is_some() { " (emulated disk)" } else { "" }
     }
 
     /// Whether SQLite's checks were asked for.

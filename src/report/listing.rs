@@ -5,6 +5,7 @@
 //! field that is added has to be listed, or said not to be a figure. What is left out: histograms, samples of damage and of
 //! differing rows, and what was set and not measured.
 
+mod files;
 mod operations;
 mod snapshots;
 

@@ -16,6 +16,7 @@ mod csv;
 mod decision;
 mod figure_text;
 mod figures;
+mod files;
 mod github;
 mod junit;
 mod listing;
@@ -134,6 +135,7 @@ pub fn blocks(results: &Results) -> Vec<Block> {
     let matrix = matrix::table(results);
     if !matrix.rows.is_empty() {
         blocks.extend([Block::Note(matrix::note()), Block::Table(matrix)]);
+        mark(&mut blocks, Context::new(results).mark());
     }
     if !answer.open.is_empty() {
         blocks.extend([Block::Heading(2, "What is open".to_owned()), Block::List(answer.open)]);
@@ -192,7 +194,23 @@ fn of_group(group: &Group<'_>, results: &Results) -> Vec<Block> {
         ]),
     ));
     blocks.extend(details("How long did clients wait?", of_operations(group)));
+    blocks.extend(details(
+        "What did SQLite do to the disk?",
+        of_tables([(files::per_commit_note(), files::per_commit(group)), (files::waits_note(), files::waits(group))]),
+    ));
+    mark(&mut blocks, Context::new(results).mark());
     blocks
+}
+
+/// Adds a mark to the title of each table.
+fn mark(blocks: &mut [Block], mark: &str) {
+    for block in blocks {
+        match block {
+            Block::Note(note) => note.title.push_str(mark),
+            Block::Details(_, inner) => self::mark(inner, mark),
+            Block::Heading(..) | Block::Paragraph(_) | Block::List(_) | Block::Table(_) | Block::Chart(_) => {}
+        }
+    }
 }
 
 /// Blocks under a title; nothing where there are none.

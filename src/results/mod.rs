@@ -10,6 +10,7 @@
 mod comparison;
 mod decision;
 mod distribution;
+mod files;
 mod horizon;
 mod machine;
 mod operation;
@@ -36,6 +37,7 @@ pub use crate::child::Resources;
 pub use comparison::{Change, Comparison, Figure, Outcome, Subject};
 pub use decision::{BackupDecision, BackupStrategy, Decision, ModeDecision, ModeOutcome};
 pub use distribution::{Distribution, HistogramError};
+pub use files::{CheckpointsResult, FileIo, IoResult, LockWaits, SyncTimes};
 pub use horizon::{HorizonResult, Lateness, PartName, PartResult, Times, WindowOperation, WindowResult};
 pub use machine::{Disturbance, DisturbedBy, MachineUse};
 pub use operation::{OperationResult, Placement};
@@ -47,7 +49,7 @@ pub use snapshot::{
     SnapshotResult, StepResult, StepStatus, WalResult,
 };
 pub use threshold::{ThresholdInterval, ThresholdOutcome, ThresholdResult};
-pub use trial::{PhaseName, PhaseResult, Problem, SeriesPoint, Stage, Status, TrialResult};
+pub use trial::{CheckpointTime, PhaseName, PhaseResult, Problem, SeriesPoint, Stage, Status, TrialResult};
 pub use warning::Warning;
 
 use crate::{

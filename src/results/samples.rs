@@ -1,16 +1,17 @@
 //! Results made by hand, for tests of what is read from them: small, whole and without a fault. A test changes what it is
 //! about.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
-    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, HorizonResult, Lateness, MergedRun,
-    OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling, SCHEMA_VERSION,
-    SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
+    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, HorizonResult, IoResult, Lateness,
+    MergedRun, OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling,
+    SCHEMA_VERSION, SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
 };
 use crate::{
     env::{Build, Environment, Program},
-    measure::{KindTally, OperationKind, histogram, record},
+    io::FileKind,
+    measure::{IoRole, IoTally, KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
     scenario::{PageCache, Scenario, Shard},
     snapshot::{SNAPSHOT_FILE, Strategy},
@@ -157,7 +158,21 @@ pub(crate) fn phase(name: PhaseName) -> PhaseResult {
         generator_bound: Recorded::Unknown,
         operations: OperationKind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),
         lag: Distribution::new(&histogram(), 0),
+        io: Some(IoResult::new(&io())),
     }
+}
+
+/// A commit of the announces that wrote two pages of the WAL and synced it, after a wait for a lock; and a checkpoint.
+fn io() -> IoTally {
+    let mut io = IoTally::default();
+    let counts = &mut io.roles[IoRole::Announces as usize];
+    let wal = &mut counts.files[FileKind::Wal as usize];
+    (wal.writes, wal.written_bytes, wal.syncs) = (4, 8_240, 1);
+    (counts.lock_waits, counts.lock_wait, counts.commits) = (1, Duration::from_millis(1), 1);
+    record(io.syncs.entry(FileKind::Wal).or_insert_with(histogram), 120);
+    io.checkpoints.count = 1;
+    io.checkpoints.pages = 2;
+    io
 }
 
 /// Operations that were served, in 1 to 10 ms, and as many as `dropped` that were not.
@@ -261,7 +276,9 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 34] = [
+    const NEWER: [&str; 36] = [
+        "io",
+        "checkpoints",
         "thresholds",
         "disturbed",
         "build",

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Distribution, Disturbance, DisturbedBy, HorizonResult, MachineUse, OperationResult, Recorded, SnapshotResult,
+    Distribution, Disturbance, DisturbedBy, HorizonResult, IoResult, MachineUse, OperationResult, Recorded,
+    SnapshotResult,
 };
 use crate::{
     measure::{Counts, OperationKind},
@@ -152,6 +153,18 @@ pub struct SeriesPoint {
     /// What the machine did meanwhile; `None` where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineUse>,
+    /// Checkpoints in it; `None` where there was none, or nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<CheckpointTime>,
+}
+
+/// Checkpoints in a point of the series.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckpointTime {
+    /// How many began in it.
+    pub count: u64,
+    /// How much of it they took.
+    pub duration_s: f64,
 }
 
 /// What a point is that says nothing of its length.
@@ -180,6 +193,7 @@ impl Default for SeriesPoint {
             backlog: 0,
             wal_bytes: 0,
             machine: None,
+            checkpoints: None,
         }
     }
 }
@@ -301,6 +315,9 @@ pub struct PhaseResult {
     pub operations: Vec<OperationResult>,
     /// How late idle workers woke.
     pub lag: Distribution,
+    /// What SQLite asked of its files; `None` where nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io: Option<IoResult>,
 }
 
 impl PhaseResult {

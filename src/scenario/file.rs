@@ -135,6 +135,12 @@ pub struct SqliteKeys {
     /// Whether the operating system holds the database in memory when a trial begins.
     #[serde(default)]
     pub page_cache: PageCache,
+    /// Whether what SQLite asks of its files is counted, by a VFS of this program's.
+    #[serde(default = "default::count_io")]
+    pub count_io: bool,
+    /// How much longer every sync takes, at least, of a file and of a folder, in microseconds: a slower disk is emulated.
+    #[serde(default)]
+    pub sync_delay_us: u64,
 }
 
 /// `load.arrivals`: when operations are due.
@@ -237,6 +243,9 @@ pub struct LoadKeys {
     /// How long the first write of a batch waits for the others, in milliseconds.
     #[serde(default = "default::batch_wait_ms")]
     pub batch_wait_ms: u64,
+    /// How long a connection of its own holds a read transaction, again and again, in seconds; 0 for no such connection.
+    #[serde(default)]
+    pub long_reader_s: f64,
     /// What the operations follow from.
     #[serde(default = "default::seed")]
     pub seed: u64,
@@ -351,6 +360,9 @@ pub(super) mod default {
 
     pub fn repetitions() -> u32 {
         1
+    }
+    pub fn count_io() -> bool {
+        true
     }
     pub fn client_timeout_s() -> f64 {
         15.0

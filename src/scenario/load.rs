@@ -1,6 +1,6 @@
 //! What arrives, when, and over which connections.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{
     load::Batch,
@@ -19,6 +19,8 @@ pub struct LoadPlan {
     pub announce_connections: Vec<u32>,
     /// The shares and sizes of the workload, the write profile among them.
     pub mix: Mix,
+    /// How long a connection of its own holds a read transaction, again and again, where there is one.
+    pub long_reader: Option<Duration>,
     /// What the operations follow from.
     pub seed: u64,
 }

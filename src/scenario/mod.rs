@@ -112,6 +112,20 @@ pub struct SqlitePlan {
     pub checkpoint_interval: Option<Duration>,
     /// Whether the operating system holds the database in memory when a trial begins.
     pub page_cache: PageCache,
+    /// How SQLite reaches its files.
+    pub files: FilesPlan,
+}
+
+/// How SQLite reaches its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilesPlan {
+    /// Through the system's own VFS: nobody counts what it asks for.
+    Uncounted,
+    /// Through one that counts, and under which every sync takes so much longer.
+    Counted {
+        /// At least so much.
+        sync_delay: Duration,
+    },
 }
 
 /// When a trial counts as disturbed by what else the machine does.

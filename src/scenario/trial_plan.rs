@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Arrivals, DatasetCopy, OfferedRate, PageCache, Scenario, StepsPlan,
+    Arrivals, DatasetCopy, FilesPlan, OfferedRate, PageCache, Scenario, StepsPlan,
     timeline::{self, Timeline},
     trial_order::Choice,
 };
@@ -48,10 +48,14 @@ pub struct TrialPlan {
     pub transaction_mode: TransactionMode,
     /// How often a thread of its own runs a passive checkpoint, where there is one.
     pub checkpoint_interval: Option<Duration>,
+    /// How long a connection of its own holds a read transaction, again and again, where there is one.
+    pub long_reader: Option<Duration>,
     /// How it gets its copy of the dataset.
     pub dataset_copy: DatasetCopy,
     /// Whether the operating system holds the database in memory when it begins.
     pub page_cache: PageCache,
+    /// How SQLite reaches its files.
+    pub files: FilesPlan,
     /// A snapshot is given up when less than this is free on its file system.
     pub free_bytes_min: u64,
     /// Whether SQLite's own checks are asked of each snapshot.
@@ -111,8 +115,10 @@ impl Scenario {
             client_timeout: self.client_timeout,
             transaction_mode: sqlite.transaction_mode,
             checkpoint_interval: sqlite.checkpoint_interval,
+            long_reader: self.load.long_reader,
             dataset_copy: self.dataset.copy,
             page_cache: sqlite.page_cache,
+            files: sqlite.files,
             free_bytes_min: snapshots.free_bytes_min,
             sqlite_checks: snapshots.sqlite_checks,
             syncs: snapshots.sync.unwrap_or(strategy.definition().syncs_after),

@@ -4,7 +4,7 @@
 use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 
 use super::{
-    DatasetPlan, Disturbance, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
+    DatasetPlan, Disturbance, FilesPlan, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
     file::{
         AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys,
         TracePoint, default,
@@ -128,8 +128,14 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("load.started_share + stopped_share + completed_share", events, 0.0, 1.0 + 1e-9)?;
     within("load.pool_connections", load.pool_connections, 1, 1_000)?;
     within("load.batch_operations", load.batch_operations, 1, 100_000)?;
+    within("load.long_reader_s", load.long_reader_s, 0.0, 1e6)?;
     within("load.batch_wait_ms", load.batch_wait_ms, 0, 60_000)?;
     within("sqlite.checkpoint_thread_ms", sqlite.checkpoint_thread_ms, 0, 3_600_000)?;
+    within("sqlite.sync_delay_us", sqlite.sync_delay_us, 0, 10_000_000)?;
+    if sqlite.sync_delay_us > 0 && !sqlite.count_io {
+        let expected = "expected 0 where sqlite.count_io = false: the delay is made by what counts".to_owned();
+        return Err(("sqlite.sync_delay_us", sqlite.sync_delay_us.to_string(), expected));
+    }
     validate_rate(load)?;
     within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
     validate_schedule(snapshots)?;
@@ -304,6 +310,11 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
             checkpoint_interval: (sqlite.checkpoint_thread_ms > 0)
                 .then(|| Duration::from_millis(sqlite.checkpoint_thread_ms)),
             page_cache: sqlite.page_cache,
+            files: if sqlite.count_io {
+                FilesPlan::Counted { sync_delay: Duration::from_micros(sqlite.sync_delay_us) }
+            } else {
+                FilesPlan::Uncounted
+            },
         },
         load: load_plan(load, trace_points),
         snapshots: snapshot_plan(snapshots),
@@ -384,7 +395,8 @@ fn load_plan(load: &LoadKeys, trace_points: &[TracePoint]) -> LoadPlan {
     };
     // A pool serves announces and scrapes, whatever their own numbers are.
     let announce_connections = if is_pooled { Vec::new() } else { load.announce_connections.clone() };
-    LoadPlan { arrivals, streams, announce_connections, mix, seed: load.seed }
+    let long_reader = (load.long_reader_s > 0.0).then(|| Duration::from_secs_f64(load.long_reader_s));
+    LoadPlan { arrivals, streams, announce_connections, mix, long_reader, seed: load.seed }
 }
 
 fn arrivals(load: &LoadKeys, trace_points: &[TracePoint]) -> Arrivals {

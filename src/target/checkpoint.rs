@@ -9,6 +9,8 @@ use std::{
 use rusqlite::Connection;
 
 use crate::{
+    io,
+    measure::IoRole,
     sqlite,
     target::{Background, LoadContext},
 };
@@ -41,6 +43,7 @@ pub fn checkpoints_between(all: &Checkpoints, from: Instant, to: Instant) -> (u6
 /// Runs a passive checkpoint every `interval` on a connection of its own, and notes it.
 pub fn checkpointer(connection: Connection, interval: Duration, done: Checkpoints) -> Background {
     Box::new(move |context: &dyn LoadContext| {
+        io::count_here();
         let mut next = Instant::now() + interval;
         while !context.is_stopped() {
             let left = next.saturating_duration_since(Instant::now());
@@ -59,6 +62,10 @@ pub fn checkpointer(connection: Connection, interval: Duration, done: Checkpoint
                 Err(error) if sqlite::is_busy(&error) => {}
                 Err(error) => return context.fail(format!("cannot checkpoint: {error}")),
             }
+            context.report(Instant::now(), &mut |slice| {
+                slice.io_role = IoRole::CheckpointThread;
+                io::take(&mut slice.io);
+            });
         }
     })
 }

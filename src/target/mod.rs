@@ -4,15 +4,17 @@
 //! generator knows nothing of either. A target knows nothing of when operations are due, of snapshots or of results.
 //!
 //! * [`sqlite`]: a connection to a SQLite database, with the SQL that a write profile runs for an operation.
-//! * `queue` and `checkpoint`: what works beside such connections on threads of its own, as [`Background`].
+//! * `queue`, `checkpoint` and `long_reader`: what works beside such connections on threads of its own, as [`Background`].
 
 pub(crate) mod checkpoint;
+pub(crate) mod long_reader;
 pub(crate) mod queue;
 pub mod sqlite;
 
 use std::time::Instant;
 
 use crate::{
+    io::IoLog,
     measure::{OperationFailure, Slice},
     workload::Operation,
 };
@@ -24,6 +26,13 @@ pub trait Target: Send + 'static {
 
     /// Executes several operations together, all or none of them: each of them writes, and all share one write transaction.
     fn execute_batch(&self, operations: &[Operation], until: Instant) -> Execution;
+
+    /// Called on the target's own thread, before its first operation.
+    fn begin(&self) {}
+
+    /// Puts what was asked of files on this thread since the last call into an empty log, whose memory may be used again. A target
+    /// that has no files leaves it empty.
+    fn take_io(&self, _log: &mut IoLog) {}
 
     /// What the target does of its own between operations; most do nothing. It is called once before each wait for the next
     /// operation, with the instant at which that wait ends, and should return by then.
@@ -48,6 +57,8 @@ pub struct Execution {
     pub lost_to_full_disk: u64,
     /// Why the trial cannot go on, if it cannot: its history is no longer whole.
     pub fatal: Option<String>,
+    /// Whether a checkpoint was run meanwhile, on this thread.
+    pub carried_checkpoint: bool,
 }
 
 impl Execution {

@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    measure::{Class, Slice},
+    io,
+    measure::{Class, IoRole, Slice},
     target::{Background, Execution, LoadContext},
     torrents::Torrent,
 };
@@ -42,6 +43,7 @@ pub fn listener(
     count_download: impl Fn(Torrent) -> Execution + Send + 'static,
 ) -> Background {
     Box::new(move |context: &dyn LoadContext| {
+        io::count_here();
         let mut stopped: Option<Instant> = None;
         loop {
             if context.is_stopped() {
@@ -56,7 +58,11 @@ pub fn listener(
                 Err(_) => return,
             };
             let execution = count_download(queued.torrent);
-            context.report(Instant::now(), &mut |slice| slice.background_statements = u64::from(execution.statements));
+            context.report(Instant::now(), &mut |slice| {
+                slice.background_statements = u64::from(execution.statements);
+                slice.io_role = IoRole::Listener;
+                io::take(&mut slice.io);
+            });
             if execution.lost_writes > 0 {
                 context.report(queued.at, &mut |slice| {
                     slice.lost_writes[Class::OtherAnnounce as usize] = execution.lost_writes;

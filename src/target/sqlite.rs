@@ -23,6 +23,7 @@ use super::{Execution, IdleWork, Target};
 use crate::{
     dataset::DOWNLOADS_TOTAL,
     history::{Change, ledger::Session},
+    io::{self, IoLog},
     measure::OperationFailure,
     random::mix,
     snapshot::in_writer::{CopyRequest, WriterCopy},
@@ -266,6 +267,7 @@ impl SqliteTarget {
             lost_writes: torrent.lost_writes + total.lost_writes,
             lost_to_full_disk: torrent.lost_to_full_disk + total.lost_to_full_disk,
             fatal: torrent.fatal.or(total.fatal),
+            carried_checkpoint: false,
         }
     }
 
@@ -281,8 +283,15 @@ impl SqliteTarget {
     }
 }
 
-impl Target for SqliteTarget {
-    fn execute(&self, operation: &Operation, until: Instant) -> Execution {
+/// Notes whether a checkpoint was run while something was executed.
+fn noting_checkpoints(execute: impl FnOnce() -> Execution) -> Execution {
+    let before = io::checkpoints_here();
+    let execution = execute();
+    Execution { carried_checkpoint: io::checkpoints_here() > before, ..execution }
+}
+
+impl SqliteTarget {
+    fn execute_one(&self, operation: &Operation, until: Instant) -> Execution {
         let Some(&torrent) = operation.torrents.first() else { return Execution::default() };
         match operation.action {
             Action::Nothing => Execution::default(),
@@ -299,10 +308,24 @@ impl Target for SqliteTarget {
             }
         }
     }
+}
+
+impl Target for SqliteTarget {
+    fn execute(&self, operation: &Operation, until: Instant) -> Execution {
+        noting_checkpoints(|| self.execute_one(operation, until))
+    }
 
     fn execute_batch(&self, operations: &[Operation], until: Instant) -> Execution {
         let torrents = operations.iter().flat_map(|operation| operation.torrents.iter().copied());
-        self.retry_write(until, || self.download(torrents.clone()))
+        noting_checkpoints(|| self.retry_write(until, || self.download(torrents.clone())))
+    }
+
+    fn begin(&self) {
+        io::count_here();
+    }
+
+    fn take_io(&self, log: &mut IoLog) {
+        io::take(log);
     }
 
     fn idle(&self) -> IdleWork<'_> {

@@ -128,7 +128,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
         steps: order.steps,
         load_end: start + Duration::from_nanos(timeline.end_slice() * SLICE_NS),
     };
-    let mut recorder = Recorder::new(timeline.end_slice(), plan.client_timeout);
+    let mut recorder = Recorder::new(start, timeline.end_slice(), plan.client_timeout);
     recorder.begin(Part::Baseline, timeline.baseline_slice());
     recorder.begin(Part::Recovery, timeline.baseline_end_slice());
     let mut queue = Queue { jobs: order.jobs.into_iter(), timeline };

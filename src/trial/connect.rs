@@ -7,12 +7,14 @@ use anyhow::Result;
 use super::task_runner::Writers;
 use crate::{
     history::ledger::Ledger,
+    io,
     load::Stream,
-    scenario::TrialPlan,
+    scenario::{FilesPlan, TrialPlan},
     sqlite,
     target::Background,
     target::{
         checkpoint::{self, Checkpoints},
+        long_reader::long_reader,
         queue,
         sqlite::{MemoryCounts, SqliteTarget},
     },
@@ -42,8 +44,12 @@ pub fn connect(plan: &TrialPlan, live: &Path, ledger: &Arc<Ledger>, workload: &W
     let (queue, queued) = queue::queue();
     let has_listener = plan.mix.write_profile.has_listener();
     let (writers, mut copy_requests) = Writers::of(plan.strategy);
+    let vfs = match plan.files {
+        FilesPlan::Uncounted => None,
+        FilesPlan::Counted { sync_delay } => Some(io::vfs_with_delay(sync_delay)?),
+    };
     let open = || -> Result<SqliteTarget> {
-        let mut connection = sqlite::open(live, &plan.settings)?;
+        let mut connection = sqlite::open_through(live, &plan.settings, vfs)?;
         let session = ledger.attach(&mut connection)?;
         let target = SqliteTarget::new(connection, session, workload.torrents().clone(), plan.transaction_mode);
         Ok(target.of_tracker(&counts, has_listener.then(|| queue.clone())).behind(writers.gate.clone()))
@@ -68,8 +74,11 @@ pub fn connect(plan: &TrialPlan, live: &Path, ledger: &Arc<Ledger>, workload: &W
     }
     let checkpoints = plan.checkpoint_interval.map(|_| Checkpoints::default());
     if let Some((interval, checkpoints)) = plan.checkpoint_interval.zip(checkpoints.as_ref()) {
-        let connection = sqlite::open(live, &plan.settings)?;
+        let connection = sqlite::open_through(live, &plan.settings, vfs)?;
         background.push(checkpoint::checkpointer(connection, interval, Arc::clone(checkpoints)));
+    }
+    if let Some(hold) = plan.long_reader {
+        background.push(long_reader(sqlite::open_through(live, &plan.settings, vfs)?, hold));
     }
     let settings = sqlite::read_back(&sqlite::open(live, &plan.settings)?)?;
     Ok(Connections { streams, background, checkpoints, writers, settings })

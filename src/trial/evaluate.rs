@@ -12,7 +12,7 @@ use crate::{
     load::Pace,
     measure::{OperationKind, Percentile, SLICE_NS, Tally, seconds},
     results::{
-        Distribution, HorizonResult, Lateness, OperationResult, PartResult, PhaseName, PhaseResult, Recorded,
+        Distribution, HorizonResult, IoResult, Lateness, OperationResult, PartResult, PhaseName, PhaseResult, Recorded,
         SeriesPoint, Times, WindowOperation, WindowResult,
     },
     scenario::StreamSchedule,
@@ -32,6 +32,8 @@ pub struct Measured<'a> {
     pub client_timeout: Duration,
     /// Whether the writes are those that operations wait for, so that stalls are known.
     pub knows_stalls: bool,
+    /// Whether somebody counted what was asked of the files.
+    pub knows_io: bool,
 }
 
 /// A phase of a trial: parts that follow each other.
@@ -159,6 +161,7 @@ impl Room<'_> {
             generator_bound: Recorded::Unknown,
             operations: self.operations(&tally),
             lag: Distribution::new(&lag, lag.len()),
+            io: self.measured.knows_io.then(|| IoResult::new(&tally.io)),
         }
     }
 

@@ -53,7 +53,7 @@ use crate::{
     measure::OperationFailure,
     oracle::{self, JudgeError},
     results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
-    scenario::TrialPlan,
+    scenario::{FilesPlan, TrialPlan},
     snapshot::{Procedure, Programs, Site},
     target::checkpoint::{self, Checkpoints},
     work,
@@ -250,6 +250,7 @@ impl Rooms<'_, '_> {
             series: &measurement.series,
             client_timeout: self.plan.client_timeout,
             knows_stalls: !self.plan.mix.write_profile.has_listener(),
+            knows_io: self.plan.files != FilesPlan::Uncounted,
         };
         let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series);
         let read = count_commits(ledger, self.context.dataset, *offset_s, none());

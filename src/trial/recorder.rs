@@ -3,7 +3,7 @@
 //! Parts follow each other without a gap. One begins at a slice that lies ahead when it is chosen, so whatever has been
 //! handed over already lies in a part that is known. Phases and horizons are put together from parts when the load has ended.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::series::{Points, WindowLog};
 use crate::{
@@ -85,12 +85,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A warm-up that lasts until the end, for other parts to cut short.
-    pub fn new(end_slice: u64, client_timeout: Duration) -> Self {
+    /// Of a load that begins at an instant: a warm-up that lasts until the end, for other parts to cut short.
+    pub fn new(start: Instant, end_slice: u64, client_timeout: Duration) -> Self {
         let mut recorder = Self {
             segments: Vec::new(),
             recent: Tally::default(),
-            points: Points::new(end_slice),
+            points: Points::new(start, end_slice),
             crossing_stalls_ms: Vec::new(),
             stalls: StallTracker::default(),
             horizon_end: 0,
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn parts_follow_each_other_whatever_was_planned() {
         use PartName::{Copy, Settle, Sync};
-        let mut recorder = Recorder::new(1_000, TIMEOUT);
+        let mut recorder = Recorder::new(Instant::now(), 1_000, TIMEOUT);
         recorder.begin(Part::Baseline, 100);
         recorder.begin(Part::Recovery, 300);
         recorder.begin_horizon(Copy, 300, 200);
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_stall_is_of_its_part_or_crosses_parts() {
-        let mut recorder = Recorder::new(100, TIMEOUT);
+        let mut recorder = Recorder::new(Instant::now(), 100, TIMEOUT);
         recorder.begin(Part::Baseline, 50);
         for (from_ms, to_ms) in [(10, 40), (100, 120), (480, 500), (490, 510), (600, 600), (900, 2_000)] {
             note_stall(&mut recorder.segments, &mut recorder.crossing_stalls_ms, from_ms, to_ms);
@@ -307,9 +307,10 @@ mod tests {
             lag_us: None,
             ended_us,
             committed,
+            carried_checkpoint: false,
             statements: 1,
         };
-        let mut recorder = Recorder::new(2_000, TIMEOUT);
+        let mut recorder = Recorder::new(Instant::now(), 2_000, TIMEOUT);
         recorder.add(&Slice {
             index: 10,
             samples: vec![
@@ -324,7 +325,7 @@ mod tests {
         recorder.add(&Slice { index: 100, dropped: [1, 0, 0, 0], ..Slice::default() });
         recorder.finish();
         assert_eq!(recorder.segments[0].stalled_ms, 15_000);
-        let mut short = Recorder::new(50, TIMEOUT);
+        let mut short = Recorder::new(Instant::now(), 50, TIMEOUT);
         short.add(&Slice {
             index: 10,
             samples: vec![sample(Class::CommittingAnnounce, 150_000, 48_000, true)],

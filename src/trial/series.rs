@@ -4,11 +4,12 @@
 //! below that many, so that neither the results nor the memory of a trial grow with its length. That is decided before the
 //! load begins: percentiles cannot be put together from percentiles, so what is to share a point shares its histogram.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::{
+    io::Checkpoint,
     measure::{self, Class, OperationKind, Outcome, SLICE_NS, Slice},
     results::{Placement, SeriesPoint},
 };
@@ -24,6 +25,8 @@ const POINTS_MOST: u64 = 1_000;
 
 /// Makes the points of a trial, of equal length but for the last, which is cut off where the load ends.
 pub struct Points {
+    /// When the first begins.
+    start: Instant,
     /// Seconds that a point spans.
     width_s: u64,
     /// The whole second in which the load has ended: what comes later is in no point.
@@ -43,11 +46,11 @@ struct OpenPoint {
 }
 
 impl Points {
-    /// Those of a load that is planned to end before a slice.
-    pub fn new(end_slice: u64) -> Self {
+    /// Those of a load that begins at an instant and is planned to end before a slice.
+    pub fn new(start: Instant, end_slice: u64) -> Self {
         let end_s = end_slice.div_ceil(SLICES_PER_SECOND);
         let width_s = end_s.div_ceil(POINTS_MOST).max(1);
-        Self { width_s, end_s, closed: Vec::new(), open: BTreeMap::new(), noted_s: 0 }
+        Self { start, width_s, end_s, closed: Vec::new(), open: BTreeMap::new(), noted_s: 0 }
     }
 
     /// Seconds that a point spans.
@@ -68,10 +71,26 @@ impl Points {
             point.due += slice.samples.len() as u64 + dropped + never;
             point.errors += late + dropped + never;
         }
+        slice.io.checkpoints.iter().for_each(|checkpoint| self.add_checkpoint(checkpoint));
         for sample in slice.samples.iter().filter(|sample| sample.outcome == Outcome::Served) {
             if let Some(OpenPoint { point, response }) = self.at(sample.ended_slice() / SLICES_PER_SECOND) {
                 point.served += 1;
                 measure::record(response.get_or_insert_with(measure::histogram), sample.response_us);
+            }
+        }
+    }
+
+    /// Adds a checkpoint to each point that it lies in.
+    fn add_checkpoint(&mut self, checkpoint: &Checkpoint) {
+        let from_s = checkpoint.begun.saturating_duration_since(self.start).as_secs_f64();
+        let to_s = from_s + checkpoint.duration().as_secs_f64();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a load, not negative")]
+        let (first, last) = (from_s as u64, to_s as u64);
+        for second in first..=last {
+            if let Some(OpenPoint { point, .. }) = self.at(second) {
+                let checkpoints = point.checkpoints.get_or_insert_default();
+                checkpoints.count += u64::from(second == first);
+                checkpoints.duration_s += to_s.min((second + 1) as f64) - from_s.max(second as f64);
             }
         }
     }
@@ -239,6 +258,7 @@ mod tests {
             lag_us: None,
             ended_us: index * 10_000 + u64::from(*response_us),
             committed: false,
+            carried_checkpoint: false,
             statements: 1,
         };
         Slice { index, samples: responses_us.iter().map(sample).collect(), ..Slice::default() }
@@ -246,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_point_a_second_even_where_nothing_happens() {
-        let mut points = Points::new(600);
+        let mut points = Points::new(Instant::now(), 600);
         points.add(&slice(0, &[10, 20, 30]));
         // Due in second 1, ended in second 3.
         points.add(&slice(150, &[2_000_000]));
@@ -267,7 +287,7 @@ mod tests {
 
     /// The points of a load that was planned to last so long, with `of_second` served in each second.
     fn load_of(planned_s: u64, of_second: impl Fn(u64) -> Vec<u32>) -> Points {
-        let mut points = Points::new(planned_s * SLICES_PER_SECOND);
+        let mut points = Points::new(Instant::now(), planned_s * SLICES_PER_SECOND);
         for second in 0..planned_s {
             points.add(&slice(second * SLICES_PER_SECOND, &of_second(second)));
             points.note((second + 1) * SLICES_PER_SECOND, 1_000 + second % 5, || second % 3);
@@ -289,14 +309,14 @@ mod tests {
             (86_400, 994, 87, 9),
             (4_000_000, 1_000, 4_000, 4_000),
         ] {
-            let found = Points::new(planned_s * SLICES_PER_SECOND).finish();
+            let found = Points::new(Instant::now(), planned_s * SLICES_PER_SECOND).finish();
             assert_eq!(found.len(), points, "{planned_s} s");
             assert_eq!((found[0].t_s, found[0].duration_s), (0, duration_s), "{planned_s} s");
             assert_eq!(found[points - 1].duration_s, last_s, "{planned_s} s");
             let is_whole = found.windows(2).all(|pair| pair[0].t_s + pair[0].duration_s == pair[1].t_s);
             assert!(is_whole && found.iter().map(|point| point.duration_s).sum::<u64>() == planned_s, "{planned_s} s");
         }
-        assert_eq!(Points::new(0).finish(), []);
+        assert_eq!(Points::new(Instant::now(), 0).finish(), []);
     }
 
     #[test]
@@ -339,7 +359,7 @@ mod tests {
         let found = points.finish();
         assert_eq!((found.len(), found[899].served), (900, 5));
         // One that was ended in the middle of its sixth second.
-        let mut points = Points::new(3_600 * SLICES_PER_SECOND);
+        let mut points = Points::new(Instant::now(), 3_600 * SLICES_PER_SECOND);
         (0..6).for_each(|second| points.add(&slice(second * SLICES_PER_SECOND, &[100])));
         points.end(550);
         points.add(&slice(560, &[100]));
@@ -351,7 +371,7 @@ mod tests {
 
     #[test]
     fn operations_that_are_handed_over_late_still_find_their_point() {
-        let mut points = Points::new(3_600 * SLICES_PER_SECOND);
+        let mut points = Points::new(Instant::now(), 3_600 * SLICES_PER_SECOND);
         // The third is in time. The point of the fourth, from second 48 on, was closed when second 100 came.
         for second in [50, 100, 71, 49] {
             points.add(&slice(second * SLICES_PER_SECOND, &[100]));

@@ -17,6 +17,7 @@ mod exact;
 mod first_minute;
 mod formats;
 mod held_copy;
+mod io;
 mod ledger;
 mod load;
 mod locks;

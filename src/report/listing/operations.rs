@@ -3,13 +3,13 @@
 use super::{
     List, Of,
     Unit::{Bytes, Microseconds, One, PerSecond, Seconds, Word},
-    Value, if_known, in_json,
+    Value, files, if_known, in_json,
 };
 use crate::{
     measure::{Counts, Percentile},
     results::{
-        Distribution, Lateness, MachineUse, OperationResult, PhaseResult, Placement, Recorded, SeriesPoint, Times,
-        WindowOperation, WindowResult,
+        CheckpointTime, Distribution, Lateness, MachineUse, OperationResult, PhaseResult, Placement, Recorded,
+        SeriesPoint, Times, WindowOperation, WindowResult,
     },
 };
 
@@ -41,6 +41,7 @@ pub(super) fn phase(figures: &mut List, part: &str, phase: &PhaseResult) {
         generator_bound,
         operations,
         lag,
+        io,
     } = phase;
     figures.at(part, None);
     stretch(figures, *started_s, *duration_s);
@@ -58,6 +59,10 @@ pub(super) fn phase(figures: &mut List, part: &str, phase: &PhaseResult) {
     for operation in operations {
         figures.at(part, Some(operation.kind));
         of_kind(figures, operation);
+    }
+    if let Some(io) = io {
+        figures.at(part, None);
+        files::io(figures, io);
     }
 }
 
@@ -142,7 +147,13 @@ fn placed(figures: &mut List, placement: &Placement) {
 }
 
 /// The percentiles of a distribution that ranks over `ranked` operations besides those that have a time.
-fn distribution(figures: &mut List, name: &'static str, help: &'static str, distribution: &Distribution, ranked: u64) {
+pub(super) fn distribution(
+    figures: &mut List,
+    name: &'static str,
+    help: &'static str,
+    distribution: &Distribution,
+    ranked: u64,
+) {
     let Distribution { p50_us: _, p90_us: _, p99_us: _, p999_us: _, max_us: _, histogram: _ } = distribution;
     for percentile in PERCENTILES {
         // Files do not have the 99.9th of few operations.
@@ -151,7 +162,7 @@ fn distribution(figures: &mut List, name: &'static str, help: &'static str, dist
     }
 }
 
-fn times(figures: &mut List, name: &'static str, help: &'static str, times: &Times, ranked: u64) {
+pub(super) fn times(figures: &mut List, name: &'static str, help: &'static str, times: &Times, ranked: u64) {
     let Times { p50_us: _, p90_us: _, p99_us: _, p999_us: _, max_us: _ } = times;
     for percentile in PERCENTILES {
         figures.percentile(name, help, percentile, times.get(percentile), ranked > 0);
@@ -213,6 +224,7 @@ pub(super) fn second(figures: &mut List, point: &SeriesPoint) {
         backlog,
         wal_bytes,
         machine,
+        checkpoints,
     } = point;
     stretch(figures, *t_s as f64, *duration_s as f64);
     figures.put("due", One, "Operations that were due", *due);
@@ -233,6 +245,10 @@ pub(super) fn second(figures: &mut List, point: &SeriesPoint) {
     figures.put("wal", Bytes, "Size of the WAL, at the most", *wal_bytes);
     if let Some(machine) = machine {
         machine_use(figures, machine);
+    }
+    if let Some(CheckpointTime { count, duration_s }) = checkpoints {
+        figures.put("checkpoints", One, "Checkpoints that began in it", *count);
+        figures.put("checkpoint_time", Seconds, "How much of it checkpoints took", *duration_s);
     }
 }
 

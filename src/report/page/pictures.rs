@@ -10,7 +10,7 @@ mod strategies;
 use super::plot::Plot;
 use crate::{
     report::{
-        context::{Group, groups},
+        context::{Context, Group, groups},
         figures::Table,
     },
     results::Results,
@@ -53,6 +53,8 @@ pub fn sections(results: &Results) -> Vec<Section> {
         }));
     }
     sections.retain(|section| !section.pictures.is_empty());
+    let pictures = sections.iter_mut().flat_map(|section| &mut section.pictures);
+    pictures.for_each(|picture| picture.title.push_str(Context::new(results).mark()));
     sections
 }
 

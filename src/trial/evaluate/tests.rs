@@ -39,7 +39,7 @@ fn segment(part: Part, first_slice: u64, end_slice: u64) -> Segment {
 
 fn measured<'a>(segments: &'a [Segment], series: &'a [SeriesPoint]) -> Measured<'a> {
     let client_timeout = Duration::from_secs(15);
-    Measured { segments, crossing_stalls_ms: &[], series, client_timeout, knows_stalls: true }
+    Measured { segments, crossing_stalls_ms: &[], series, client_timeout, knows_stalls: true, knows_io: false }
 }
 
 fn sample(class: Class, response_us: u32, lag_us: Option<u32>) -> Sample {
@@ -51,6 +51,7 @@ fn sample(class: Class, response_us: u32, lag_us: Option<u32>) -> Sample {
         lag_us,
         ended_us: 0,
         committed: class == Class::CommittingAnnounce,
+        carried_checkpoint: false,
         statements: 2,
     }
 }
@@ -161,7 +162,7 @@ fn rates_are_what_was_due_and_what_was_done_divided_by_the_length() {
 
 #[test]
 fn the_rate_of_a_trial_leaves_out_the_warm_up() {
-    let mut phases = [
+    let mut phases = vec![
         phase(PhaseName::Warmup, 0, 10),
         phase(PhaseName::Baseline, 10, 12),
         phase(PhaseName::Snapshot, 12, 13),

@@ -33,7 +33,8 @@ pub fn section(group: &Group<'_>) -> Section {
         title: "What did it look like, second by second?".to_owned(),
         note: format!(
             "The first trial of each strategy and journal mode, at most {PICTURES_MOST} of them. Shaded: a snapshot was taken. The \
-            lower picture has the size of the WAL and the steal time, which the hypervisor gave to other machines, on the same clock."
+            lower picture has the size of the WAL, the steal time, which the hypervisor gave to other machines, and the share of the time in \
+            which a checkpoint was run, on the same clock."
         ),
         pictures: pictures.into_iter().map(|(_, picture)| picture).collect(),
     }
@@ -48,12 +49,15 @@ struct Stretch {
     max_us: Option<u64>,
     wal_bytes: u64,
     steal_share: Option<f64>,
+    /// The share of the time in which a checkpoint was run.
+    checkpoint_share: Option<f64>,
 }
 
 impl Stretch {
     fn of(points: &[SeriesPoint]) -> Self {
         let most = |of: fn(&SeriesPoint) -> Option<u64>| points.iter().filter_map(of).max();
         let steals = points.iter().filter_map(|point| point.machine.as_ref()?.steal_share);
+        let shares = points.iter().filter_map(|point| Some(point.checkpoints?.duration_s / point.duration_s as f64));
         let begin = points.first().map_or(0, |point| point.t_s);
         let end = points.last().map_or(0, |point| point.t_s.saturating_add(point.duration_s));
         Self {
@@ -63,6 +67,7 @@ impl Stretch {
             max_us: most(|point| point.max_us),
             wal_bytes: points.iter().map(|point| point.wal_bytes).max().unwrap_or_default(),
             steal_share: steals.reduce(f64::max),
+            checkpoint_share: shares.reduce(f64::max),
         }
     }
 }
@@ -88,6 +93,7 @@ fn picture(trial: &TrialResult) -> (Strategy, Picture) {
     let below = vec![
         line("WAL, MB", Ink::Third, Stroke::Solid, &|stretch| Some(stretch.wal_bytes as f64 / 1e6)),
         line("steal, %", Ink::First, Stroke::Dashed, &|stretch| Some(stretch.steal_share? * 100.0)),
+        line("checkpoints, %", Ink::Second, Stroke::Solid, &|stretch| Some(stretch.checkpoint_share? * 100.0)),
     ];
     let title = format!("{} under {}", trial.strategy, trial.journal_mode);
     let values =
@@ -133,19 +139,23 @@ fn table(stretches: &[Stretch]) -> Table {
     columns.extend(["p50", "p99", "max"].map(|title| Column::of(title, Unit::Milliseconds)));
     columns.push(Column::of("WAL", Unit::Megabytes));
     columns.push(Column::words("steal"));
+    columns.push(Column::words("checkpoints"));
     let each = stretches.len().div_ceil(ROWS_MOST).max(1);
     let row = |stretches: &[Stretch]| {
         let most = |of: fn(&Stretch) -> Option<u64>| {
             stretches.iter().filter_map(of).max().map_or(Value::NotApplicable, Value::Response)
         };
         let steal = stretches.iter().filter_map(|stretch| stretch.steal_share).reduce(f64::max);
+        let checkpoints = stretches.iter().filter_map(|stretch| stretch.checkpoint_share).reduce(f64::max);
+        let percent = |share: f64| Value::text(format!("{:.1} %", share * 100.0));
         let cells = [
             Value::Duration(stretches.first().map_or(0.0, |stretch| stretch.at_s)),
             most(|stretch| stretch.p50_us),
             most(|stretch| stretch.p99_us),
             most(|stretch| stretch.max_us),
             Value::Bytes(stretches.iter().map(|stretch| stretch.wal_bytes).max().unwrap_or_default()),
-            steal.map_or(Value::Unknown, |share| Value::text(format!("{:.1} %", share * 100.0))),
+            steal.map_or(Value::Unknown, percent),
+            checkpoints.map_or(Value::NotApplicable, percent),
         ];
         cells.map(Into::into).to_vec()
     };
