@@ -113,6 +113,8 @@ pub fn count(value: f64) -> String {
 
 /// Three significant digits.
 pub fn number(value: f64) -> String {
+    // A sum of nothing is -0 in floating point.
+    let value = value + 0.0;
     let decimals = match value.abs() {
         0.0 => 0,
         // What rounds to nothing is not nothing.
@@ -162,6 +164,7 @@ mod tests {
     fn numbers_have_three_digits_and_counts_their_thousands() {
         for (value, text) in [
             (0.0, "0"),
+            (-0.0, "0"),
             (0.0004, "<0.001"),
             (0.0006, "0.001"),
             (0.0123, "0.012"),
