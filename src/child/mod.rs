@@ -393,10 +393,8 @@ mod tests {
     #[test]
     fn a_deadline_kills_what_the_child_started() {
         let (ended, lines) = run_script("sleep 600 & echo $!; wait", 2_000);
-        assert_eq!(ended.exit, Exit::Deadline);
-        assert!(ended.duration < Duration::from_secs(300), "{:?}", ended.duration);
-        let [grandchild] = &lines[..] else { panic!("one line was written within two seconds: {lines:?}") };
-        let status = format!("/proc/{grandchild}/status");
+        assert!(ended.exit == Exit::Deadline && ended.duration < Duration::from_secs(300), "{ended:?}");
+        let status = format!("/proc/{}/status", lines.first().expect("two seconds are enough to write a line"));
         // Killed processes that nobody has waited for yet are still listed, as zombies.
         let goes_on = || std::fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ"));
         let given_up = Instant::now() + Duration::from_secs(10);

@@ -30,7 +30,7 @@ pub struct Record {
     pub keys: Keys,
     /// The lines of the trace file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trace_points: Vec<TracePoint>,
+    pub trace_points: Vec<super::trace::TracePoint>,
 }
 
 /// A scenario stands in results as its record.
@@ -168,15 +168,6 @@ pub struct StepKeys {
     /// The rate at its end, where it is a ramp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_end_ops: Option<f64>,
-}
-
-/// A line of a trace file: `t_s,ops_per_s`. The rate holds until the next line.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TracePoint {
-    /// Seconds since the start of the load.
-    pub t_s: f64,
-    /// Operations that arrive, a second.
-    pub ops_per_s: f64,
 }
 
 /// `[load]`: the traffic.

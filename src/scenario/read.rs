@@ -5,11 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Scenario, ScenarioError,
-    file::{self, TracePoint},
-    overrides, thresholds, trace, validate,
-};
+use super::{Scenario, ScenarioError, file, overrides, thresholds, trace, validate};
 use crate::work;
 
 /// Bytes of a scenario file at most.
@@ -44,7 +40,7 @@ impl Scenario {
         text: &str,
         path: &Path,
         overrides: &[String],
-        read_trace: &dyn Fn(&Path) -> Result<Vec<TracePoint>, ScenarioError>,
+        read_trace: &dyn Fn(&Path) -> Result<Vec<trace::TracePoint>, ScenarioError>,
     ) -> Result<Self, ScenarioError> {
         let syntax =
             |source: toml::de::Error| ScenarioError::Syntax { path: path.to_owned(), problem: source.to_string() };

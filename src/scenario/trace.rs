@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{error::ScenarioError, file::TracePoint};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::ScenarioError;
 use crate::work;
 
 /// Bytes of a trace file at most: a line for each second of a week.
@@ -10,6 +13,15 @@ const BYTES_MOST: u64 = 16 << 20;
 
 /// Seconds: 30 years.
 const TIME_MOST_S: f64 = 1e9;
+
+/// A line of a trace file: `t_s,ops_per_s`. The rate holds until the next line.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TracePoint {
+    /// Seconds since the start of the load.
+    pub t_s: f64,
+    /// Operations that arrive, a second.
+    pub ops_per_s: f64,
+}
 
 /// Reads a trace; every rate is checked, so that a schedule can be made of it.
 pub fn read(path: &Path) -> Result<Vec<TracePoint>, ScenarioError> {

@@ -6,14 +6,13 @@ use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 use super::{
     DatasetPlan, Disturbance, FilesPlan, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
     file::{
-        AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys,
-        TracePoint, default,
+        AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys, default,
     },
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
     steps::{Retention, Step, StepsPlan},
     thresholds,
     timeline::Phases,
-    trace,
+    trace::{self, TracePoint},
 };
 use crate::{
     dataset::{self, Dataset, IndexFill, ROWS_MOST, Size, Source},
