@@ -18,7 +18,7 @@ use journalbench::{
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 
-use common::{DATASET, JOURNAL_MODES, Site};
+use common::{DATASET, Site};
 
 const MIX: Mix = Mix::of(WriteProfile::EveryAnnounce);
 /// When a client would give up: nobody does here.
@@ -28,7 +28,7 @@ fn commit(criterion: &mut Criterion) {
     let site = Site::new();
     let workload = Workload::new(MIX, DATASET.torrents(), 310);
     let mut group = criterion.benchmark_group("commit");
-    for journal_mode in JOURNAL_MODES {
+    for journal_mode in JournalMode::ALL {
         for synchronous in [Synchronous::Full, Synchronous::Normal, Synchronous::Off] {
             let name = format!("{journal_mode}-{synchronous}");
             let (mut operation, mut index) = (Operation::default(), 0);

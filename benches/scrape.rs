@@ -15,13 +15,13 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use journalbench::{
-    sqlite::Synchronous,
+    sqlite::{JournalMode, Synchronous},
     target::{Target, sqlite::SqliteTarget},
     torrents::Torrent,
     workload::{Action, Kind, Mix, Operation, Workload, WriteProfile},
 };
 
-use common::{DATASET, JOURNAL_MODES, Site};
+use common::{DATASET, Site};
 
 /// Info-hashes in the largest scrape that a UDP packet holds (BEP 15).
 const HASHES: u64 = 74;
@@ -31,7 +31,7 @@ fn scrape(criterion: &mut Criterion) {
     let site = Site::new();
     let mut group = criterion.benchmark_group("scrape");
     group.throughput(Throughput::Elements(1));
-    for journal_mode in JOURNAL_MODES {
+    for journal_mode in JournalMode::ALL {
         for (what, with_writer) in [("idle", false), ("under-writes", true)] {
             // Criterion calls the routine more than once, each time with a database of its own.
             let mut round = 0;

@@ -42,6 +42,9 @@ pub enum JournalMode {
 }
 
 impl JournalMode {
+    /// Every mode.
+    pub const ALL: [Self; 6] = [Self::Delete, Self::Truncate, Self::Persist, Self::Memory, Self::Wal, Self::Off];
+
     /// Whether commits go to a write-ahead log first.
     #[must_use]
     pub fn has_wal(self) -> bool {
@@ -64,6 +67,11 @@ pub enum Synchronous {
     Full,
     /// As full, and the folder after a rollback journal is deleted.
     Extra,
+}
+
+impl Synchronous {
+    /// Every level, the safest last.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Normal, Self::Full, Self::Extra];
 }
 
 /// How a write transaction of several statements begins.

@@ -27,16 +27,6 @@ use tempfile::TempDir;
 /// What every bench of a database starts from: 21 MB.
 pub const DATASET: Dataset = Dataset { rows: 200_000, seed: 310, page_size_bytes: 4096 };
 
-/// SQLite's journal modes.
-pub const JOURNAL_MODES: [JournalMode; 6] = [
-    JournalMode::Delete,
-    JournalMode::Truncate,
-    JournalMode::Persist,
-    JournalMode::Memory,
-    JournalMode::Wal,
-    JournalMode::Off,
-];
-
 /// A folder that is removed at the end, with the dataset in it.
 pub struct Site {
     folder: TempDir,

@@ -115,7 +115,7 @@ impl IoCounts {
 
 /// A call that made something durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sync {
+pub struct TimedSync {
     /// What of. The first sync of a new journal or WAL takes the folder's with it, and is of the file.
     pub kind: FileKind,
     /// How long it took, an emulated delay included.
@@ -151,7 +151,7 @@ pub struct IoLog {
     /// All calls.
     pub counts: IoCounts,
     /// Those that were timed, in time order.
-    pub syncs: Vec<Sync>,
+    pub syncs: Vec<TimedSync>,
     /// In time order.
     pub checkpoints: Vec<Checkpoint>,
 }

@@ -14,6 +14,6 @@ mod counts;
 mod record;
 mod vfs;
 
-pub use counts::{Checkpoint, FileCounts, FileKind, IoCounts, IoLog, Sync};
+pub use counts::{Checkpoint, FileCounts, FileKind, IoCounts, IoLog, TimedSync};
 pub use record::{checkpoints_here, count_here, take};
 pub use vfs::{VfsError, vfs_with_delay};

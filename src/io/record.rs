@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::counts::{Checkpoint, FileCounts, FileKind, IoLog, Sync};
+use super::counts::{Checkpoint, FileCounts, FileKind, IoLog, TimedSync};
 
 thread_local! {
     static RECORD: RefCell<Option<Record>> = const { RefCell::new(None) };
@@ -89,7 +89,7 @@ pub(super) fn synced(kind: FileKind, with_folder: bool, begun: Instant, ended: I
         if with_folder {
             record.log.counts.files[FileKind::Folder as usize].syncs += 1;
         }
-        record.log.syncs.push(Sync { kind, took });
+        record.log.syncs.push(TimedSync { kind, took });
         match kind {
             FileKind::Wal => record.wal_sync = Some((begun, ended)),
             FileKind::Main if std::mem::take(&mut record.main_sync_due) => {

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Sample, Slice, histogram, record};
+use super::{Slice, histogram, record};
 use crate::io::{FileKind, IoCounts, IoLog};
 
 /// Who works on the files.
@@ -95,12 +95,8 @@ impl IoTally {
             self.checkpoints.longest = self.checkpoints.longest.max(checkpoint.duration());
         }
         for sample in slice.samples.iter().filter(|sample| sample.committed && sample.carried_checkpoint) {
-            self.carry(sample);
+            record(self.carrying.get_or_insert_with(histogram), sample.response_us);
         }
-    }
-
-    fn carry(&mut self, sample: &Sample) {
-        record(self.carrying.get_or_insert_with(histogram), sample.response_us);
     }
 
     /// Adds what was asked over another stretch of time.
@@ -147,8 +143,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        io::{Checkpoint, Sync},
-        measure::{Class, Outcome},
+        io::{Checkpoint, TimedSync},
+        measure::{Class, Outcome, Sample},
     };
 
     #[test]
@@ -156,7 +152,7 @@ mod tests {
         let mut io = IoLog::default();
         io.counts.files[FileKind::Wal as usize].writes = 3;
         io.counts.commits = 2;
-        io.syncs.push(Sync { kind: FileKind::Wal, took: Duration::from_millis(2) });
+        io.syncs.push(TimedSync { kind: FileKind::Wal, took: Duration::from_millis(2) });
         io.checkpoints.push(Checkpoint {
             begun: Instant::now(),
             wal_sync: Duration::from_millis(1),

@@ -89,7 +89,7 @@ impl Display {
     fn measuring(&mut self, tick: &Tick) {
         self.answers.add(tick);
         self.forecast.load(Duration::from_secs_f64((tick.of_s - tick.elapsed_s).max(0.0)), tick.of_s);
-        let Tick { phase, elapsed_s, of_s, achieved_rate_ops, snapshot, .. } = tick;
+        let Tick { phase, elapsed_s, of_s, achieved_rate_ops, snapshot, wal_bytes, .. } = tick;
         let what = format!("{}: {phase} {elapsed_s:.0}/{of_s:.0} s", self.trial);
         let text = match &self.line {
             // What a narrow terminal cuts off comes last.
@@ -97,7 +97,8 @@ impl Display {
                 let bars: String = self.answers.bars.iter().collect();
                 let copied = snapshot.map(|done| format!(", {:.0} % copied", done * 100.0)).unwrap_or_default();
                 let (left, p99) = (self.time_left(), &self.answers.p99);
-                format!("{what}{left}, p99 {bars} {p99}{copied}, {achieved_rate_ops:.0}/s")
+                let wal_mb = *wal_bytes as f64 / 1e6;
+                format!("{what}{left}, p99 {bars} {p99}{copied}, WAL {wal_mb:.1} MB, {achieved_rate_ops:.0}/s")
             }
             None => what,
         };
@@ -268,7 +269,7 @@ mod tests {
             of_s: 25.0,
             achieved_rate_ops: 9_800.4,
             p99_us,
-            wal_bytes: 0,
+            wal_bytes: 4_120_000,
             snapshot: Some(0.45),
         }))
     }
@@ -293,7 +294,10 @@ mod tests {
         // The phase has changed within a second: no bar of its own.
         display.show(&tick(2.1, Some(300)));
         display.show(&tick(3.0, Some(3_240)));
-        assert_eq!(message(display), "[3/12] wal-cp-1: snapshot 3/25 s, 4m+ left, p99  ▁▄ 3.2 ms, 45 % copied, 9800/s");
+        assert_eq!(
+            message(display),
+            "[3/12] wal-cp-1: snapshot 3/25 s, 4m+ left, p99  ▁▄ 3.2 ms, 45 % copied, WAL 4.1 MB, 9800/s"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     io::{FileCounts, FileKind},
     measure::Percentile,
-    results::{CheckpointsResult, IoResult, LockWaits, PhaseName, PhaseResult, SyncTimes, TrialResult},
+    results::{CheckpointsResult, IoResult, LockWaits, PhaseName, SyncTimes, TrialResult},
 };
 
 /// Kinds of file that are made durable.
@@ -43,14 +43,14 @@ pub fn per_commit(group: &Group<'_>) -> Table {
     columns.extend(["journal syncs", "WAL syncs", "database syncs", "folder syncs", "writes"].map(a_commit));
     columns.push(Column::of("written", Unit::Megabytes));
     columns.extend(["sync p50", "p99"].map(|title| Column::of(title, Unit::Milliseconds)));
-    let row = |(trial, phase, io): (&TrialResult, &PhaseResult, &IoResult)| {
-        let a_commit = |count: u64| match phase.commits {
+    let row = |(trial, io): (&TrialResult, &IoResult)| {
+        let a_commit = |count: u64| match io.commits {
             0 => Cell::from(Value::NotApplicable),
             commits => Cell::from(Value::Rate(count as f64 / commits as f64)),
         };
         let all = FileKind::ALL.map(|kind| io.of(kind)).iter().fold(FileCounts::default(), |sum, file| sum.plus(file));
         let mut cells = labels(trial);
-        cells.push(Value::Count(phase.commits).into());
+        cells.push(Value::Count(io.commits).into());
         cells.extend(SYNCED.map(|kind| a_commit(io.of(kind).syncs)));
         cells.push(a_commit(all.writes));
         cells.push(Value::Bytes(all.written_bytes).into());
@@ -83,10 +83,10 @@ pub fn waits(group: &Group<'_>) -> Table {
     columns.push(Column::of("longest", Unit::Milliseconds));
     columns.push(Column::words("commits with one"));
     columns.push(Column::of("slowest of them", Unit::Milliseconds));
-    let row = |(trial, phase, io): (&TrialResult, &PhaseResult, &IoResult)| {
+    let row = |(trial, io): (&TrialResult, &IoResult)| {
         let CheckpointsResult { count, pages, longest_s, commits, commit_response, .. } = &io.checkpoints;
         let waits = io.lock_waits.iter().map(|LockWaits { count, .. }| *count).fold(0, u64::saturating_add);
-        let share = match (phase.commits, trial.journal_mode.has_wal()) {
+        let share = match (io.commits, trial.journal_mode.has_wal()) {
             (0, _) | (_, false) => Value::NotApplicable,
             (of, true) => Value::text(format!("{:.2} %", *commits as f64 / of as f64 * 100.0)),
         };
@@ -105,9 +105,6 @@ pub fn waits(group: &Group<'_>) -> Table {
     Table { columns, rows: baselines(group).map(row).collect() }
 }
 
-fn baselines<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (&'a TrialResult, &'a PhaseResult, &'a IoResult)> {
-    group.trials.iter().filter_map(|trial| {
-        let phase = trial.phase(PhaseName::Baseline)?;
-        Some((*trial, phase, phase.io.as_ref()?))
-    })
+fn baselines<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (&'a TrialResult, &'a IoResult)> {
+    group.trials.iter().filter_map(|trial| Some((*trial, trial.phase(PhaseName::Baseline)?.io.as_ref()?)))
 }

@@ -12,6 +12,9 @@ use crate::{
 /// What SQLite asked of its files in one phase, by the operations that were due in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IoResult {
+    /// Commits that wrote something, by everybody: what they cost is the rest divided by them.
+    #[serde(default)]
+    pub commits: u64,
     /// By who asked and kind of file; those of which nothing was asked are left out.
     pub files: Vec<FileIo>,
     /// Waits for locks, by who waited; those who never did are left out.
@@ -96,6 +99,7 @@ impl IoResult {
         let commits = tally.carrying.as_ref().map_or(0, hdrhistogram::Histogram::len);
         let commit_response = tally.carrying.as_ref().map(|times| Times::new(times, commits)).unwrap_or_default();
         Self {
+            commits: tally.counts().commits,
             files: roles().flat_map(files).collect(),
             lock_waits: roles().filter_map(waits).collect(),
             syncs: syncs

@@ -11,21 +11,17 @@ use std::{
 
 use journalbench::{
     io::{self, FileCounts, FileKind, IoLog},
+    measure::IoRole,
+    report::{self, Format},
+    results::PhaseName,
     sqlite::{self, JournalMode, Settings, Synchronous},
 };
 use rusqlite::{Connection, params};
 
-use crate::common::database::{self, UPSERT};
-
-const MODES: [JournalMode; 6] = [
-    JournalMode::Delete,
-    JournalMode::Truncate,
-    JournalMode::Persist,
-    JournalMode::Memory,
-    JournalMode::Wal,
-    JournalMode::Off,
-];
-const LEVELS: [Synchronous; 4] = [Synchronous::Off, Synchronous::Normal, Synchronous::Full, Synchronous::Extra];
+use crate::common::{
+    self,
+    database::{self, UPSERT},
+};
 
 /// Names the folder of a process that a test starts: this program again, with one of its tests alone.
 const FOLDER: &str = "JOURNALBENCH_TEST_IO_FOLDER";
@@ -64,7 +60,7 @@ fn name(mode: JournalMode, level: Synchronous) -> String {
 /// Commits, reads, rolls back and checkpoints under every mode and level, each in a folder of its own between two marks, which are
 /// names that do not exist, and writes down what was counted.
 fn commit_in_each_mode(folder: &Path) {
-    for (mode, level) in MODES.into_iter().flat_map(|mode| LEVELS.map(|level| (mode, level))) {
+    for (mode, level) in JournalMode::ALL.into_iter().flat_map(|mode| Synchronous::ALL.map(|level| (mode, level))) {
         let folder = folder.join(name(mode, level));
         let settings = Settings { synchronous: level, wal_autocheckpoint_pages: 20, ..database::settings(mode) };
         let _ = fs::metadata(folder.join("begin-mark"));
@@ -91,7 +87,7 @@ fn commit_in_each_mode(folder: &Path) {
 fn what_is_counted_is_what_the_system_was_asked() {
     let root = tempfile::tempdir().unwrap();
     let root_path = root.path().canonicalize().unwrap();
-    for (mode, level) in MODES.into_iter().flat_map(|mode| LEVELS.map(|level| (mode, level))) {
+    for (mode, level) in JournalMode::ALL.into_iter().flat_map(|mode| Synchronous::ALL.map(|level| (mode, level))) {
         let folder = root_path.join(name(mode, level));
         fs::create_dir(&folder).unwrap();
         database::dataset(&folder);
@@ -105,7 +101,7 @@ fn what_is_counted_is_what_the_system_was_asked() {
         failed => return eprintln!("SKIPPED: strace does not run here: {failed:?}"),
     }
     let trace = fs::read_to_string(trace).unwrap();
-    for (mode, level) in MODES.into_iter().flat_map(|mode| LEVELS.map(|level| (mode, level))) {
+    for (mode, level) in JournalMode::ALL.into_iter().flat_map(|mode| Synchronous::ALL.map(|level| (mode, level))) {
         let folder = root_path.join(name(mode, level));
         let counts = fs::read_to_string(folder.join("counts.json")).unwrap();
         let counts: BTreeMap<String, FileCounts> = serde_json::from_str(&counts).unwrap();
@@ -170,9 +166,11 @@ fn every_sync_takes_at_least_the_delay() {
     const COMMITS: u32 = 5;
     // Syncs a commit, by mode and level: docs/sqlite.md, 35.
     for (mode, level, syncs) in [
+        (JournalMode::Delete, Synchronous::Normal, 3),
         (JournalMode::Delete, Synchronous::Full, 4),
         (JournalMode::Delete, Synchronous::Extra, 5),
         (JournalMode::Truncate, Synchronous::Full, 5),
+        (JournalMode::Persist, Synchronous::Full, 5),
         (JournalMode::Wal, Synchronous::Full, 1),
         (JournalMode::Wal, Synchronous::Off, 0),
     ] {
@@ -236,7 +234,7 @@ const COMMITS: u32 = 150;
 
 /// Adds one to a counter again and again, beside other processes, and checkpoints in every way meanwhile.
 fn write_beside_others(folder: &Path, mode: &str, number: &str) {
-    let mode = MODES.into_iter().find(|known| known.to_string() == mode).unwrap();
+    let mode = JournalMode::ALL.into_iter().find(|known| known.to_string() == mode).unwrap();
     let settings = Settings { busy_timeout_ms: 60_000, wal_autocheckpoint_pages: 10, ..database::settings(mode) };
     let live = folder.join("live.db");
     // The first two count, the third is anybody else's program.
@@ -274,4 +272,33 @@ fn locks_hold_between_processes_that_count_and_one_that_does_not() {
         assert_eq!(counter, 3 * COMMITS, "{mode}");
         assert_eq!(sqlite::check(&connection, "integrity_check").unwrap(), "ok", "{mode}");
     }
+}
+
+#[test]
+fn a_trial_says_what_was_asked_of_the_disk_and_that_a_slower_one_was_emulated() {
+    let keys = ["load.completed_share=0.02", "sqlite.wal_autocheckpoint_pages=10", "snapshots.strategies=none"];
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let slower = [&keys[..], &["sqlite.sync_delay_us=1000", "load.long_reader_s=0.02"]].concat();
+    let results = common::run_kept(folder.path(), &slower);
+    for trial in &results.trials {
+        let io = trial.phase(PhaseName::Baseline).and_then(|phase| phase.io.as_ref()).unwrap();
+        let syncs: u64 = FileKind::ALL.map(|kind| io.of(kind).syncs).iter().sum();
+        let syncs_a_commit = if trial.journal_mode.has_wal() { 1 } else { 4 };
+        assert!(io.commits > 0 && syncs >= io.commits * syncs_a_commit, "{}: {io:?}", trial.id);
+        assert!(io.syncs.iter().all(|syncs| syncs.latency.p50_us.is_some_and(|us| us >= 1_000)), "{}", trial.id);
+        for role in [IoRole::Announces, IoRole::Scrapes, IoRole::LongReader] {
+            assert!(io.files.iter().any(|file| file.role == role && file.counts.reads > 0), "{role}: {}", trial.id);
+        }
+        let checkpoints = trial.series.iter().filter_map(|point| point.checkpoints).map(|point| point.count);
+        assert_eq!(checkpoints.sum::<u64>() > 0, trial.journal_mode.has_wal(), "{}", trial.id);
+        assert_eq!(io.checkpoints.count > 0, trial.journal_mode.has_wal(), "{}", trial.id);
+    }
+    let report = report::render(&results, Format::Markdown);
+    assert!(report.contains("What a commit asks of the disk, in the baseline (emulated disk)"), "{report}");
+    let without = [&keys[..], &["sqlite.count_io=false", "sqlite.journal_mode=wal"]].concat();
+    let uncounted = common::run_kept(other.path(), &without);
+    let phases = uncounted.trials.iter().flat_map(|trial| &trial.phases);
+    assert!(phases.into_iter().all(|phase| phase.io.is_none()));
+    let report = report::render(&uncounted, Format::Markdown);
+    assert!(!report.contains("emulated") && !report.contains("asks of the disk"), "{report}");
 }

@@ -13,7 +13,8 @@ use crate::{
 
 /// The figures of a phase.
 pub(super) fn io(figures: &mut List, io: &IoResult) {
-    let IoResult { files, lock_waits, syncs, checkpoints } = io;
+    let IoResult { commits, files, lock_waits, syncs, checkpoints } = io;
+    figures.put("sqlite_commits", One, "Commits that wrote something, as SQLite counts them", *commits);
     for FileIo { role, file, counts } in files {
         counted(figures, &format!("{} {}", in_json(role), in_json(file)), counts);
     }
