@@ -44,7 +44,14 @@ fn snapshot(criterion: &mut Criterion) {
             // The one before; there is none at first.
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir(&folder).expect("the folder is writable");
-            match strategy.procedure(&Place { programs: &programs, options: &options, live: &live, folder: &folder }) {
+            let place = Place {
+                programs: &programs,
+                options: &options,
+                live: &live,
+                folder: &folder,
+                counted_sync_delay: None,
+            };
+            match strategy.procedure(&place) {
                 Procedure::Run(Task::Child(command) | Task::WhileStopped(command)) => Some(command),
                 // The copy that a writer makes itself is for a scenario.
                 Procedure::Run(Task::InWriter { .. }) | Procedure::Nothing | Procedure::Unavailable(_) => None,

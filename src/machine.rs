@@ -10,7 +10,7 @@ use std::{
 
 use procfs_core::{
     CpuPressure, ExplicitSystemInfo, FromRead, FromReadSI, IoPressure, KernelStats, MemoryPressure, VmStat,
-    process::StatM,
+    process::{Io, StatM},
 };
 
 /// Reads the counters of a machine.
@@ -45,6 +45,10 @@ pub struct Reading {
     pub writeback_bytes: Option<u64>,
     /// Memory that this process has.
     pub resident_bytes: Option<u64>,
+    /// Bytes that this process had read from block devices, since it began.
+    pub process_read_bytes: Option<u64>,
+    /// Bytes that this process has had written to block devices, since it began, or that are to be written for it.
+    pub process_written_bytes: Option<u64>,
 }
 
 /// What the processors have spent their time with since the start of the machine, in ticks.
@@ -89,6 +93,7 @@ impl Machine {
         let memory = VmStat::from_file(self.proc.join("vmstat")).ok();
         let count = |name: &str| u64::try_from(*memory.as_ref()?.0.get(name)?).ok();
         let resident_pages = StatM::from_file(self.proc.join("self/statm")).ok().map(|memory| memory.resident);
+        let process = Io::from_file(self.proc.join("self/io")).ok();
         let pressure = |name: &str| self.proc.join("pressure").join(name);
         Reading {
             at: Instant::now(),
@@ -103,6 +108,9 @@ impl Machine {
             dirty_bytes: count("nr_dirty").map(|pages| pages * page_bytes),
             writeback_bytes: count("nr_writeback").map(|pages| pages * page_bytes),
             resident_bytes: resident_pages.map(|pages| pages * page_bytes),
+            process_read_bytes: process.map(|io| io.read_bytes),
+            // What was cut off or deleted before it was written never will be.
+            process_written_bytes: process.map(|io| io.write_bytes.saturating_sub(io.cancelled_write_bytes)),
         }
     }
 
@@ -154,6 +162,10 @@ mod tests {
             write(&format!("pressure/{name}"), &(line("some", total) + &line("full", 1)));
         }
         write("self/statm", "9 4 3 2 1 0 0\n");
+        write(
+            "self/io",
+            "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 16\ncancelled_write_bytes: 7\n",
+        );
         let reading = machine.read();
         assert_eq!(reading.processors, Some(ProcessorTimes { user: 120, system: 43, idle: 450, steal: 8 }));
         let pressure = (reading.processor_pressure_us, reading.io_pressure_us, reading.memory_pressure_us);
@@ -162,5 +174,6 @@ mod tests {
         let page_bytes = rustix::param::page_size() as u64;
         assert_eq!((reading.dirty_bytes, reading.writeback_bytes), (Some(3 * page_bytes), Some(2 * page_bytes)));
         assert_eq!((reading.resident_bytes, reading.page_faults), (Some(4 * page_bytes), Some(11)));
+        assert_eq!((reading.process_read_bytes, reading.process_written_bytes), (Some(5), Some(9)));
     }
 }

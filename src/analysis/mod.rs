@@ -3,6 +3,7 @@
 //! How it is said is the business of [`crate::report`].
 
 mod caveats;
+mod claims;
 mod comparisons;
 mod decision;
 mod disturbance;
@@ -13,6 +14,7 @@ mod runs;
 mod thresholds;
 
 pub use caveats::warnings;
+pub use claims::claims;
 pub use comparisons::{BaselineTime, PairTimes, SAME_MARGIN, baseline_times, change, comparisons, pair_times};
 pub use decision::decision;
 pub use disturbance::disturbances;

@@ -20,6 +20,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -111,6 +112,9 @@ enum Command {
         live: PathBuf,
         /// The copy
         out: PathBuf,
+        /// Count what is asked of files, while every sync takes so many microseconds longer
+        #[arg(long = protocol::COUNTED)]
+        counted_sync_delay_us: Option<u64>,
     },
     /// Wait for the end of standard input, and end the children of a program that was killed (used by `run` and `snapshot`)
     #[command(name = watchdog::COMMAND, hide = true)]
@@ -185,8 +189,9 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Schema => schema::schema()?,
         Command::Completions(arguments) => shell::completions(&arguments)?,
         Command::Man(arguments) => shell::man(&arguments)?,
-        Command::Copy { method, live, out } => {
-            copy_process::run(&method, &live, &out)?;
+        Command::Copy { method, live, out, counted_sync_delay_us } => {
+            let counted_sync_delay = counted_sync_delay_us.map(Duration::from_micros);
+            copy_process::run(&method, &live, &out, counted_sync_delay)?;
             CommandOutcome::Done
         }
         Command::WatchParent { mark } => {

@@ -68,6 +68,14 @@ pub const SCHEMA: [&str; 4] = [
         )",
 ];
 
+/// Bytes of the record of a row of `torrents`: four of header, the hash, and one or two of a count of downloads, of which the most
+/// frequent has one (SQLite's file format, 2.1).
+pub const TORRENT_RECORD_BYTES: u64 = 4 + 40 + 1;
+
+/// Bytes of the record of the row of `torrent_aggregate_metrics`: four of header, the name, and four of a total of more than 8
+/// million downloads.
+pub const TOTAL_RECORD_BYTES: u64 = 4 + DOWNLOADS_TOTAL.len() as u64 + 4;
+
 /// Rows of the live demo's `torrents` and `whitelist` (torrust-tracker #1651); datasets keep the proportion.
 const DEMO_TORRENTS: u64 = 161_454_700;
 const DEMO_WHITELIST: u64 = 30_076;

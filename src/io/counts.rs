@@ -93,6 +93,12 @@ pub struct IoCounts {
     pub lock_wait: Duration,
     /// Commits that wrote something, a change of the journal mode among them.
     pub commits: u64,
+    /// Bytes of the rows that commits changed, as the thread said ([`super::note_rows`]): what had to be written at least.
+    pub row_bytes: u64,
+    /// Times that a writer began the WAL at its front: all of it had been moved into the database, and nobody read it.
+    pub wal_restarts: u64,
+    /// How long the longest read transaction in WAL held the log, so that it could not begin at its front.
+    pub longest_wal_read: Duration,
 }
 
 impl IoCounts {
@@ -110,6 +116,9 @@ impl IoCounts {
         self.lock_waits += other.lock_waits;
         self.lock_wait += other.lock_wait;
         self.commits += other.commits;
+        self.row_bytes = self.row_bytes.saturating_add(other.row_bytes);
+        self.wal_restarts += other.wal_restarts;
+        self.longest_wal_read = self.longest_wal_read.max(other.longest_wal_read);
     }
 }
 

@@ -15,5 +15,5 @@ mod record;
 mod vfs;
 
 pub use counts::{Checkpoint, FileCounts, FileKind, IoCounts, IoLog, TimedSync};
-pub use record::{checkpoints_here, count_here, take};
-pub use vfs::{VfsError, vfs_with_delay};
+pub use record::{checkpoints_here, count_here, note_rows, take};
+pub use vfs::{VfsError, make_default, vfs_with_delay};

@@ -52,6 +52,11 @@ pub fn checkpoints_here() -> u64 {
     checkpoints
 }
 
+/// Notes that a commit of this thread has changed rows of so many bytes.
+pub fn note_rows(bytes: u64) {
+    with(|record| record.log.counts.row_bytes += bytes);
+}
+
 fn with(note: impl FnOnce(&mut Record)) {
     let _ = RECORD.try_with(|record| {
         // Nothing that is noted calls SQLite, so nobody else has it.
@@ -106,6 +111,19 @@ pub(super) fn slept(took: Duration) {
     with(|record| {
         record.log.counts.lock_waits += 1;
         record.log.counts.lock_wait += took;
+    });
+}
+
+/// A writer has begun the WAL at its front.
+pub(super) fn wal_restarted() {
+    with(|record| record.log.counts.wal_restarts += 1);
+}
+
+/// A read transaction in WAL has ended, which took so long.
+pub(super) fn wal_was_read(took: Duration) {
+    with(|record| {
+        let longest = &mut record.log.counts.longest_wal_read;
+        *longest = took.max(*longest);
     });
 }
 

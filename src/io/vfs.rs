@@ -22,8 +22,8 @@ use std::{
 use rusqlite::ffi::{
     SQLITE_FCNTL_CKPT_DONE, SQLITE_FCNTL_CKPT_START, SQLITE_FCNTL_COMMIT_PHASETWO, SQLITE_FCNTL_VFSNAME, SQLITE_NOMEM,
     SQLITE_OK, SQLITE_OPEN_CREATE, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_SUPER_JOURNAL,
-    SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename, sqlite3_initialize, sqlite3_io_methods, sqlite3_mprintf,
-    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_OPEN_WAL, SQLITE_SHM_LOCK, SQLITE_SHM_SHARED, SQLITE_SHM_UNLOCK, sqlite3_file, sqlite3_filename,
+    sqlite3_initialize, sqlite3_io_methods, sqlite3_mprintf, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
 use super::{counts::FileKind, record};
@@ -62,6 +62,19 @@ pub fn vfs_with_delay(sync_delay: Duration) -> Result<&'static CStr, VfsError> {
     let name = register(sync_delay)?;
     registered.insert(sync_delay, name);
     Ok(name)
+}
+
+/// Has every connection that this process opens from now on, and that names no VFS, go through the one of [`vfs_with_delay`].
+///
+/// # Errors
+/// As [`vfs_with_delay`].
+pub fn make_default(sync_delay: Duration) -> Result<(), VfsError> {
+    let name = vfs_with_delay(sync_delay)?;
+    // SAFETY: SQLite is initialised; the name is a string that lives for ever, and so does the VFS that was registered under it.
+    match unsafe { sqlite3_vfs_register(sqlite3_vfs_find(name.as_ptr()), 1) } {
+        SQLITE_OK => Ok(()),
+        error => Err(VfsError::Refused(error)),
+    }
 }
 
 fn register(sync_delay: Duration) -> Result<&'static CStr, VfsError> {
@@ -118,6 +131,8 @@ struct File {
     kind: FileKind,
     /// Whether its first sync makes its folder durable, too: that of a journal or a WAL that may have been created.
     syncs_folder: bool,
+    /// Since when a read transaction in WAL has gone on.
+    wal_read_since: Option<Instant>,
 }
 
 /// Where the real file begins in the memory of a file.
@@ -203,6 +218,7 @@ unsafe extern "C" fn open(
             own: (*vfs).pAppData.cast(),
             kind,
             syncs_folder: may_create && is_log,
+            wal_read_since: None,
         });
         record::file(kind, |counts| counts.opens += 1);
         result
@@ -273,7 +289,12 @@ unsafe extern "C" fn read(file: *mut sqlite3_file, buffer: *mut c_void, bytes: c
 unsafe extern "C" fn write(file: *mut sqlite3_file, buffer: *const c_void, bytes: c_int, at: i64) -> c_int {
     // SAFETY: see `pass_on`; the buffer is passed on as it came.
     unsafe {
-        record::written((*file.cast::<File>()).kind, u64::try_from(bytes).unwrap_or(0));
+        let kind = (*file.cast::<File>()).kind;
+        record::written(kind, u64::try_from(bytes).unwrap_or(0));
+        // The header is written where the log begins anew, and at no other time.
+        if kind == FileKind::Wal && at == 0 {
+            record::wal_restarted();
+        }
         pass_on!(file, xWrite, buffer, bytes, at)
     }
 }
@@ -367,6 +388,30 @@ unsafe extern "C" fn shm_map(
     }
 }
 
+/// The first of the locks in shared memory that read transactions hold, of `WAL_READ_LOCK(0)` to the last; those before it are the
+/// writer's, the checkpointer's and that of a recovery (`wal.c`).
+const FIRST_READ_LOCK: c_int = 3;
+
+/// `xShmLock`: a read transaction in WAL holds a shared lock from its beginning to its end.
+unsafe extern "C" fn shm_lock(file: *mut sqlite3_file, offset: c_int, count: c_int, flags: c_int) -> c_int {
+    // SAFETY: see `pass_on`; a file is used by one thread at a time, so that nobody else has a reference to it.
+    unsafe {
+        let result = pass_on!(file, xShmLock, offset, count, flags);
+        let is_of_reader = flags & SQLITE_SHM_SHARED != 0 && offset >= FIRST_READ_LOCK;
+        if is_of_reader && result == SQLITE_OK {
+            let since = &mut (*file.cast::<File>()).wal_read_since;
+            if flags & SQLITE_SHM_LOCK != 0 {
+                *since = Some(Instant::now());
+            } else if flags & SQLITE_SHM_UNLOCK != 0
+                && let Some(since) = since.take()
+            {
+                record::wal_was_read(since.elapsed());
+            }
+        }
+        result
+    }
+}
+
 /// `xSleep`: how the busy handler waits for a lock.
 unsafe extern "C" fn sleep(vfs: *mut sqlite3_vfs, microseconds: c_int) -> c_int {
     // SAFETY: see `ask_system`.
@@ -394,7 +439,6 @@ pass_on_method!(unlock, xUnlock, level: c_int);
 pass_on_method!(check_reserved_lock, xCheckReservedLock, out: *mut c_int);
 pass_on_method!(sector_size, xSectorSize);
 pass_on_method!(device_characteristics, xDeviceCharacteristics);
-pass_on_method!(shm_lock, xShmLock, offset: c_int, count: c_int, flags: c_int);
 pass_on_method!(shm_unmap, xShmUnmap, delete: c_int);
 pass_on_method!(fetch, xFetch, at: i64, bytes: c_int, out: *mut *mut c_void);
 pass_on_method!(unfetch, xUnfetch, at: i64, page: *mut c_void);

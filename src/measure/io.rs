@@ -48,12 +48,14 @@ impl fmt::Display for IoRole {
 }
 
 /// What was asked of the files over some stretch of time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct IoTally {
     /// By role, in the order of [`IoRole::ALL`].
     pub roles: [IoCounts; IoRole::ALL.len()],
     /// How long each sync took, in microseconds, by what was made durable.
     pub syncs: BTreeMap<FileKind, Histogram<u64>>,
+    /// How long each sync took, in microseconds, of whatever.
+    pub sync: Histogram<u64>,
     /// The checkpoints.
     pub checkpoints: CheckpointTally,
     /// Response times of the commits that carried a checkpoint, in microseconds.
@@ -77,6 +79,18 @@ pub struct CheckpointTally {
     pub longest: Duration,
 }
 
+impl Default for IoTally {
+    fn default() -> Self {
+        Self {
+            roles: Default::default(),
+            syncs: BTreeMap::new(),
+            sync: histogram(),
+            checkpoints: CheckpointTally::default(),
+            carrying: None,
+        }
+    }
+}
+
 impl IoTally {
     /// Adds what one thread did in one slice.
     pub fn add(&mut self, slice: &Slice) {
@@ -85,6 +99,7 @@ impl IoTally {
         for sync in syncs {
             let time_us = u32::try_from(sync.took.as_micros()).unwrap_or(u32::MAX);
             record(self.syncs.entry(sync.kind).or_insert_with(histogram), time_us);
+            record(&mut self.sync, time_us);
         }
         for checkpoint in checkpoints {
             self.checkpoints.count += 1;
@@ -108,6 +123,7 @@ impl IoTally {
             // A histogram that grows takes every value that another of its kind has taken.
             let _ = self.syncs.entry(*kind).or_insert_with(histogram).add(times);
         }
+        let _ = self.sync.add(&other.sync);
         if let Some(times) = &other.carrying {
             let _ = self.carrying.get_or_insert_with(histogram).add(times);
         }
@@ -124,6 +140,7 @@ impl IoTally {
     pub fn reset(&mut self) {
         self.roles = Default::default();
         self.syncs.values_mut().for_each(Histogram::reset);
+        self.sync.reset();
         self.carrying.iter_mut().for_each(Histogram::reset);
         self.checkpoints = CheckpointTally::default();
     }
@@ -179,7 +196,7 @@ mod tests {
         twice.plus(&tally);
         assert_eq!((twice.counts().of(FileKind::Wal).writes, twice.counts().commits), (6, 4));
         assert_eq!(twice.roles[IoRole::Announces as usize], IoCounts::default());
-        assert_eq!(twice.syncs[&FileKind::Wal].len(), 2);
+        assert_eq!((twice.syncs[&FileKind::Wal].len(), twice.sync.len()), (2, 2));
         assert_eq!(twice.carrying.as_ref().map(Histogram::len), Some(2));
         let CheckpointTally { count, pages, main_sync, longest, .. } = twice.checkpoints;
         assert_eq!((count, pages), (2, 18));

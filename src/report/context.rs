@@ -3,7 +3,7 @@
 
 use super::figure_text::{count, number, sentence};
 use crate::{
-    results::{Comparison, Results, TrialResult},
+    results::{Claim, Comparison, Results, TrialResult},
     scenario::{Arrivals, FilesPlan, OfferedRate, Scenario},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
@@ -126,6 +126,12 @@ impl<'a> Group<'a> {
     pub fn has(&self, one: &Comparison) -> bool {
         let of_it = (self.synchronous, self.rate_ops, self.announce_connections);
         of_it == (one.synchronous, one.offered_rate_ops, one.announce_connections)
+    }
+
+    /// Whether a claim was tested on its trials.
+    pub fn has_claim(&self, claim: &Claim) -> bool {
+        let of_it = (self.synchronous, self.rate_ops, self.announce_connections);
+        of_it == (claim.synchronous, claim.offered_rate_ops, claim.announce_connections)
     }
 
     /// Whether a client waits for its answer before it asks again.

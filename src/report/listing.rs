@@ -146,6 +146,7 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
         page_cache: _,
         settings: _,
         wal_bytes_max,
+        disk_use,
         live_database_matches_ledger,
         phases: _,
         snapshots: _,
@@ -157,6 +158,9 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
     figures.put("status", Unit::Word, "Whether the trial is whole", Value::word(status));
     figures.put("achieved_rate", Unit::PerSecond, operations::ACHIEVED_RATE, *achieved_rate_ops);
     figures.put("wal_max", Unit::Bytes, "Largest size of the WAL that was seen", *wal_bytes_max);
+    if let Some(disk_use) = disk_use {
+        files::disk_use(figures, disk_use);
+    }
     let matches = "Whether the live database was what the ledger says after the load";
     figures.put("live_database_matches_ledger", Unit::Word, matches, if_known(*live_database_matches_ledger));
     let not_taken = "Snapshots of the schedule whose turn did not come";

@@ -8,6 +8,7 @@
 //! interval.
 
 mod answer;
+mod claims;
 mod comparisons;
 mod conditions;
 mod context;
@@ -173,6 +174,7 @@ fn glossary(results: &Results) -> Vec<Block> {
 /// The questions that the figures of a group answer.
 fn of_group(group: &Group<'_>, results: &Results) -> Vec<Block> {
     let mut blocks = Vec::new();
+    blocks.extend(details("Which claims of issues #85 and #86 hold?", claims::blocks(group, results)));
     blocks.extend(details("Does WAL help? The journal modes, pair by pair", of_modes(group, results)));
     blocks.extend(details(
         "What became of each copy?",
@@ -196,7 +198,11 @@ fn of_group(group: &Group<'_>, results: &Results) -> Vec<Block> {
     blocks.extend(details("How long did clients wait?", of_operations(group)));
     blocks.extend(details(
         "What did SQLite do to the disk?",
-        of_tables([(files::per_commit_note(), files::per_commit(group)), (files::waits_note(), files::waits(group))]),
+        of_tables([
+            (files::per_commit_note(), files::per_commit(group)),
+            (files::waits_note(), files::waits(group)),
+            (files::beside_note(), files::beside(group)),
+        ]),
     ));
     mark(&mut blocks, Context::new(results).mark());
     blocks

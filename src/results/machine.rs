@@ -35,6 +35,11 @@ pub struct MachineUse {
     pub writeback_bytes_max: Option<u64>,
     /// Memory of this program: the most at the end of one of its seconds.
     pub resident_bytes_max: Option<u64>,
+    /// Bytes that this program read from block devices; processes that copy are not in it.
+    pub process_read_bytes: Option<u64>,
+    /// Bytes that the kernel charged this program with writing to block devices, the ledger's among them; processes that copy are
+    /// not in it. It charges a whole large folio of the page cache where a page of it is written (`docs/sqlite.md`, 43).
+    pub process_written_bytes: Option<u64>,
 }
 
 impl MachineUse {
@@ -63,6 +68,8 @@ impl MachineUse {
             page_faults: count(|reading| reading.page_faults),
             read_bytes: count(|reading| reading.read_bytes),
             written_bytes: count(|reading| reading.written_bytes),
+            process_read_bytes: count(|reading| reading.process_read_bytes),
+            process_written_bytes: count(|reading| reading.process_written_bytes),
             ..Self::default()
         }
     }

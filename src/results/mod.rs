@@ -7,8 +7,10 @@
 //! What an older program did not write is [`Recorded::Unknown`] when its file is loaded, and stays away when that is saved
 //! again: nothing that was not recorded turns into a zero or a "no".
 
+mod claim;
 mod comparison;
 mod decision;
+mod disk_use;
 mod distribution;
 mod files;
 mod horizon;
@@ -34,10 +36,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::child::Resources;
+pub use claim::{Claim, ClaimFigure, ClaimOutcome, ClaimSource, Stance};
 pub use comparison::{Change, Comparison, Figure, Outcome, Subject};
 pub use decision::{BackupDecision, BackupStrategy, Decision, ModeDecision, ModeOutcome};
+pub use disk_use::{DiskUse, FilesBeside};
 pub use distribution::{Distribution, HistogramError};
-pub use files::{CheckpointsResult, FileIo, IoResult, LockWaits, SyncTimes};
+pub use files::{CheckpointsResult, DeviceIo, FileIo, FilesIo, IoResult, LockWaits, SyncTimes};
 pub use horizon::{HorizonResult, Lateness, PartName, PartResult, Times, WindowOperation, WindowResult};
 pub use machine::{Disturbance, DisturbedBy, MachineUse};
 pub use operation::{OperationResult, Placement};
@@ -102,6 +106,9 @@ pub struct Results {
     /// How the journal modes compare, pair by pair.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub comparisons: Recorded<Vec<Comparison>>,
+    /// The claims of issues #85 and #86 of torrust-demo, tested on each group of trials that can be compared.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub claims: Recorded<Vec<Claim>>,
     /// What follows from it for those who have to decide; `None` where a run has no trial, and in early files.
     pub decision: Option<Decision>,
     /// What became of the thresholds of the scenario, in its order.

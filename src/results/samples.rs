@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
-    CopyCost, CopyCourse, CopyFiles, CopyRun, Distribution, Evidence, FileLeft, HorizonResult, IoResult, Lateness,
-    MergedRun, OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling,
+    CopyCost, CopyCourse, CopyFiles, CopyRun, DiskUse, Distribution, Evidence, FileLeft, HorizonResult, IoResult,
+    Lateness, MergedRun, OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling,
     SCHEMA_VERSION, SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
 };
 use crate::{
@@ -85,6 +85,7 @@ pub(crate) fn results(trials: Vec<TrialResult>) -> Results {
         dataset: Recorded::Known(None),
         warnings: Vec::new(),
         comparisons: Recorded::Known(Vec::new()),
+        claims: Recorded::Known(Vec::new()),
         decision: None,
         thresholds: Recorded::Known(Vec::new()),
         trials,
@@ -124,6 +125,13 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         page_cache: PageCache::Warm,
         settings: BTreeMap::new(),
         wal_bytes_max: 4_000_000,
+        disk_use: Some(DiskUse {
+            files_max: 3,
+            journal_bytes_max: 0,
+            wal_used_bytes_max: 2_000_000,
+            shm_bytes_max: 32_768,
+            disk_bytes_max: 20_000_000,
+        }),
         live_database_matches_ledger: Some(true),
         phases: names.map(phase).collect(),
         snapshots: if is_control { Vec::new() } else { vec![snapshot(strategy, Verdict::Exact)] },
@@ -158,7 +166,7 @@ pub(crate) fn phase(name: PhaseName) -> PhaseResult {
         generator_bound: Recorded::Unknown,
         operations: OperationKind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),
         lag: Distribution::new(&histogram(), 0),
-        io: Some(IoResult::new(&io())),
+        io: Some(IoResult::new(&io(), 10.0)),
     }
 }
 
@@ -169,6 +177,8 @@ fn io() -> IoTally {
     let wal = &mut counts.files[FileKind::Wal as usize];
     (wal.writes, wal.written_bytes, wal.syncs) = (4, 8_240, 1);
     (counts.lock_waits, counts.lock_wait, counts.commits) = (1, Duration::from_millis(1), 1);
+    counts.row_bytes = 77;
+    record(&mut io.sync, 120);
     record(io.syncs.entry(FileKind::Wal).or_insert_with(histogram), 120);
     io.checkpoints.count = 1;
     io.checkpoints.pages = 2;
@@ -247,6 +257,7 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
             downtime_s: Recorded::Known(None),
             resources: Recorded::Known(None),
             writer_cpu_s: Recorded::Known(None),
+            io: None,
         },
         copy: CopyFiles {
             bytes: 8_000_000,
@@ -276,8 +287,11 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 36] = [
+    const NEWER: [&str; 39] = [
+        "claims",
         "io",
+        "disk_use",
+        "files_beside",
         "checkpoints",
         "thresholds",
         "disturbed",

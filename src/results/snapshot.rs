@@ -11,7 +11,10 @@ use crate::{
     digest::Digest,
     oracle::{Difference, Findings, Verdict},
     scenario::Step,
-    snapshot::{Strategy, protocol::PartResult},
+    snapshot::{
+        Strategy,
+        protocol::{CopyIo, PartResult},
+    },
 };
 
 /// What became of one snapshot. In the JSON all of it lies side by side.
@@ -102,6 +105,10 @@ pub struct CopyCost {
     /// What it took of the processors on the thread of the writer, where that does the copying.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub writer_cpu_s: Recorded<Option<f64>>,
+    /// What it asked of files, where this program copied in a process of its own that ended by itself; `None` where another
+    /// program did, or nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io: Option<CopyIo>,
 }
 
 /// What a snapshot left, before anything opened it.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Distribution, Disturbance, DisturbedBy, HorizonResult, IoResult, MachineUse, OperationResult, Recorded,
-    SnapshotResult,
+    DiskUse, Distribution, Disturbance, DisturbedBy, FilesBeside, HorizonResult, IoResult, MachineUse, OperationResult,
+    Recorded, SnapshotResult,
 };
 use crate::{
     measure::{Counts, OperationKind},
@@ -103,6 +103,9 @@ pub struct TrialResult {
     pub settings: BTreeMap<String, String>,
     /// Largest size of the WAL that was seen.
     pub wal_bytes_max: u64,
+    /// The most that its files took of the disk; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_use: Option<DiskUse>,
     /// Whether the live database itself, read after the load had ended, was what the ledger says: the harness's check
     /// of itself. `None` where the trial was interrupted before it.
     pub live_database_matches_ledger: Option<bool>,
@@ -156,6 +159,9 @@ pub struct SeriesPoint {
     /// Checkpoints in it; `None` where there was none, or nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<CheckpointTime>,
+    /// The files beside the database; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_beside: Option<FilesBeside>,
 }
 
 /// Checkpoints in a point of the series.
@@ -194,6 +200,7 @@ impl Default for SeriesPoint {
             wal_bytes: 0,
             machine: None,
             checkpoints: None,
+            files_beside: None,
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn derive(results: &mut Results) {
     let comparisons = analysis::comparisons(results);
     results.decision = (!results.trials.is_empty()).then(|| analysis::decision(results, &comparisons));
     results.comparisons = comparisons.into();
+    results.claims = analysis::claims(results).into();
     results.thresholds = analysis::thresholds(results).into();
     let (trials, of) = (results.trials.len(), results.trials_planned());
     let part = results.part();

@@ -155,6 +155,7 @@ fn empty(scenario: &Scenario, shard: Option<Shard>, environment: Environment) ->
         dataset: None.into(),
         warnings: Vec::new(),
         comparisons: Vec::new().into(),
+        claims: Vec::new().into(),
         decision: None,
         thresholds: Vec::new().into(),
         trials: Vec::new(),

@@ -128,6 +128,17 @@ pub enum FilesPlan {
     },
 }
 
+impl FilesPlan {
+    /// How much longer every sync takes; `None` where nobody counts.
+    #[must_use]
+    pub fn sync_delay(self) -> Option<Duration> {
+        match self {
+            Self::Uncounted => None,
+            Self::Counted { sync_delay } => Some(sync_delay),
+        }
+    }
+}
+
 /// When a trial counts as disturbed by what else the machine does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Disturbance {

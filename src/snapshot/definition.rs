@@ -7,6 +7,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -103,6 +104,8 @@ pub enum Task {
         out: PathBuf,
         /// How its steps are taken.
         options: StepOptions,
+        /// As [`Site::counted_sync_delay`].
+        counted_sync_delay: Option<Duration>,
     },
 }
 
@@ -117,6 +120,9 @@ pub struct Site<'a> {
     pub live: &'a Path,
     /// The snapshot's own folder, which is empty or will be made: its file becomes [`SNAPSHOT_FILE`].
     pub folder: &'a Path,
+    /// Where this program copies itself, what it asks of files is counted, and every sync takes at least so much longer; `None`
+    /// where nobody counts.
+    pub counted_sync_delay: Option<Duration>,
 }
 
 /// The programs that strategies run.
@@ -157,7 +163,7 @@ impl Site<'_> {
 
     /// This program's own binary in a child process, which copies the live database by a method.
     pub(super) fn copy_process(&self, method: &Method) -> Command {
-        protocol::command(&self.programs.journalbench, method, self.live, &self.out())
+        protocol::command(&self.programs.journalbench, method, self.live, &self.out(), self.counted_sync_delay)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     rc::Rc,
     sync::{
@@ -20,11 +20,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rusqlite::{Connection, backup::Backup};
+use rusqlite::{Connection, OpenFlags, backup::Backup};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{backup_api::CopyProgress, options::StepOptions};
+use crate::io;
 
 /// A copy that a writer is asked to make.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct CopyRequest {
     pub out: PathBuf,
     /// How it is made.
     pub options: StepOptions,
+    /// As [`super::Site::counted_sync_delay`].
+    pub counted_sync_delay: Option<Duration>,
     /// Who is told of it.
     pub listener: UnboundedSender<WriterMessage>,
     /// Set to give it up.
@@ -116,8 +119,8 @@ impl Drop for WriterCopy<'_> {
 }
 
 async fn copy(connection: &Connection, request: CopyRequest, clock: Rc<Clock>) -> Result<()> {
-    let CopyRequest { out, options, listener, cancelled } = request;
-    let mut target = Connection::open(&out).with_context(|| format!("cannot open {}", out.display()))?;
+    let CopyRequest { out, options, counted_sync_delay, listener, cancelled } = request;
+    let mut target = open(&out, counted_sync_delay).with_context(|| format!("cannot open {}", out.display()))?;
     let backup = Backup::new(connection, &mut target)?;
     let mut progress = CopyProgress::default();
     let mut told: Option<Instant> = None;
@@ -141,6 +144,14 @@ async fn copy(connection: &Connection, request: CopyRequest, clock: Rc<Clock>) -
             give_back().await;
         }
     }
+}
+
+/// Opens the copy that is to be made.
+fn open(out: &Path, counted_sync_delay: Option<Duration>) -> Result<Connection> {
+    Ok(match counted_sync_delay {
+        None => Connection::open(out)?,
+        Some(delay) => Connection::open_with_flags_and_vfs(out, OpenFlags::default(), io::vfs_with_delay(delay)?)?,
+    })
 }
 
 /// Lets the caller have the thread once.

@@ -174,7 +174,7 @@ mod tests {
         let mut options = StrategyOptions::default();
         options.command.line = Some("true".to_owned());
         let (live, folder) = (Path::new("/live.db"), folder.path());
-        let site = Site { programs: &programs, options: &options, live, folder };
+        let site = Site { programs: &programs, options: &options, live, folder, counted_sync_delay: None };
         let procedures: HashSet<_> = Strategy::all().iter().map(|one| format!("{:?}", one.procedure(&site))).collect();
         assert_eq!(procedures.len(), Strategy::all().len(), "{procedures:#?}");
     }
@@ -184,7 +184,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let programs = Programs::find("journalbench".into());
         let options = StrategyOptions::default();
-        let site = Site { programs: &programs, options: &options, live: Path::new("/live.db"), folder: folder.path() };
+        let live = Path::new("/live.db");
+        let (options, folder) = (&options, folder.path());
+        let site = Site { programs: &programs, options, live, folder, counted_sync_delay: None };
         for strategy in Strategy::all() {
             let expected = match strategy.procedure(&site) {
                 Procedure::Run(Task::WhileStopped(_)) => WriterRole::Stopped,

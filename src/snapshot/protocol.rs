@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     str::FromStr,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -25,6 +25,7 @@ use super::{
     backup_api::CopyProgress,
     options::{BackupOptions, HoldOptions, WaitOptions},
 };
+use crate::io::{FileCounts, FileKind, IoCounts};
 
 /// The hidden subcommand of the binary that is the copying child.
 pub(crate) const COMMAND: &str = "copy-process";
@@ -44,13 +45,49 @@ pub enum Method {
 }
 
 /// What the child says.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChildMessage {
     /// How far it is.
     Progress(CopyProgress),
     /// A part has ended.
     Part(PartResult),
+    /// What it asked of files; said last.
+    Io(CopyIo),
+}
+
+/// What the copying child process asked of files: of the live database, whose pages it reads, and of the copy, which it writes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CopyIo {
+    /// By kind of file; those of which nothing was asked are left out.
+    pub files: Vec<CopyFileIo>,
+    /// Times that it slept because a database was locked.
+    pub lock_waits: u64,
+    /// How long, in all.
+    pub lock_wait_s: f64,
+}
+
+/// What it asked of one kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CopyFileIo {
+    /// Which files.
+    pub file: FileKind,
+    /// How often, and how much.
+    #[serde(flatten)]
+    pub counts: FileCounts,
+}
+
+impl CopyIo {
+    /// What was counted.
+    #[must_use]
+    pub fn new(counts: &IoCounts) -> Self {
+        let of_kind = |file: FileKind| CopyFileIo { file, counts: *counts.of(file) };
+        Self {
+            files: FileKind::ALL.map(of_kind).into_iter().filter(|io| io.counts != FileCounts::default()).collect(),
+            lock_waits: counts.lock_waits,
+            lock_wait_s: counts.lock_wait.as_secs_f64(),
+        }
+    }
 }
 
 /// A part of a copy.
@@ -115,21 +152,34 @@ impl ChildMessage {
     ///
     /// # Errors
     /// The parent no longer listens.
-    pub(super) fn send(self) -> Result<()> {
+    pub(super) fn send(&self) -> Result<()> {
         let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, &self)?;
+        serde_json::to_writer(&mut out, self)?;
         writeln!(out)?;
         Ok(out.flush()?)
     }
 }
 
-/// The command of the child process that copies `live` to `out`. Paths must be absolute.
+/// The argument after which the child is told by how much every sync is to take longer, in microseconds, while it counts.
+pub(crate) const COUNTED: &str = "counted-sync-delay-us";
+
+/// The command of the child process that copies `live` to `out`. Paths must be absolute. It counts what it asks of files where a
+/// delay of its syncs is named, if it be none.
 #[must_use]
-pub fn command(journalbench: &Path, method: &Method, live: &Path, out: &Path) -> Command {
+pub fn command(
+    journalbench: &Path,
+    method: &Method,
+    live: &Path,
+    out: &Path,
+    counted_sync_delay: Option<Duration>,
+) -> Command {
     let mut command = Command::new(journalbench);
     // Numbers, and paths of any bytes: there is nothing in a method that JSON cannot say.
     let method = serde_json::to_string(method).unwrap_or_default();
     command.args([COMMAND.into(), OsString::from(method), live.into(), out.into()]);
+    if let Some(delay) = counted_sync_delay {
+        command.args([format!("--{COUNTED}"), delay.as_micros().to_string()]);
+    }
     command
 }
 
@@ -179,7 +229,8 @@ mod tests {
             OsString::from_vec(b"/\xff\xfe/cp".to_vec()),
         ] {
             let method = Method::HeldCopy(HoldOptions::default(), cp.into());
-            let command = command(Path::new("/journalbench"), &method, Path::new("/live.db"), Path::new("/out.db"));
+            let (program, live, out) = (Path::new("/journalbench"), Path::new("/live.db"), Path::new("/out.db"));
+            let command = command(program, &method, live, out, None);
             let told = command.get_args().nth(1).and_then(|method| method.to_str()).unwrap();
             assert_eq!(told.parse::<Method>().unwrap(), method);
         }

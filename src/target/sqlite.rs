@@ -21,7 +21,7 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 use super::queue::{QueuedDownload, WRITES_PER_DOWNLOAD};
 use super::{Execution, IdleWork, Target};
 use crate::{
-    dataset::DOWNLOADS_TOTAL,
+    dataset::{DOWNLOADS_TOTAL, TORRENT_RECORD_BYTES, TOTAL_RECORD_BYTES},
     history::{Change, ledger::Session},
     io::{self, IoLog},
     measure::OperationFailure,
@@ -165,24 +165,33 @@ impl SqliteTarget {
     /// Counts downloads of these torrents, in one transaction.
     fn download(&self, torrents: impl Iterator<Item = Torrent> + Clone) -> rusqlite::Result<()> {
         self.session.begin(torrents.clone().map(Change::Download));
+        let mut row_bytes = TOTAL_RECORD_BYTES;
         self.connection.prepare_cached(self.transaction_mode.begin())?.execute([])?;
         for torrent in torrents {
             let info_hash = self.torrents.info_hash(torrent);
             self.connection.prepare_cached(UPSERT)?.execute(params![info_hash.as_str()])?;
             self.connection.prepare_cached(COUNT_TOTAL)?.execute(params![DOWNLOADS_TOTAL])?;
             self.count(2);
+            row_bytes += TORRENT_RECORD_BYTES;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.session.acknowledge();
+        io::note_rows(row_bytes);
         Ok(())
     }
 
     /// Runs one autocommitting statement that changes what `change` says.
     fn autocommit(&self, change: Change, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
+        let row_bytes = match change {
+            Change::Nothing => 0,
+            Change::CountTotal => TOTAL_RECORD_BYTES,
+            Change::CountTorrent(_) | Change::StoreCount(..) | Change::Download(_) => TORRENT_RECORD_BYTES,
+        };
         self.session.begin([change]);
         self.connection.prepare_cached(sql)?.execute(values)?;
         self.count(1);
         self.session.acknowledge();
+        io::note_rows(row_bytes);
         Ok(())
     }
 

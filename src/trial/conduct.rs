@@ -16,6 +16,7 @@ use anyhow::Result;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
+    disk_watch::DiskWatch,
     event::Event,
     folder,
     machine_log::MachineLog,
@@ -34,7 +35,7 @@ use crate::{
     load::{Load, Stream},
     machine::Machine,
     measure::SLICE_NS,
-    results::{PartName, PhaseName, SeriesPoint},
+    results::{DiskUse, FilesBeside, PartName, PhaseName, SeriesPoint},
     scenario::{Timeline, TrialPlan},
     snapshot::CopyProgress,
     sqlite::JournalMode,
@@ -85,6 +86,8 @@ pub struct Measurement {
     pub start: Instant,
     /// Largest size of the WAL that was seen.
     pub wal_bytes_max: u64,
+    /// The most that the files took of the disk.
+    pub disk_use: DiskUse,
     /// How it went over time; commits are not filled in.
     pub series: Vec<SeriesPoint>,
     /// Why the load could not go on, if it could not.
@@ -136,7 +139,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
         begin_control(&mut recorder, timeline);
     }
     let mut running = queue.next(&mut recorder, around, 0);
-    let mut watch = Watch::new(order.live, plan.settings.journal_mode);
+    let mut watch = Watch::new(order.live, order.ledger.path(), plan.settings.journal_mode);
     let mut machine = MachineLog::begin(recorder.points.width_s(), order.machine.read());
     let mut ticker = Ticker::new(order.live, timeline.end_slice());
     let mut ticks = interval(SAMPLE_INTERVAL);
@@ -153,6 +156,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
         let seen = running.as_ref().and_then(|running| running.seen(now, progress.get()));
         let wal_bytes = watch.look(now, recorder.phase_at(now), seen);
         recorder.points.note(now, wal_bytes, || load.backlog());
+        recorder.points.note_files(now, watch.look_at_disk(now));
         machine.note(now / SLICES_PER_SECOND, || order.machine.read());
         ticker.show(&mut recorder, &Look { now, wal_bytes, running: seen }, tell);
         turns.borrow_mut().drain(..).for_each(|(part, first_slice)| recorder.begin(Part::Of(part), first_slice));
@@ -211,6 +215,7 @@ fn measurement(
         snapshots_not_taken,
         start,
         wal_bytes_max: watch.wal_bytes_max,
+        disk_use: watch.disk.seen(),
         series,
         fatal: None,
         workers_left: 0,
@@ -277,6 +282,7 @@ struct Watch {
     /// Most that was in use in the baseline.
     baseline_used_bytes: u64,
     wal_bytes_max: u64,
+    disk: DiskWatch,
     /// Of the snapshot that runs.
     current: Option<Observation>,
     /// Those that have ended.
@@ -284,12 +290,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(live: &Path, journal_mode: JournalMode) -> Self {
+    fn new(live: &Path, ledger: &Path, journal_mode: JournalMode) -> Self {
         Self {
             sampler: journal_mode.has_wal().then(|| WalSampler::new(live)),
             last: WalSample::default(),
             baseline_used_bytes: 0,
             wal_bytes_max: 0,
+            disk: DiskWatch::new(live, ledger),
             current: None,
             snapshots: Vec::new(),
         }
@@ -317,6 +324,11 @@ impl Watch {
         sample.file_bytes
     }
 
+    /// Looks at the files beside the database; the last look at the WAL is not long ago.
+    fn look_at_disk(&mut self, now: u64) -> FilesBeside {
+        self.disk.look(now / SLICES_PER_SECOND, self.last)
+    }
+
     fn begin(&self, before: WalSample) -> Observation {
         Observation::begin(self.sampler.as_ref().map(|_| before))
     }
@@ -326,6 +338,8 @@ impl Watch {
         // One that ended before the first look at it was seen by none.
         let mut observation = self.current.take().unwrap_or_else(|| self.begin(self.last));
         observation.end(now);
+        // A copy takes the most when it is whole.
+        self.disk.sum();
         self.snapshots.push(SnapshotMeasurement { run, observation });
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     load::Pace,
     measure::{OperationKind, Percentile, SLICE_NS, Tally, seconds},
     results::{
-        Distribution, HorizonResult, IoResult, Lateness, OperationResult, PartResult, PhaseName, PhaseResult, Recorded,
-        SeriesPoint, Times, WindowOperation, WindowResult,
+        DeviceIo, Distribution, HorizonResult, IoResult, Lateness, MachineUse, OperationResult, PartResult, PhaseName,
+        PhaseResult, Recorded, SeriesPoint, Times, WindowOperation, WindowResult,
     },
     scenario::StreamSchedule,
     workload::{Kind, Workload},
@@ -93,10 +93,14 @@ pub fn evaluate(measured: &Measured<'_>, commits: Commits) -> Figures {
     let mut results: Vec<_> = results.map(|(phase, commits)| room.phase_result(phase, commits)).collect();
     place(measured, &phases, &mut results);
     let with_commits = |(point, commits): (&SeriesPoint, u64)| SeriesPoint { commits, ..point.clone() };
+    let series: Vec<_> = measured.series.iter().zip(of_points).map(with_commits).collect();
+    for phase in &mut results {
+        note_device(phase, &series);
+    }
     Figures {
         phases: results,
         horizons: room.horizons(),
-        series: measured.series.iter().zip(of_points).map(with_commits).collect(),
+        series,
         achieved_rate_ops: achieved_rate_ops(measured.segments),
         offered_rate_ops: offered_rate_ops(measured.segments),
     }
@@ -161,7 +165,7 @@ impl Room<'_> {
             generator_bound: Recorded::Unknown,
             operations: self.operations(&tally),
             lag: Distribution::new(&lag, lag.len()),
-            io: self.measured.knows_io.then(|| IoResult::new(&tally.io)),
+            io: self.measured.knows_io.then(|| IoResult::new(&tally.io, duration_s)),
         }
     }
 
@@ -250,6 +254,24 @@ fn offered_rate_ops(segments: &[Segment]) -> f64 {
     let length_s = seconds(segments.iter().map(|segment| segment.end_slice - segment.first_slice).sum());
     let due: u64 = segments.iter().map(|segment| segment.tally.counts().due()).sum();
     if length_s == 0.0 { 0.0 } else { due as f64 / length_s }
+}
+
+/// Says what reached block devices in the points that lie wholly in a phase.
+fn note_device(phase: &mut PhaseResult, series: &[SeriesPoint]) {
+    let (from_s, to_s) = (phase.started_s, phase.started_s + phase.duration_s);
+    let Some(io) = &mut phase.io else { return };
+    let lies_within =
+        |point: &&SeriesPoint| point.t_s as f64 >= from_s && (point.t_s + point.duration_s) as f64 <= to_s;
+    let points: Vec<_> = series.iter().filter(lies_within).filter_map(|point| Some((point, point.machine?))).collect();
+    let length_s: u64 = points.iter().map(|(point, _)| point.duration_s).sum();
+    let commits = points.iter().map(|(point, _)| point.commits).sum();
+    let sum = |bytes: fn(&MachineUse) -> Option<u64>| {
+        points.iter().map(|(_, machine)| bytes(machine)).sum::<Option<u64>>().filter(|_| length_s > 0)
+    };
+    io.device = sum(|machine| machine.written_bytes).map(|written_bytes| DeviceIo {
+        charged_bytes: sum(|machine| machine.process_written_bytes),
+        ..DeviceIo::new(length_s as f64, commits, written_bytes, io.row_bytes_per_commit())
+    });
 }
 
 /// Places the snapshots' percentiles among those of baseline windows of the same length.

@@ -155,6 +155,7 @@ fn row(
             downtime_s: Recorded::Known(run.outcome.downtime.map(|downtime| downtime.as_secs_f64())),
             resources: Recorded::Known(run.outcome.resources),
             writer_cpu_s: Recorded::Known(run.outcome.writer_cpu.map(|cpu| cpu.as_secs_f64())),
+            io: run.outcome.io.clone(),
         },
         copy: CopyFiles {
             bytes: run.files.iter().map(|file| file.bytes).sum(),

@@ -124,6 +124,8 @@ mod tests {
             dirty_bytes: Some(if second.is_multiple_of(3) { 5 } else { 11 - 2 * (second % 3) }),
             writeback_bytes: None,
             resident_bytes: Some(second),
+            process_read_bytes: Some(0),
+            process_written_bytes: Some(second * 16),
         }
     }
 
@@ -149,8 +151,8 @@ mod tests {
         assert_eq!((uses[0].user_share, uses[0].system_share), (Some(0.5), Some(0.2)));
         assert_eq!((uses[3].processor_pressure_share, uses[3].io_pressure_share), (Some(0.25), None));
         assert_eq!(
-            (uses[3].page_faults, uses[3].read_bytes, uses[3].written_bytes),
-            (Some(7), Some(4_096), Some(8_192))
+            (uses[3].page_faults, uses[3].written_bytes, uses[3].process_written_bytes),
+            (Some(7), Some(8_192), Some(16))
         );
         assert_eq!(uses.iter().map(|machine| machine.dirty_bytes_max).collect::<Vec<_>>(), [9, 7, 5, 9].map(Some));
     }

@@ -8,6 +8,7 @@ mod blocking;
 mod commits;
 mod conduct;
 mod connect;
+mod disk_watch;
 mod evaluate;
 mod event;
 pub mod folder;
@@ -131,8 +132,13 @@ fn jobs(context: &Context<'_>, plan: &TrialPlan, folder: &TrialFolder) -> Result
     let mut jobs = Vec::new();
     for number in 0..plan.timeline.snapshots() {
         let (live, own_folder) = (folder.live(), folder.snapshot(number));
-        let site =
-            Site { programs: context.programs, options: &plan.strategy_options, live: &live, folder: &own_folder };
+        let site = Site {
+            programs: context.programs,
+            options: &plan.strategy_options,
+            live: &live,
+            folder: &own_folder,
+            counted_sync_delay: plan.files.sync_delay(),
+        };
         match plan.strategy.procedure(&site) {
             Procedure::Unavailable(why) => return Err(why),
             Procedure::Nothing => {}
@@ -243,6 +249,7 @@ impl Rooms<'_, '_> {
     fn evaluate(&mut self, loaded: &LoadOutcome) -> Option<TrialHistory> {
         let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
+        self.result.disk_use = Some(measurement.disk_use);
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
         let measured = Measured {
             segments: &measurement.segments,
@@ -392,6 +399,7 @@ fn blank(plan: &TrialPlan) -> TrialResult {
         page_cache: plan.page_cache,
         settings: BTreeMap::new(),
         wal_bytes_max: 0,
+        disk_use: None,
         live_database_matches_ledger: None,
         phases: Vec::new(),
         horizons: Vec::new().into(),

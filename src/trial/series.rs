@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use crate::{
     io::Checkpoint,
     measure::{self, Class, OperationKind, Outcome, SLICE_NS, Slice},
-    results::{Placement, SeriesPoint},
+    results::{FilesBeside, Placement, SeriesPoint},
 };
 
 /// Slices of time that make a second.
@@ -92,6 +92,17 @@ impl Points {
                 checkpoints.count += u64::from(second == first);
                 checkpoints.duration_s += to_s.min((second + 1) as f64) - from_s.max(second as f64);
             }
+        }
+    }
+
+    /// Notes what one look saw of the files beside the database.
+    pub fn note_files(&mut self, now_slice: u64, seen: FilesBeside) {
+        if let Some(OpenPoint { point, .. }) = self.at(now_slice / SLICES_PER_SECOND) {
+            let files = point.files_beside.get_or_insert_default();
+            files.journal_bytes_max = files.journal_bytes_max.max(seen.journal_bytes_max);
+            files.wal_used_bytes_max = files.wal_used_bytes_max.max(seen.wal_used_bytes_max);
+            files.shm_bytes_max = files.shm_bytes_max.max(seen.shm_bytes_max);
+            files.disk_bytes = files.disk_bytes.max(seen.disk_bytes);
         }
     }
 

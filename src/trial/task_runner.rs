@@ -20,7 +20,7 @@ use crate::{
     snapshot::{
         CopyProgress, Strategy, Task, WriterRole,
         in_writer::{CopyRequest, WriterMessage},
-        protocol::{ChildMessage, PartResult},
+        protocol::{ChildMessage, CopyIo, PartResult},
     },
     target::sqlite::Gate,
 };
@@ -70,6 +70,8 @@ pub struct TaskOutcome {
     pub stderr: String,
     /// How long its parts took, as far as it said.
     pub parts: Vec<PartResult>,
+    /// What it asked of files, where it counts.
+    pub io: Option<CopyIo>,
     /// How long no write was let through, where it stops the writers.
     pub downtime: Option<Duration>,
     /// The last commit before they were let through again, where it stops them: no later one can be in its copy.
@@ -91,10 +93,11 @@ pub async fn run(
     match task {
         Task::Child(command) => run_child(command, limits, progress).await,
         Task::WhileStopped(command) => while_stopped(command, limits, writers, ledger, progress).await,
-        Task::InWriter { out, options } => {
+        Task::InWriter { out, options, counted_sync_delay } => {
             let cancelled = Cancel(Arc::default());
             let (listener, messages) = unbounded_channel();
-            let request = CopyRequest { out, options, listener, cancelled: Arc::clone(&cancelled.0) };
+            let cancelled_too = Arc::clone(&cancelled.0);
+            let request = CopyRequest { out, options, counted_sync_delay, listener, cancelled: cancelled_too };
             let is_asked = writers.copy_requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
             if is_asked {
                 follow_writer(messages, limits.deadline, &cancelled, progress).await
@@ -106,10 +109,11 @@ pub async fn run(
 }
 
 async fn run_child(command: Command, limits: &Limits, progress: &Cell<Option<CopyProgress>>) -> TaskOutcome {
-    let mut parts = Vec::new();
+    let (mut parts, mut io) = (Vec::new(), None);
     let ended = child::run(command, limits, |line| match serde_json::from_str(line) {
         Ok(ChildMessage::Progress(now)) => progress.set(Some(now)),
         Ok(ChildMessage::Part(part)) if parts.len() < PARTS_MOST => parts.push(part),
+        Ok(ChildMessage::Io(counted)) => io = Some(counted),
         // A script says what it likes.
         Ok(ChildMessage::Part(_)) | Err(_) => {}
     })
@@ -121,6 +125,7 @@ async fn run_child(command: Command, limits: &Limits, progress: &Cell<Option<Cop
         error: ended.error(),
         stderr: ended.stderr,
         parts,
+        io,
         resources: ended.resources,
         downtime: None,
         commit_while_stopped: None,

@@ -14,6 +14,7 @@ use journalbench::{
     measure::IoRole,
     report::{self, Format},
     results::PhaseName,
+    snapshot::Strategy,
     sqlite::{self, JournalMode, Settings, Synchronous},
 };
 use rusqlite::{Connection, params};
@@ -282,18 +283,26 @@ fn a_trial_says_what_was_asked_of_the_disk_and_that_a_slower_one_was_emulated() 
     let results = common::run_kept(folder.path(), &slower);
     for trial in &results.trials {
         let io = trial.phase(PhaseName::Baseline).and_then(|phase| phase.io.as_ref()).unwrap();
-        let syncs: u64 = FileKind::ALL.map(|kind| io.of(kind).syncs).iter().sum();
+        let syncs: u64 = io.files.sum().syncs;
         let syncs_a_commit = if trial.journal_mode.has_wal() { 1 } else { 4 };
         assert!(io.commits > 0 && syncs >= io.commits * syncs_a_commit, "{}: {io:?}", trial.id);
         assert!(io.syncs.iter().all(|syncs| syncs.latency.p50_us.is_some_and(|us| us >= 1_000)), "{}", trial.id);
         for role in [IoRole::Announces, IoRole::Scrapes, IoRole::LongReader] {
-            assert!(io.files.iter().any(|file| file.role == role && file.counts.reads > 0), "{role}: {}", trial.id);
+            assert!(io.roles.iter().any(|file| file.role == role && file.counts.reads > 0), "{role}: {}", trial.id);
         }
         let checkpoints = trial.series.iter().filter_map(|point| point.checkpoints).map(|point| point.count);
         assert_eq!(checkpoints.sum::<u64>() > 0, trial.journal_mode.has_wal(), "{}", trial.id);
-        assert_eq!(io.checkpoints.count > 0, trial.journal_mode.has_wal(), "{}", trial.id);
+        let has_wal = trial.journal_mode.has_wal();
+        assert_eq!(io.checkpoints.count > 0, has_wal, "{}", trial.id);
+        assert_eq!(io.longest_wal_read_s >= 0.02, has_wal, "{}: {}", trial.id, io.longest_wal_read_s);
+        // A page for the torrent and one for the total at the least, for less than a hundred bytes of rows.
+        assert!(io.write_amplification.is_some_and(|times| times > 50.0), "{}: {io:?}", trial.id);
+        let disk_use = trial.disk_use.unwrap();
+        assert_eq!(disk_use.shm_bytes_max > 0, has_wal, "{}", trial.id);
+        assert!(disk_use.files_max >= 2 && (disk_use.files_max == 3) == has_wal, "{}: {disk_use:?}", trial.id);
+        assert!(disk_use.disk_bytes_max >= results.dataset.found().unwrap().bytes, "{}: {disk_use:?}", trial.id);
     }
-    let report = report::render(&results, Format::Markdown);
+    let report = report::render_details(&results);
     assert!(report.contains("What a commit asks of the disk, in the baseline (emulated disk)"), "{report}");
     let without = [&keys[..], &["sqlite.count_io=false", "sqlite.journal_mode=wal"]].concat();
     let uncounted = common::run_kept(other.path(), &without);
@@ -301,4 +310,33 @@ fn a_trial_says_what_was_asked_of_the_disk_and_that_a_slower_one_was_emulated() 
     assert!(phases.into_iter().all(|phase| phase.io.is_none()));
     let report = report::render(&uncounted, Format::Markdown);
     assert!(!report.contains("emulated") && !report.contains("asks of the disk"), "{report}");
+}
+
+#[test]
+fn a_copy_by_this_program_counts_what_it_asked_of_the_disk_that_is_emulated_for_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = [
+        "load.completed_share=0",
+        "snapshots.strategies=[\"backup-one-step\", \"vacuum-into\", \"cp\"]",
+        "snapshots.deadline_s=20",
+        "phases.horizon_s=1",
+        "sqlite.journal_mode=wal",
+        "sqlite.sync_delay_us=150000",
+    ];
+    let results = common::run_kept(folder.path(), &keys);
+    let bytes = results.dataset.found().unwrap().bytes;
+    for trial in &results.trials {
+        let snapshot = &trial.snapshots[0];
+        let Some(io) = &snapshot.cost.io else {
+            assert_eq!(trial.strategy, Strategy::Cp, "{:?}", snapshot.run);
+            continue;
+        };
+        let main = io.files.iter().find(|io| io.file == FileKind::Main).unwrap().counts;
+        assert!(main.read_bytes >= bytes / 2, "{}: {main:?}", trial.id);
+        assert!(main.written_bytes >= snapshot.copy.bytes, "{}: {main:?}", trial.id);
+        let syncs = io.files.iter().map(|io| io.counts.syncs).sum::<u64>() as f64;
+        assert!(snapshot.run.duration_s >= syncs * 0.15, "{}: {syncs} in {} s", trial.id, snapshot.run.duration_s);
+        assert!(syncs >= 1.0 || trial.strategy == Strategy::VacuumInto, "{}: {io:?}", trial.id);
+    }
+    assert_eq!(results.trials.iter().filter(|trial| trial.snapshots[0].cost.io.is_some()).count(), 2);
 }

@@ -43,7 +43,8 @@ fn the_built_in_backup_locks_the_database_as_often_as_the_sqlite3_program() {
     for strategy in [Strategy::Backup, Strategy::CliBackup] {
         let copies = folder.path().join(strategy.to_string());
         std::fs::create_dir(&copies).unwrap();
-        let site = Site { programs: &programs, options: &options, live: &live, folder: &copies };
+        let site =
+            Site { programs: &programs, options: &options, live: &live, folder: &copies, counted_sync_delay: None };
         let Procedure::Run(Task::Child(command)) = strategy.procedure(&site) else {
             println!("skipped: {strategy} cannot run here");
             return;

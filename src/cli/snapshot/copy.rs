@@ -36,7 +36,7 @@ pub(super) struct Copied {
 pub(super) fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrupt: &Interrupt) -> Result<Copied> {
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let (programs, options) = (Programs::find(this), StrategyOptions::default());
-    let site = Site { programs: &programs, options: &options, live: &order.live, folder };
+    let site = Site { programs: &programs, options: &options, live: &order.live, folder, counted_sync_delay: None };
     let command = match arguments.strategy.procedure(&site) {
         Procedure::Run(Task::Child(command)) => command,
         Procedure::Unavailable(reason) => bail!(reason),

@@ -2,20 +2,52 @@
 
 use super::{
     List, Of,
-    Unit::{Bytes, One, Seconds},
-    in_json,
+    Unit::{Bytes, One, PerSecond, Seconds},
+    if_known, in_json,
     operations::{distribution, times},
 };
 use crate::{
-    io::FileCounts,
-    results::{CheckpointsResult, FileIo, IoResult, LockWaits, SyncTimes},
+    io::{FileCounts, FileKind},
+    results::{CheckpointsResult, DeviceIo, DiskUse, FileIo, FilesBeside, IoResult, LockWaits, SyncTimes},
 };
 
 /// The figures of a phase.
 pub(super) fn io(figures: &mut List, io: &IoResult) {
-    let IoResult { commits, files, lock_waits, syncs, checkpoints } = io;
+    let IoResult {
+        commits,
+        files,
+        syncs_per_commit,
+        written_bytes_per_commit,
+        reads_per_s,
+        syncs_per_s,
+        written_bytes_per_s,
+        changed_row_bytes,
+        write_amplification,
+        device,
+        sync,
+        syncs,
+        roles,
+        lock_waits,
+        checkpoints,
+        wal_restarts,
+        longest_wal_read_s,
+    } = io;
     figures.put("sqlite_commits", One, "Commits that wrote something, as SQLite counts them", *commits);
-    for FileIo { role, file, counts } in files {
+    figures.put("syncs_per_commit", One, "Syncs of all files for each commit", *syncs_per_commit);
+    figures.put("written_per_commit", Bytes, "Bytes that SQLite wrote for each commit", *written_bytes_per_commit);
+    figures.put("reads_per_second", PerSecond, "Reads of all files a second", *reads_per_s);
+    figures.put("syncs_per_second", PerSecond, "Syncs of all files a second", *syncs_per_s);
+    figures.put("written_per_second", PerSecond, "Bytes that SQLite wrote a second", *written_bytes_per_s);
+    figures.put("changed_rows", Bytes, "Bytes of the rows that commits changed", *changed_row_bytes);
+    let amplification = "Bytes that SQLite wrote for each byte of the rows that commits changed";
+    figures.put("write_amplification", One, amplification, *write_amplification);
+    if let Some(device) = device {
+        written_to_device(figures, device);
+    }
+    for kind in FileKind::ALL {
+        counted(figures, &in_json(&kind), files.of(kind));
+    }
+    for FileIo { role, file, counts } in roles {
         counted(figures, &format!("{} {}", in_json(role), in_json(file)), counts);
     }
     for LockWaits { role, count, duration_s } in lock_waits {
@@ -26,20 +58,47 @@ pub(super) fn io(figures: &mut List, io: &IoResult) {
     for SyncTimes { file, count, latency: _ } in syncs {
         figures.put_of("timed_syncs", Of::Named(in_json(file)), One, "Syncs that were timed", *count);
     }
-    // One distribution has one name: that of the kind of file that is synced most.
-    if let Some(most) = syncs.iter().max_by_key(|syncs| syncs.count) {
-        distribution(
-            figures,
-            "sync_time",
-            "How long syncs of the kind of file took that is synced most",
-            &most.latency,
-            0,
-        );
-    }
+    distribution(figures, "sync_time", "How long syncs took", sync, 0);
     checkpointed(figures, checkpoints);
+    figures.put("wal_restarts", One, "Times that a writer began the WAL at its front", *wal_restarts);
+    let longest = "How long the longest read transaction held the WAL";
+    figures.put("longest_wal_read", Seconds, longest, *longest_wal_read_s);
 }
 
-fn counted(figures: &mut List, of: &str, counts: &FileCounts) {
+fn written_to_device(figures: &mut List, device: &DeviceIo) {
+    let DeviceIo { duration_s, commits, written_bytes, written_bytes_per_commit, write_amplification, charged_bytes } =
+        device;
+    figures.put("device_time", Seconds, "The seconds in which writes to devices were counted", *duration_s);
+    figures.put("device_commits", One, "Commits in these seconds", *commits);
+    figures.put("device_written", Bytes, "Bytes that were written to devices in them, by whomever", *written_bytes);
+    let help = "The same for each commit";
+    figures.put("device_written_per_commit", Bytes, help, *written_bytes_per_commit);
+    let help = "The same for each byte of the rows that commits changed";
+    figures.put("device_write_amplification", One, help, *write_amplification);
+    let help = "Bytes that the kernel charged the program with, whole folios among them";
+    figures.put("device_charged", Bytes, help, if_known(*charged_bytes));
+}
+
+/// The most that the files of a trial took.
+pub(super) fn disk_use(figures: &mut List, disk_use: &DiskUse) {
+    let DiskUse { files_max, journal_bytes_max, wal_used_bytes_max, shm_bytes_max, disk_bytes_max } = *disk_use;
+    figures.put("files_max", One, "Files that the database consisted of at most", files_max);
+    figures.put("journal_max", Bytes, "Largest size of the rollback journal that was seen", journal_bytes_max);
+    figures.put("wal_used_max", Bytes, "Most of the WAL that was seen in use", wal_used_bytes_max);
+    figures.put("shm_max", Bytes, "Largest size of the shared memory's file that was seen", shm_bytes_max);
+    figures.put("disk_max", Bytes, "The most that everything took of the disk", disk_bytes_max);
+}
+
+/// The files beside the database in a second.
+pub(super) fn files_beside(figures: &mut List, files: &FilesBeside) {
+    let FilesBeside { journal_bytes_max, wal_used_bytes_max, shm_bytes_max, disk_bytes } = *files;
+    figures.put("journal", Bytes, "Largest size of the rollback journal that was seen", journal_bytes_max);
+    figures.put("wal_used", Bytes, "Most of the WAL that was seen in use", wal_used_bytes_max);
+    figures.put("shm", Bytes, "Largest size of the shared memory's file that was seen", shm_bytes_max);
+    figures.put("disk", Bytes, "What everything took of the disk", disk_bytes);
+}
+
+pub(super) fn counted(figures: &mut List, of: &str, counts: &FileCounts) {
     let FileCounts { opens, reads, read_bytes, writes, written_bytes, syncs, truncates, deletes } = *counts;
     let mut put = |name, unit, help, value: u64| figures.put_of(name, Of::Named(of.to_owned()), unit, help, value);
     put("file_opens", One, "Times that SQLite opened a file, by who and which", opens);

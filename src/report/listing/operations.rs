@@ -225,6 +225,7 @@ pub(super) fn second(figures: &mut List, point: &SeriesPoint) {
         wal_bytes,
         machine,
         checkpoints,
+        files_beside,
     } = point;
     stretch(figures, *t_s as f64, *duration_s as f64);
     figures.put("due", One, "Operations that were due", *due);
@@ -250,6 +251,9 @@ pub(super) fn second(figures: &mut List, point: &SeriesPoint) {
         figures.put("checkpoints", One, "Checkpoints that began in it", *count);
         figures.put("checkpoint_time", Seconds, "How much of it checkpoints took", *duration_s);
     }
+    if let Some(files) = files_beside {
+        files::files_beside(figures, files);
+    }
 }
 
 fn machine_use(figures: &mut List, machine: &MachineUse) {
@@ -266,6 +270,8 @@ fn machine_use(figures: &mut List, machine: &MachineUse) {
         dirty_bytes_max,
         writeback_bytes_max,
         resident_bytes_max,
+        process_read_bytes,
+        process_written_bytes,
     } = *machine;
     let of_processors = "Share of the time of all processors, from 0 to 1";
     figures.put("user_share", One, of_processors, if_known(user_share));
@@ -287,4 +293,8 @@ fn machine_use(figures: &mut List, machine: &MachineUse) {
     let writeback = "Memory that was being written to a block device, at the most";
     figures.put("writeback_max", Bytes, writeback, if_known(writeback_bytes_max));
     figures.put("resident_max", Bytes, "Memory of the program, at the most", if_known(resident_bytes_max));
+    let read = "Read from block devices for the program";
+    figures.put("process_device_read", Bytes, read, if_known(process_read_bytes));
+    let written = "What the kernel charged the program with writing to block devices, whole folios among it";
+    figures.put("process_device_written", Bytes, written, if_known(process_written_bytes));
 }

@@ -3,7 +3,9 @@
 use super::{
     List, Of,
     Unit::{Bytes, One, Seconds, Word},
-    Value, if_known, in_json,
+    Value,
+    files::counted,
+    if_known, in_json,
 };
 use crate::{
     child::Resources,
@@ -12,7 +14,7 @@ use crate::{
         CopyCost, CopyCourse, CopyFiles, CopyRun, Evidence, ProgressPoint, Ruling, SnapshotResult, StepResult,
         WalResult,
     },
-    snapshot::protocol::PartResult,
+    snapshot::protocol::{CopyFileIo, CopyIo, PartResult},
 };
 
 /// All figures of a snapshot, but for its progress.
@@ -75,7 +77,7 @@ fn course(figures: &mut List, course: &CopyCourse) {
 }
 
 fn cost(figures: &mut List, cost: &CopyCost) {
-    let CopyCost { downtime_s, resources, writer_cpu_s } = cost;
+    let CopyCost { downtime_s, resources, writer_cpu_s, io } = cost;
     figures.put("downtime", Seconds, "How long no write was let through", *downtime_s);
     if let Some(resources) = resources.found() {
         let Resources {
@@ -96,6 +98,13 @@ fn cost(figures: &mut List, cost: &CopyCost) {
         figures.put("disk_written", Bytes, "Written for a disk to write by the copying programs", disk_written_bytes);
     }
     figures.put("writer_cpu", Seconds, "Processor time of the copy on the thread of the writer", *writer_cpu_s);
+    if let Some(CopyIo { files, lock_waits, lock_wait_s }) = io {
+        for CopyFileIo { file, counts } in files {
+            counted(figures, &format!("copy {}", in_json(file)), counts);
+        }
+        figures.put("copy_lock_waits", One, "Times that the copying process slept because of a lock", *lock_waits);
+        figures.put("copy_lock_wait_time", Seconds, "How long it slept because of locks", *lock_wait_s);
+    }
 }
 
 fn copy(figures: &mut List, copy: &CopyFiles) {

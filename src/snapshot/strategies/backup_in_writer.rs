@@ -21,7 +21,13 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::Copies,
     takes_snapshots: true,
     syncs_after: false,
-    procedure: |site| Procedure::Run(Task::InWriter { out: site.out(), options: site.options.backup_in_writer }),
+    procedure: |site| {
+        Procedure::Run(Task::InWriter {
+            out: site.out(),
+            options: site.options.backup_in_writer,
+            counted_sync_delay: site.counted_sync_delay,
+        })
+    },
     options: |options| json!(options.backup_in_writer),
     check: |options, _| {
         let pages_per_step = options.backup_in_writer.pages_per_step;

@@ -260,7 +260,8 @@ mod tests {
         for (shell, expected) in [(Some(false), "cp"), (Some(true), "sh"), (None, "sh")] {
             let command = CommandOptions { line: Some("cp {db} {out}".to_owned()), shell };
             let options = StrategyOptions { command, ..StrategyOptions::default() };
-            let site = Site { programs: &programs, options: &options, live: Path::new(LIVE), folder: Path::new("/c") };
+            let (live, folder) = (Path::new(LIVE), Path::new("/c"));
+            let site = Site { programs: &programs, options: &options, live, folder, counted_sync_delay: None };
             match procedure(&site) {
                 Procedure::Run(Task::Child(command)) => assert_eq!(command.get_program(), expected, "{shell:?}"),
                 other => panic!("{other:?}"),

@@ -49,7 +49,7 @@ pub fn run(
     wrap: &dyn Fn(std::process::Command) -> std::process::Command,
 ) -> Option<Ran> {
     let programs = Programs::find(env!("CARGO_BIN_EXE_journalbench").into());
-    match strategy.procedure(&Site { programs: &programs, options, live, folder }) {
+    match strategy.procedure(&Site { programs: &programs, options, live, folder, counted_sync_delay: None }) {
         Procedure::Nothing => None,
         Procedure::Unavailable(why) => {
             assert!(matches!(strategy, Strategy::CpReflink | Strategy::Sqlite3Rsync), "{strategy}: {why}");
@@ -58,11 +58,11 @@ pub fn run(
         Procedure::Run(Task::Child(command) | Task::WhileStopped(command)) => {
             Some(wrap(command).output().unwrap().into())
         }
-        Procedure::Run(Task::InWriter { out, options }) => {
+        Procedure::Run(Task::InWriter { out, options, counted_sync_delay }) => {
             let writer = Connection::open(live).unwrap();
             writer.busy_timeout(Duration::from_millis(50)).unwrap();
             let (listener, mut messages) = unbounded_channel();
-            let request = CopyRequest { out, options, listener, cancelled: Arc::default() };
+            let request = CopyRequest { out, options, counted_sync_delay, listener, cancelled: Arc::default() };
             let mut copy = WriterCopy::begin(&writer, request);
             while copy.step_until(Instant::now()).is_continue() {}
             drop(copy);
