@@ -36,9 +36,11 @@ pub struct MachineUse {
     /// Memory of this program: the most at the end of one of its seconds.
     pub resident_bytes_max: Option<u64>,
     /// Bytes that this program read from block devices; processes that copy are not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process_read_bytes: Option<u64>,
     /// Bytes that the kernel charged this program with writing to block devices, the ledger's among them; processes that copy are
     /// not in it. It charges a whole large folio of the page cache where a page of it is written (`docs/sqlite.md`, 43).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process_written_bytes: Option<u64>,
 }
 
