@@ -3,17 +3,20 @@
 //! Read from `/proc` and from the programs themselves; what cannot be found out is left empty, never guessed.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::FileExt,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    sync::atomic::AtomicBool,
 };
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{snapshot::Programs, timer, work};
+use crate::{
+    probe::{self, DiskProbe, Effort, Latencies, SqliteFound},
+    snapshot::Programs,
+    timer, work,
+};
 
 /// Where a run was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +33,8 @@ pub struct Environment {
     pub file_system: String,
     /// Its mount options.
     pub mount_options: String,
-    /// Median time of an fsync after overwriting 4 KiB in the work folder, in microseconds.
+    /// Median time of an fsync after overwriting 4 KiB in the work folder, in microseconds; `None` where there were too few for
+    /// one.
     pub fsync_us_p50: Option<u64>,
     /// Version of the SQLite that this program is built with.
     pub sqlite_version: String,
@@ -59,6 +63,15 @@ pub struct Environment {
     /// older program did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timer_late_us_p99: Option<u64>,
+    /// How late these wake, in percentiles; `None` where an older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer_late: Option<Latencies>,
+    /// What the disk of the work folder does; `None` where an older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_probe: Option<DiskProbe>,
+    /// The SQLite libraries that there are: the built-in one first, then those of the programs; `None` where an older program did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlite_found: Option<Vec<SqliteFound>>,
 }
 
 /// What this program was built of.
@@ -114,10 +127,13 @@ impl Program {
 }
 
 impl Environment {
-    /// Looks around; `work_dir` must exist.
+    /// Looks around, and measures what the disk and the timer do; `work_dir` must exist. It ends soon after `interrupted` is
+    /// set, with less measured.
     #[must_use]
-    pub fn read(work_dir: &Path, programs: &Programs) -> Self {
+    pub fn read(work_dir: &Path, programs: &Programs, effort: Effort, interrupted: &AtomicBool) -> Self {
         let (file_system, mount_options) = mount_of(work_dir).unwrap_or_default();
+        let disk = DiskProbe::measure(work_dir, &file_system, &mount_options, effort, interrupted);
+        let late = timer::late(effort.sleeps()).unwrap_or_default();
         let cp = Program::read("cp", programs.cp.as_deref(), Some("--version"));
         let sqlite3 = Program::read("sqlite3", programs.sqlite3.as_deref(), Some("--version"));
         // It has no such argument, and shows how it is used.
@@ -130,7 +146,7 @@ impl Environment {
             kernel: kernel(),
             file_system,
             mount_options,
-            fsync_us_p50: fsync_us_p50(work_dir),
+            fsync_us_p50: disk.fsync.and_then(|fsync| fsync.p50_us),
             sqlite_version: rusqlite::version().to_owned(),
             sqlite_sync_call: sync_call(),
             sqlite3_program_version: sqlite3
@@ -143,7 +159,10 @@ impl Environment {
             sqlite_source_id: sqlite_source_id(),
             programs: Some(vec![cp, sqlite3, sqlite3_rsync, sh]),
             cpu_governors: cpu_governors(Path::new("/sys/devices/system/cpu")),
-            timer_late_us_p99: timer::late_us_p99(),
+            timer_late: Latencies::of(late.clone()),
+            timer_late_us_p99: timer::p99_us(late),
+            disk_probe: Some(disk),
+            sqlite_found: Some(probe::found(programs.sqlite3.as_deref(), programs.sqlite3_rsync.as_deref())),
         }
     }
 }
@@ -216,27 +235,6 @@ fn mount_of(folder: &Path) -> Option<(String, String)> {
     Some((on.1, on.2))
 }
 
-fn fsync_us_p50(folder: &Path) -> Option<u64> {
-    const TIMES: usize = 101;
-    /// On a disk that is slow or busy, fewer times have to do.
-    const PATIENCE: Duration = Duration::from_secs(3);
-    let path = tempfile::Builder::new().prefix("fsync-").tempfile_in(folder).ok()?.into_temp_path();
-    let file = File::options().write(true).open(&path).ok()?;
-    let page = [0; 4096];
-    file.write_all_at(&page, 0).ok()?;
-    file.sync_all().ok()?;
-    let mut times = Vec::with_capacity(TIMES);
-    let started = Instant::now();
-    while times.len() < TIMES && started.elapsed() < PATIENCE {
-        file.write_all_at(&page, 0).ok()?;
-        let begun = Instant::now();
-        file.sync_all().ok()?;
-        times.push(begun.elapsed());
-    }
-    times.sort_unstable();
-    u64::try_from(times.get(times.len() / 2)?.as_micros()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,12 +256,19 @@ mod tests {
     #[test]
     fn the_environment_of_this_machine_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let environment = Environment::read(folder.path(), &Programs::find("journalbench".into()));
+        let environment = Environment::read(
+            folder.path(),
+            &Programs::find("journalbench".into()),
+            Effort::InRun,
+            &AtomicBool::new(false),
+        );
         assert!(!environment.file_system.is_empty());
         assert!(environment.fsync_us_p50.is_some());
         assert!(environment.memory_bytes > 0);
         assert!(available_memory_bytes().is_some_and(|bytes| bytes <= environment.memory_bytes));
-        assert!(environment.timer_late_us_p99.is_some());
+        assert!(environment.timer_late_us_p99.is_some() && environment.timer_late.is_some());
+        let fsync = environment.disk_probe.unwrap().fsync.unwrap();
+        assert_eq!(environment.fsync_us_p50, fsync.p50_us, "measured once");
         let source = environment.sqlite_source_id.unwrap();
         assert!(source.starts_with("20") && source.len() > 64, "{source}");
         let programs = environment.programs.unwrap();

@@ -22,14 +22,15 @@
 //!
 //! workload   (seed, index) -> operation           pages     SQLite's pages, read and written
 //! pace       index -> due time                    sqlite    connections with explicit settings
-//! torrents   (seed, id) <-> rank <-> info-hash    child     processes with a deadline
-//! measure    counts, histograms, percentiles      env       machine, file system, versions
-//! digest     hashes of rows and their sums        own_folder   the work folder, and what killed runs left
-//! random     seeded numbers                       lock_file    one process at a time
-//! work       files: read, copied, counted         lock_holders which process has a lock
-//! io         what SQLite asks of its files        machine      what the kernel counts
-//! statistics how sure a figure is                 timer     waking at an instant
-//! printable  text that a terminal may have        interrupt    Ctrl-C as a value
+//! torrents   (seed, id) <-> rank <-> info-hash    env       machine, file system, versions
+//! measure    counts, histograms, percentiles      probe     what a disk does; which SQLite libraries there are
+//! digest     hashes of rows and their sums        child     processes with a deadline
+//! random     seeded numbers                       own_folder   the work folder, and what killed runs left
+//! work       files: read, copied, counted         lock_file    one process at a time
+//! io         what SQLite asks of its files        lock_holders which process has a lock
+//! statistics how sure a figure is                 machine      what the kernel counts
+//! printable  text that a terminal may have        timer     waking at an instant
+//!                                                 interrupt    Ctrl-C as a value
 //! ```
 //!
 //! Imports point down this list, from a line to its own part or a lower one.
@@ -101,6 +102,7 @@ mod own_folder;
 pub mod pace;
 pub mod pages;
 mod printable;
+pub mod probe;
 mod progress;
 mod random;
 pub mod report;

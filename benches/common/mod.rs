@@ -7,7 +7,7 @@ pub mod ratio;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use journalbench::{
     dataset::{Dataset, generate},
     env::Environment,
     history::ledger::Ledger,
+    probe::Effort,
     snapshot::Programs,
     sqlite::{self, JournalMode, Settings, Synchronous, TransactionMode},
     target::sqlite::SqliteTarget,
@@ -38,7 +39,8 @@ impl Site {
     pub fn new() -> Self {
         let parent = std::env::var_os("JOURNALBENCH_DIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
         let folder = tempfile::tempdir_in(parent).expect("the work folder is there and writable");
-        for warning in analysis::of_environment(&Environment::read(folder.path(), &programs())) {
+        let environment = Environment::read(folder.path(), &programs(), Effort::InRun, &AtomicBool::new(false));
+        for warning in analysis::of_environment(&environment) {
             eprintln!("warning: {warning}");
         }
         let dataset = folder.path().join("dataset.db");

@@ -4,11 +4,9 @@
 
 use crate::{
     env::Environment,
+    probe::{has_wal_reset_bug, is_in_memory, is_no_sync, is_remote, no_barriers},
     results::{Results, Warning},
 };
-
-/// No disk confirms a write in less than this: the call did not reach one.
-pub(crate) const FSYNC_US_LEAST: u64 = 5;
 
 /// Where an fsync takes more than so many times as long as elsewhere, so may all that waits for it. On one quiet machine, the
 /// median of one run was up to twice that of another.
@@ -83,44 +81,9 @@ pub(crate) fn fits(bytes: u64, memory_bytes: u64) -> bool {
     bytes.saturating_mul(DATABASES_IN_MEMORY) <= memory_bytes
 }
 
-/// Whether a median fsync of so many microseconds has reached no disk.
-pub(crate) fn is_no_sync(fsync_us: u64) -> bool {
-    fsync_us < FSYNC_US_LEAST
-}
-
-/// Whether the files of a type of file system lie in memory.
-pub(crate) fn is_in_memory(file_system: &str) -> bool {
-    matches!(file_system, "tmpfs" | "ramfs")
-}
-
-/// Whether the files of a type of file system lie on another machine, or are served by a program.
-pub(crate) fn is_remote(file_system: &str) -> bool {
-    let types = [
-        "9p", "afs", "beegfs", "ceph", "cifs", "fuse", "gfs2", "lustre", "nfs", "ocfs2", "smb3", "smbfs", "virtiofs",
-        "vboxsf",
-    ];
-    // As in nfs4 and fuse.sshfs; fuseblk is a disk.
-    let name = file_system.split('.').next().unwrap_or_default();
-    types.contains(&name) || name == "nfs4"
-}
-
-/// The mount option that says that a sync need not reach the disk.
-pub(crate) fn no_barriers(mount_options: &str) -> Option<&str> {
-    mount_options.split(',').find(|option| matches!(*option, "nobarrier" | "barrier=0" | "barrier=none"))
-}
-
 /// Those of the governors that keep the clock of a processor low while it has little to do.
 pub(crate) fn slow_governors(governors: &[String]) -> Vec<String> {
     governors.iter().filter(|name| matches!(name.as_str(), "powersave" | "conservative")).cloned().collect()
-}
-
-/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (`docs/sqlite.md`,
-/// 7). Distributions may have backported the fix.
-pub(crate) fn has_wal_reset_bug(version: &str) -> bool {
-    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
-    let &[major, minor, patch, ..] = numbers.as_slice() else { return false };
-    let version = (major, minor, patch);
-    ((3, 7, 0)..=(3, 51, 2)).contains(&version) || version == (3, 52, 0)
 }
 
 #[cfg(test)]
@@ -206,23 +169,5 @@ mod tests {
             assert_eq!(larger_than_memory(&results(bytes, memories)), expected, "{bytes} bytes, {memories:?}");
         }
         assert_eq!(larger_than_memory(&samples::results(Vec::new())), None, "of no database");
-    }
-
-    #[test]
-    fn versions_with_the_wal_reset_bug() {
-        for (version, has) in [
-            ("3.6.23", false),
-            ("3.7.0", true),
-            ("3.40.1", true),
-            ("3.51.2", true),
-            ("3.51.3", false),
-            ("3.52.0", true),
-            ("3.53.0", false),
-            ("3.54.1", false),
-            ("", false),
-            ("unknown", false),
-        ] {
-            assert_eq!(has_wal_reset_bug(version), has, "{version}");
-        }
     }
 }

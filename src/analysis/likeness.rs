@@ -52,8 +52,8 @@ pub(crate) enum Machines {
     Same,
     /// Machines of one kind, with the same programs (wherever they lie): the same model and number of processors, kernel series, and type of file
     /// system mounted with the same options; memory within [`MEMORY_SHARE_MOST`]. How long an fsync takes is no matter of
-    /// kind: it changes with what else the disk does, and is warned of instead ([`super::warnings`]). Neither is how late a
-    /// sleep ends.
+    /// kind: it changes with what else the disk does, and is warned of instead ([`super::warnings`]). Neither is what
+    /// else was measured of the disk, nor how late a sleep ends.
     Alike,
     /// As [`Self::Alike`], whichever build of this program measured: what is compared may be two of them.
     Compared,
@@ -122,10 +122,13 @@ pub(crate) fn of_environments(
     machines: Machines,
 ) -> serde_json::Result<Vec<Difference>> {
     differences(one, other, &|name, one, other| match (machines, name) {
-        (_, "fsync_us_p50" | "timer_late_us_p99") => true,
+        (_, "fsync_us_p50") => true,
+        (_, name) if name.starts_with("timer_late") || name.starts_with("disk_probe") => true,
         (Machines::Compared, name) if name.starts_with("build") => true,
         // What an older program did not say differs from nothing.
-        (Machines::Compared, "programs" | "sqlite_source_id" | "cpu_governors") if one.is_null() || other.is_null() => {
+        (Machines::Compared, "programs" | "sqlite_source_id" | "sqlite_found" | "cpu_governors")
+            if one.is_null() || other.is_null() =>
+        {
             true
         }
         (Machines::Same, _) => one == other,
@@ -133,6 +136,7 @@ pub(crate) fn of_environments(
         (_, "kernel") => kernel_series(one) == kernel_series(other),
         (_, "mount_options") => mount_options(one) == mount_options(other),
         (_, "programs") => programs(one) == programs(other),
+        (_, "sqlite_found") => without_places(one) == without_places(other),
         _ => one == other,
     })
 }
@@ -150,6 +154,15 @@ pub(crate) fn of_programs(one: &Results, version: &str) -> Option<Difference> {
 /// Programs without where they lie.
 fn programs(programs: &Value) -> Option<Vec<(&Value, &Value)>> {
     Some(programs.as_array()?.iter().map(|program| (&program["name"], &program["version"])).collect())
+}
+
+/// SQLite libraries without where the programs lie that they are in.
+fn without_places(found: &Value) -> Option<Vec<Value>> {
+    let without_place = |mut sqlite: Value| {
+        sqlite.as_object_mut().map(|fields| fields.remove("program"));
+        sqlite
+    };
+    Some(found.as_array()?.iter().cloned().map(without_place).collect())
 }
 
 /// Whether two sizes of memory differ by no more than [`MEMORY_SHARE_MOST`] of the smaller.
@@ -241,12 +254,24 @@ mod tests {
 
     #[test]
     fn machines_are_the_same_but_for_what_is_measured_or_alike_within_bounds() {
-        let cases: [(Change, &str, bool, bool); 28] = [
+        let cases: [(Change, &str, bool, bool); 35] = [
             (|_| (), "", true, true),
             (|machine| machine.fsync_us_p50 = Some(9_999), "fsync_us_p50", true, true),
             (|machine| machine.fsync_us_p50 = None, "fsync_us_p50", true, true),
             (|machine| machine.timer_late_us_p99 = Some(9_999), "timer_late_us_p99", true, true),
             (|machine| machine.timer_late_us_p99 = None, "timer_late_us_p99", true, true),
+            (|machine| machine.timer_late.as_mut().unwrap().max_us = 9_999, "timer_late.max_us", true, true),
+            (|machine| machine.timer_late = None, "timer_late", true, true),
+            (|machine| machine.disk_probe.as_mut().unwrap().fsync = None, "disk_probe.fsync", true, true),
+            (|machine| machine.disk_probe = None, "disk_probe", true, true),
+            (
+                |machine| machine.sqlite_found.as_mut().unwrap()[1].program = "/sqlite3".into(),
+                "sqlite_found",
+                false,
+                true,
+            ),
+            (|machine| machine.sqlite_found.as_mut().unwrap()[1].compile_options = None, "sqlite_found", false, false),
+            (|machine| machine.sqlite_found = None, "sqlite_found", false, false),
             (|machine| machine.cpu_governors = Some(vec!["powersave".into()]), "cpu_governors", false, false),
             (|machine| machine.cpu_governors = None, "cpu_governors", false, false),
             (|machine| machine.memory_bytes += 1, "memory_bytes", false, true),
@@ -281,7 +306,9 @@ mod tests {
 
     #[test]
     fn runs_of_two_builds_are_compared() {
-        let cases: [(Change, &[&str]); 7] = [
+        let cases: [(Change, &[&str]); 9] = [
+            (|machine| machine.sqlite_found = None, &[]),
+            (|machine| machine.disk_probe = None, &[]),
             (|machine| machine.cpu_governors = None, &[]),
             (|machine| machine.cpu_governors = Some(vec!["powersave".to_owned()]), &["cpu_governors"]),
             (|machine| machine.build = None, &[]),

@@ -191,20 +191,20 @@ mod tests {
 
     #[test]
     fn a_regression_is_found_and_nothing_else() {
+        /// How long a commit takes, repetitions, and what chance does.
+        type Run = (u64, u32, fn(u32) -> f64);
+        let noise = |repetition: u32| if repetition.is_multiple_of(2) { 0.5 } else { 2.0 };
         let base = run(100_000, 12, quiet);
-        for (name, new, outcome) in [
-            ("the same", run(100_000, 12, quiet), RunOutcome::NoRegression),
-            ("a twentieth slower", run(105_000, 12, quiet), RunOutcome::NoRegression),
-            ("a fifth slower", run(120_000, 12, quiet), RunOutcome::Regression),
-            ("twice as fast", run(50_000, 12, quiet), RunOutcome::NoRegression),
-            ("a fifth slower, in five pairs", run(120_000, 5, quiet), RunOutcome::Inconclusive),
-            (
-                "noise",
-                run(100_000, 12, |repetition| if repetition % 2 == 0 { 0.5 } else { 2.0 }),
-                RunOutcome::Inconclusive,
-            ),
-        ] {
-            let found = compare(&base, &new);
+        let cases: [(&str, Run, RunOutcome); 6] = [
+            ("the same", (100_000, 12, quiet), RunOutcome::NoRegression),
+            ("a twentieth slower", (105_000, 12, quiet), RunOutcome::NoRegression),
+            ("a fifth slower", (120_000, 12, quiet), RunOutcome::Regression),
+            ("twice as fast", (50_000, 12, quiet), RunOutcome::NoRegression),
+            ("a fifth slower, in five pairs", (120_000, 5, quiet), RunOutcome::Inconclusive),
+            ("noise", (100_000, 12, noise), RunOutcome::Inconclusive),
+        ];
+        for (name, (service_us, repetitions, chance), outcome) in cases {
+            let found = compare(&base, &run(service_us, repetitions, chance));
             assert_eq!(found.outcome, outcome, "{name}: {:#?}", found.changes);
             let commits = found.changes.iter().filter(|row| row.subject.kind == OperationKind::Commit);
             assert_eq!(commits.filter(|row| row.corrected.is_some()).count(), Figure::ALL.len(), "{name}");

@@ -6,6 +6,7 @@ mod doctor;
 mod generate;
 mod merge;
 mod out_folder;
+mod probe;
 mod report;
 mod run;
 mod scenarios;
@@ -48,6 +49,7 @@ const EXAMPLES: &str = "\
 Examples:
   journalbench scenarios
   journalbench doctor
+  journalbench probe /mnt/disk
   journalbench run quick
   journalbench run quick --set load.rate_ops=17000 --out my-results
   journalbench run my-scenario.toml --dry-run
@@ -77,6 +79,9 @@ enum Command {
     /// Say whether a measurement on this machine and in this folder can be trusted, and what to do about it
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::Arguments),
+    /// Measure the disk of a folder, and say which SQLite libraries there are
+    #[command(after_help = probe::HELP)]
+    Probe(probe::Arguments),
     /// Join the results of the shards of a scenario, which several machines have run
     #[command(after_help = merge::HELP)]
     Merge(merge::Arguments),
@@ -179,6 +184,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Run(arguments) => run::run_scenario(&arguments, interrupt_again)?,
         Command::Scenarios(arguments) => scenarios::scenarios(&arguments)?,
         Command::Doctor(arguments) => doctor::doctor(&arguments)?,
+        Command::Probe(arguments) => probe::probe(&arguments, interrupt_again)?,
         Command::Merge(arguments) => merge::merge(&arguments)?,
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Compare(arguments) => compare::compare(&arguments)?,

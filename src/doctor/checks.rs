@@ -2,11 +2,9 @@
 
 use super::{Check, Facts, Finding, Level};
 use crate::{
-    analysis::environment::{
-        DATABASES_IN_MEMORY, PROCESSORS_LEAST, TIMER_LATE_US_MOST, fits, has_wal_reset_bug, is_in_memory, is_no_sync,
-        is_remote, no_barriers, slow_governors,
-    },
+    analysis::environment::{DATABASES_IN_MEMORY, PROCESSORS_LEAST, TIMER_LATE_US_MOST, fits, slow_governors},
     env::{Environment, Program},
+    probe::{Latencies, SyncEffect, has_wal_reset_bug, is_in_memory, is_no_sync, is_remote, no_barriers},
 };
 
 /// Beyond so many times what is a warning, little of a figure is SQLite's.
@@ -75,18 +73,32 @@ fn file_system(facts: &Facts) -> Finding {
 }
 
 fn fsync(environment: &Environment) -> Finding {
-    match environment.fsync_us_p50 {
-        None => {
+    let disk = environment.disk_probe.as_ref();
+    let measured = disk.and_then(|disk| disk.fsync);
+    match (environment.fsync_us_p50, measured) {
+        (None, Some(Latencies { count, max_us, .. })) => {
+            let found = format!("too few for a median: {count}, the longest of {max_us} us");
+            let remedy = "end what else uses the disk and ask again, or name a folder on another disk";
+            Finding::not_ok(Check::Fsync, Level::Unknown, found, remedy)
+        }
+        (None, None) => {
             let remedy = "name a folder that a file of 4 KiB can be written in";
             Finding::not_ok(Check::Fsync, Level::Bad, "it could not be measured".to_owned(), remedy)
         }
-        Some(time_us) if is_no_sync(time_us) => {
+        (Some(time_us), _) if is_no_sync(time_us) => {
             let found = format!("{time_us} us for 4 KiB (median): no disk is reached");
             let remedy =
                 "name a folder on a disk, or have the machine's disk confirm writes (no cache=unsafe, no eatmydata)";
             Finding::not_ok(Check::Fsync, Level::Bad, found, remedy)
         }
-        Some(time_us) => Finding::ok(Check::Fsync, format!("{time_us} us for 4 KiB (median)")),
+        (Some(time_us), measured) => {
+            let p99 = measured.and_then(|fsync| fsync.p99_us).map(|p99_us| format!(", {p99_us} us (p99)"));
+            // What else it may reach is said of the file system.
+            let is_reached = disk.is_some_and(|disk| disk.sync_effect == SyncEffect::ReachesADisk);
+            let reached = if is_reached { "; a disk is reached, as far as can be seen" } else { "" };
+            let found = format!("{time_us} us for 4 KiB (median){}{reached}", p99.unwrap_or_default());
+            Finding::ok(Check::Fsync, found)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looks around on this machine. It takes two seconds at rest, some more where an fsync is slow, and never ten.
 
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, sync::atomic::AtomicBool, thread, time::Duration};
 
 use super::{Demand, Facts};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     env::{self, Environment},
     machine::Machine,
     own_folder::OwnFolder,
+    probe::Effort,
     results::MachineUse,
     run,
     scenario::Scenario,
@@ -18,7 +19,7 @@ use crate::{
 /// How long nothing is done but to see what others do: some hundred ticks of a processor.
 const REST: Duration = Duration::from_secs(2);
 
-/// Reads what there is to know of the machine, the folder and what the scenario asks of them. A file is written into the
+/// Reads what there is to know of the machine, the folder and what the scenario asks of them. Files are written into the
 /// folder, or beside its place where it is not there yet, and removed again.
 pub(crate) fn read(folder: &Path, scenario: &Scenario, machine: &Machine, programs: &Programs) -> Facts {
     // First, since all that follows makes work.
@@ -26,9 +27,10 @@ pub(crate) fn read(folder: &Path, scenario: &Scenario, machine: &Machine, progra
     thread::sleep(REST);
     let at_rest = MachineUse::between(&before, &machine.read());
     let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    let look = |folder: &Path| Environment::read(folder, programs, Effort::InRun, &AtomicBool::new(false));
     let (environment, refused) = match OwnFolder::under(existing) {
-        Ok(own) => (Environment::read(own.path(), programs), None),
-        Err(error) => (Environment::read(existing, programs), Some(format!("{error:#}"))),
+        Ok(own) => (look(own.path()), None),
+        Err(error) => (look(existing), Some(format!("{error:#}"))),
     };
     let (database_bytes, _) = cache::bytes(folder, &scenario.dataset.source).unwrap_or_default();
     Facts {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     dataset::Source,
     env::{Build, Program},
+    probe::{DiskProbe, Latencies},
     results::{DisturbedBy, Evidence, OperationResult, Results, SnapshotResult},
     scenario::{StreamPlan, shards_named},
 };
@@ -17,6 +18,7 @@ use crate::{
 pub fn sentences(results: &Results) -> Vec<String> {
     let mut sentences =
         vec![dataset(results), load(results), sqlite(results), programs(results), machine(results), program(results)];
+    sentences.extend(disk(results));
     sentences.extend(disturbance(results));
     sentences.extend(Context::new(results).emulation());
     sentences.extend(merged(results));
@@ -171,6 +173,30 @@ fn machine(results: &Results) -> String {
     )
 }
 
+/// What was measured of a disk by calling it again and again.
+type Call = fn(&DiskProbe) -> Option<Latencies>;
+
+/// How long the disk took before the first trial; nothing where no machine said so.
+fn disk(results: &Results) -> Option<String> {
+    let probes: Vec<_> = results.environments().filter_map(|environment| environment.disk_probe.as_ref()).collect();
+    let calls: [(&str, Call); 4] = [
+        ("fsync", |disk| disk.fsync),
+        ("fdatasync", |disk| disk.fdatasync),
+        ("sync of a folder", |disk| disk.folder_sync),
+        ("read of 4 KiB at a random place", |disk| disk.random_read),
+    ];
+    let words = |(name, call): (&str, Call)| {
+        let of = |percentile: fn(Latencies) -> Option<u64>| {
+            let times = || probes.iter().filter_map(|disk| percentile(call(disk)?));
+            Some(range(&format!("{} us", times().min()?), &format!("{} us", times().max()?)))
+        };
+        let p99 = of(|times| times.p99_us).map_or_else(String::new, |time| format!(" (p99 {time})"));
+        Some(format!("{name} {}{p99}", of(|times| times.p50_us)?))
+    };
+    let all: Vec<_> = calls.into_iter().filter_map(words).collect();
+    (!all.is_empty()).then(|| format!("Disk before the first trial, medians: {}.", all.join(", ")))
+}
+
 /// That the results were joined from those of shards.
 fn merged(results: &Results) -> Option<String> {
     let first = results.merged.first()?.shard;
@@ -320,7 +346,7 @@ fn unknown(results: &Results) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        results::{Recorded, samples},
+        results::{MergedRun, Recorded, samples},
         snapshot::Strategy,
         sqlite::JournalMode,
     };
@@ -339,6 +365,24 @@ mod tests {
         let words = machine(&results);
         assert!(words.contains("Linux 6.0 and Linux 6.0.9, ext4") && words.ends_with("100 us to 140 us."), "{words}");
         assert!(merged(&results).unwrap().starts_with("Merged from the runs of shards 1 and 3 of 4; both"));
+    }
+
+    #[test]
+    fn what_the_disk_took_is_said_where_it_is_known() {
+        let mut results = samples::results(Vec::new());
+        let known = "Disk before the first trial, medians: fsync 100 us (p99 300 us), fdatasync 90 us (p99 270 us), sync of a \
+            folder 200 us, read of 4 KiB at a random place 60 us (p99 180 us).";
+        assert_eq!(disk(&results).unwrap(), known);
+        assert!(sentences(&results).contains(&known.to_owned()));
+        let probe = results.environment.disk_probe.as_mut().unwrap();
+        (probe.fdatasync, probe.folder_sync, probe.random_read) = (None, None, None);
+        let shard = samples::merged_run(1, 2);
+        results.merged = vec![MergedRun { environment: results.environment.clone(), ..shard.clone() }, shard];
+        let slower = results.merged[0].environment.disk_probe.as_mut().unwrap();
+        slower.fsync.as_mut().unwrap().p50_us = Some(140);
+        let words = disk(&results).unwrap();
+        assert!(words.contains("medians: fsync 100 us to 140 us (p99 300 us), fdatasync 90 us"), "{words}");
+        assert_eq!(disk(&samples::of_before(&results)), None);
     }
 
     #[test]

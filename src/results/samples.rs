@@ -13,6 +13,7 @@ use crate::{
     io::FileKind,
     measure::{IoRole, IoTally, KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
+    probe::{DiskProbe, Latencies, SqliteFound, SyncEffect, Throughput},
     scenario::{PageCache, Scenario, Shard},
     snapshot::{SNAPSHOT_FILE, Strategy},
     sqlite::{JournalMode, Synchronous},
@@ -67,6 +68,45 @@ pub(crate) fn environment() -> Environment {
         }]),
         cpu_governors: Some(vec!["performance".to_owned()]),
         timer_late_us_p99: Some(80),
+        timer_late: Some(latencies(200, 40)),
+        disk_probe: Some(disk_probe()),
+        sqlite_found: Some(["built in", "/bin/sqlite3"].map(sqlite_found).to_vec()),
+    }
+}
+
+/// A disk that syncs in a tenth of a millisecond.
+fn disk_probe() -> DiskProbe {
+    let throughput = |bytes_per_s: u32| Throughput {
+        bytes: 16_000_000,
+        duration_s: 16e6 / f64::from(bytes_per_s),
+        bytes_per_s: f64::from(bytes_per_s),
+    };
+    DiskProbe {
+        fsync: Some(latencies(1_000, 100)),
+        fdatasync: Some(latencies(1_000, 90)),
+        folder_sync: Some(latencies(500, 200)),
+        sequential_write: Some(throughput(500_000_000)),
+        sequential_read: Some(throughput(1_000_000_000)),
+        random_read: Some(latencies(1_000, 60)),
+        random_write: Some(latencies(1_000, 110)),
+        sync_effect: SyncEffect::ReachesADisk,
+    }
+}
+
+/// So many times of which half are not longer than this.
+fn latencies(count: u64, p50_us: u64) -> Latencies {
+    let p99_us = (count >= 1_000).then_some(3 * p50_us);
+    Latencies { count, p50_us: Some(p50_us), p90_us: Some(2 * p50_us), p99_us, max_us: 9 * p50_us }
+}
+
+/// One of the version that is built in.
+fn sqlite_found(program: &str) -> SqliteFound {
+    SqliteFound {
+        program: program.to_owned(),
+        version: Some("3.54.1".to_owned()),
+        source_id: Some("2026-01-01 00:00:00 0123456789abcdef".to_owned()),
+        compile_options: Some(vec!["THREADSAFE=1".to_owned()]),
+        has_wal_reset_bug: Some(false),
     }
 }
 
@@ -287,8 +327,11 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 39] = [
+    const NEWER: [&str; 42] = [
         "claims",
+        "timer_late",
+        "disk_probe",
+        "sqlite_found",
         "io",
         "disk_use",
         "files_beside",

@@ -28,6 +28,7 @@ use crate::{
     interrupt::Interrupt,
     machine::Machine,
     own_folder::{self, OwnFolder},
+    probe::Effort,
     results::{DatasetResult, Results, SCHEMA_VERSION, Sitting, Status, TrialResult},
     scenario::{Scenario, Shard, TrialPlan},
     snapshot::Programs,
@@ -122,7 +123,7 @@ pub fn run_on(
     let begun = Instant::now();
     own_folder::remove_abandoned(&options.work_dir, |words| tell(Event::Said(words.to_owned())));
     let folder = OwnFolder::of_run(&options.work_dir)?;
-    let environment = Environment::read(folder.path(), &options.programs);
+    let environment = Environment::read(folder.path(), &options.programs, Effort::InRun, options.interrupt.flag());
     let results = match start {
         Start::From(mut earlier) => {
             resume::check_machine(&earlier, &environment)?;

@@ -148,6 +148,7 @@ fn shells_and_man_are_told_of_every_command_that_is_for_people() {
         "run",
         "scenarios",
         "doctor",
+        "probe",
         "merge",
         "report",
         "compare",

@@ -23,6 +23,7 @@ mod load;
 mod locks;
 mod mutations;
 mod paths;
+mod probe;
 mod programs;
 mod refusals;
 mod reports;

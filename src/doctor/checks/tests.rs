@@ -48,7 +48,7 @@ fn a_sound_machine_is_ok_and_each_check_says_what_it_found() {
         examine(&sound()).into_iter().map(|finding| format!("{}: {}", finding.check, finding.found)).collect();
     for expected in [
         "file system: ext4, mounted with rw, at /work",
-        "fsync: 100 us for 4 KiB (median)",
+        "fsync: 100 us for 4 KiB (median), 300 us (p99); a disk is reached, as far as can be seen",
         "free room: 500 MB; `quick` needs about 200 MB",
         "memory: 200 MB are free; the database of `quick` and its copy have 100 MB",
         "processors: 8",
@@ -116,7 +116,20 @@ fn what_is_wrong_is_found_with_a_remedy_of_the_folder() {
             "without nobarrier",
         ),
         (|facts| facts.environment.fsync_us_p50 = Some(4), Check::Fsync, Level::Bad, "4 us", "eatmydata"),
-        (|facts| facts.environment.fsync_us_p50 = None, Check::Fsync, Level::Bad, "could not be measured", "4 KiB"),
+        (
+            |facts| (facts.environment.fsync_us_p50, facts.environment.disk_probe) = (None, None),
+            Check::Fsync,
+            Level::Bad,
+            "could not be measured",
+            "4 KiB",
+        ),
+        (
+            |facts| facts.environment.fsync_us_p50 = None,
+            Check::Fsync,
+            Level::Unknown,
+            "too few for a median: 1000, the longest of 900 us",
+            "another disk",
+        ),
         (
             |facts| facts.free_bytes = Some(199_000_000),
             Check::Room,
@@ -243,6 +256,22 @@ fn what_is_wrong_is_found_with_a_remedy_of_the_programs() {
             "--release",
         ),
     ]);
+}
+
+#[test]
+fn of_an_fsync_only_what_is_known_is_said() {
+    let found = |change: fn(&mut Environment)| {
+        let mut facts = sound();
+        change(&mut facts.environment);
+        fsync(&facts.environment).found
+    };
+    assert_eq!(found(|machine| machine.disk_probe = None), "100 us for 4 KiB (median)");
+    let of_few = |machine: &mut Environment| {
+        let disk = machine.disk_probe.as_mut().unwrap();
+        disk.sync_effect = SyncEffect::NoBarriers;
+        disk.fsync.as_mut().unwrap().p99_us = None;
+    };
+    assert_eq!(found(of_few), "100 us for 4 KiB (median)");
 }
 
 #[test]
