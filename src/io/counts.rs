@@ -95,6 +95,8 @@ pub struct IoCounts {
     pub commits: u64,
     /// Bytes of the rows that commits changed, as the thread said ([`super::note_rows`]): what had to be written at least.
     pub row_bytes: u64,
+    /// Checkpoints that were not begun, since another was under way: SQLite's `busy` of a passive one.
+    pub checkpoints_busy: u64,
     /// Times that a writer began the WAL at its front: all of it had been moved into the database, and nobody read it.
     pub wal_restarts: u64,
     /// How long the longest read transaction in WAL held the log, so that it could not begin at its front.
@@ -117,6 +119,7 @@ impl IoCounts {
         self.lock_wait += other.lock_wait;
         self.commits += other.commits;
         self.row_bytes = self.row_bytes.saturating_add(other.row_bytes);
+        self.checkpoints_busy += other.checkpoints_busy;
         self.wal_restarts += other.wal_restarts;
         self.longest_wal_read = self.longest_wal_read.max(other.longest_wal_read);
     }
@@ -142,8 +145,19 @@ pub struct Checkpoint {
     pub copy: Duration,
     /// The sync of the database afterwards.
     pub main_sync: Duration,
-    /// Pages that were moved.
+    /// Pages that were moved: each of which there are several frames once.
     pub pages: u64,
+    /// Frames of the WAL up to which it went, and that there were, where SQLite's index told.
+    pub frames: Option<CheckpointFrames>,
+}
+
+/// How far a checkpoint went: SQLite's `checkpointed` and `log`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CheckpointFrames {
+    /// Frames that are in the database after it, whoever moved them.
+    pub moved: u32,
+    /// Frames in the WAL.
+    pub of: u32,
 }
 
 impl Checkpoint {

@@ -14,6 +14,6 @@ mod counts;
 mod record;
 mod vfs;
 
-pub use counts::{Checkpoint, FileCounts, FileKind, IoCounts, IoLog, TimedSync};
+pub use counts::{Checkpoint, CheckpointFrames, FileCounts, FileKind, IoCounts, IoLog, TimedSync};
 pub use record::{checkpoints_here, count_here, note_rows, take};
 pub use vfs::{VfsError, make_default, vfs_with_delay};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::counts::{Checkpoint, FileCounts, FileKind, IoLog, TimedSync};
+use super::counts::{Checkpoint, CheckpointFrames, FileCounts, FileKind, IoLog, TimedSync};
 
 thread_local! {
     static RECORD: RefCell<Option<Record>> = const { RefCell::new(None) };
@@ -138,7 +138,13 @@ pub(super) fn checkpoint_begins() {
     });
 }
 
-pub(super) fn checkpoint_has_copied() {
+/// A checkpoint could not be begun.
+pub(super) fn checkpoint_was_busy() {
+    with(|record| record.log.counts.checkpoints_busy += 1);
+}
+
+/// Its pages are moved, so far.
+pub(super) fn checkpoint_has_copied(frames: Option<CheckpointFrames>) {
     with(|record| {
         let Some(Copying { wal_sync, begun, pages }) = record.copying.take() else { return };
         let wal_sync_took = wal_sync.map_or(Duration::ZERO, |(begun, ended)| ended.duration_since(begun));
@@ -148,6 +154,7 @@ pub(super) fn checkpoint_has_copied() {
             copy: begun.elapsed(),
             main_sync: Duration::ZERO,
             pages,
+            frames,
         });
         record.checkpoints += 1;
         record.main_sync_due = true;

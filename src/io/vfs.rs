@@ -22,8 +22,8 @@ use std::{
 use rusqlite::ffi::{
     SQLITE_FCNTL_CKPT_DONE, SQLITE_FCNTL_CKPT_START, SQLITE_FCNTL_COMMIT_PHASETWO, SQLITE_FCNTL_VFSNAME, SQLITE_NOMEM,
     SQLITE_OK, SQLITE_OPEN_CREATE, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_SUPER_JOURNAL,
-    SQLITE_OPEN_WAL, SQLITE_SHM_LOCK, SQLITE_SHM_SHARED, SQLITE_SHM_UNLOCK, sqlite3_file, sqlite3_filename,
-    sqlite3_initialize, sqlite3_io_methods, sqlite3_mprintf, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename, sqlite3_initialize, sqlite3_io_methods, sqlite3_mprintf,
+    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
 use super::{counts::FileKind, record};
@@ -133,6 +133,8 @@ struct File {
     syncs_folder: bool,
     /// Since when a read transaction in WAL has gone on.
     wal_read_since: Option<Instant>,
+    /// The first region of the WAL's index, while it is mapped; or null.
+    index: *const u32,
 }
 
 /// Where the real file begins in the memory of a file.
@@ -166,6 +168,9 @@ macro_rules! ask_system {
         }
     }};
 }
+
+// Below the macros, which it uses.
+mod shm;
 
 /// Which kind of file SQLite opens.
 fn kind_of(flags: c_int) -> FileKind {
@@ -219,6 +224,7 @@ unsafe extern "C" fn open(
             kind,
             syncs_folder: may_create && is_log,
             wal_read_since: None,
+            index: ptr::null(),
         });
         record::file(kind, |counts| counts.opens += 1);
         result
@@ -254,10 +260,10 @@ const fn methods(version: c_int, shm: bool) -> sqlite3_io_methods {
         xFileControl: Some(file_control),
         xSectorSize: Some(sector_size),
         xDeviceCharacteristics: Some(device_characteristics),
-        xShmMap: if shm { Some(shm_map) } else { None },
-        xShmLock: if shm { Some(shm_lock) } else { None },
-        xShmBarrier: if shm { Some(shm_barrier) } else { None },
-        xShmUnmap: if shm { Some(shm_unmap) } else { None },
+        xShmMap: if shm { Some(shm::map) } else { None },
+        xShmLock: if shm { Some(shm::lock) } else { None },
+        xShmBarrier: if shm { Some(shm::barrier) } else { None },
+        xShmUnmap: if shm { Some(shm::unmap) } else { None },
         xFetch: if version >= 3 { Some(fetch) } else { None },
         xUnfetch: if version >= 3 { Some(unfetch) } else { None },
     }
@@ -354,7 +360,7 @@ unsafe extern "C" fn file_control(file: *mut sqlite3_file, operation: c_int, arg
         match operation {
             SQLITE_FCNTL_COMMIT_PHASETWO => record::committed(),
             SQLITE_FCNTL_CKPT_START => record::checkpoint_begins(),
-            SQLITE_FCNTL_CKPT_DONE => record::checkpoint_has_copied(),
+            SQLITE_FCNTL_CKPT_DONE => record::checkpoint_has_copied(shm::frames(file)),
             _ => {}
         }
         let result = pass_on!(file, xFileControl, operation, argument);
@@ -366,47 +372,6 @@ unsafe extern "C" fn file_control(file: *mut sqlite3_file, operation: c_int, arg
                 return SQLITE_NOMEM;
             }
             *place = name;
-        }
-        result
-    }
-}
-
-/// `xShmMap`: the first region is mapped once a connection.
-unsafe extern "C" fn shm_map(
-    file: *mut sqlite3_file,
-    region: c_int,
-    bytes: c_int,
-    extend: c_int,
-    out: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: see `pass_on`.
-    unsafe {
-        if region == 0 {
-            record::file(FileKind::Shm, |counts| counts.opens += 1);
-        }
-        pass_on!(file, xShmMap, region, bytes, extend, out)
-    }
-}
-
-/// The first of the locks in shared memory that read transactions hold, of `WAL_READ_LOCK(0)` to the last; those before it are the
-/// writer's, the checkpointer's and that of a recovery (`wal.c`).
-const FIRST_READ_LOCK: c_int = 3;
-
-/// `xShmLock`: a read transaction in WAL holds a shared lock from its beginning to its end.
-unsafe extern "C" fn shm_lock(file: *mut sqlite3_file, offset: c_int, count: c_int, flags: c_int) -> c_int {
-    // SAFETY: see `pass_on`; a file is used by one thread at a time, so that nobody else has a reference to it.
-    unsafe {
-        let result = pass_on!(file, xShmLock, offset, count, flags);
-        let is_of_reader = flags & SQLITE_SHM_SHARED != 0 && offset >= FIRST_READ_LOCK;
-        if is_of_reader && result == SQLITE_OK {
-            let since = &mut (*file.cast::<File>()).wal_read_since;
-            if flags & SQLITE_SHM_LOCK != 0 {
-                *since = Some(Instant::now());
-            } else if flags & SQLITE_SHM_UNLOCK != 0
-                && let Some(since) = since.take()
-            {
-                record::wal_was_read(since.elapsed());
-            }
         }
         result
     }
@@ -439,15 +404,8 @@ pass_on_method!(unlock, xUnlock, level: c_int);
 pass_on_method!(check_reserved_lock, xCheckReservedLock, out: *mut c_int);
 pass_on_method!(sector_size, xSectorSize);
 pass_on_method!(device_characteristics, xDeviceCharacteristics);
-pass_on_method!(shm_unmap, xShmUnmap, delete: c_int);
 pass_on_method!(fetch, xFetch, at: i64, bytes: c_int, out: *mut *mut c_void);
 pass_on_method!(unfetch, xUnfetch, at: i64, page: *mut c_void);
-
-/// `xShmBarrier`.
-unsafe extern "C" fn shm_barrier(file: *mut sqlite3_file) {
-    // SAFETY: see `pass_on`.
-    unsafe { pass_on!(file, xShmBarrier) }
-}
 
 /// Functions of the system's VFS that are passed on and not noted.
 macro_rules! ask_system_function {

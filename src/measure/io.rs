@@ -77,6 +77,10 @@ pub struct CheckpointTally {
     pub main_sync: Duration,
     /// How long the longest took.
     pub longest: Duration,
+    /// Those that did not come to the end of the WAL, because a reader did not have all of it.
+    pub incomplete: u64,
+    /// Frames that were left in the WAL by these, the most.
+    pub frames_left_most: u32,
 }
 
 impl Default for IoTally {
@@ -108,6 +112,9 @@ impl IoTally {
             self.checkpoints.copy += checkpoint.copy;
             self.checkpoints.main_sync += checkpoint.main_sync;
             self.checkpoints.longest = self.checkpoints.longest.max(checkpoint.duration());
+            let left = checkpoint.frames.map_or(0, |frames| frames.of.saturating_sub(frames.moved));
+            self.checkpoints.incomplete += u64::from(left > 0);
+            self.checkpoints.frames_left_most = self.checkpoints.frames_left_most.max(left);
         }
         for sample in slice.samples.iter().filter(|sample| sample.committed && sample.carried_checkpoint) {
             record(self.carrying.get_or_insert_with(histogram), sample.response_us);
@@ -134,6 +141,8 @@ impl IoTally {
         own.copy += others.copy;
         own.main_sync += others.main_sync;
         own.longest = own.longest.max(others.longest);
+        own.incomplete += others.incomplete;
+        own.frames_left_most = own.frames_left_most.max(others.frames_left_most);
     }
 
     /// Forgets everything, keeping the memory.
@@ -160,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        io::{Checkpoint, TimedSync},
+        io::{Checkpoint, CheckpointFrames, TimedSync},
         measure::{Class, Outcome, Sample},
     };
 
@@ -176,6 +185,7 @@ mod tests {
             copy: Duration::from_millis(2),
             main_sync: Duration::from_millis(4),
             pages: 9,
+            frames: Some(CheckpointFrames { moved: 4, of: 11 }),
         });
         let sample = |carried_checkpoint| Sample {
             class: Class::CommittingAnnounce,
@@ -200,6 +210,7 @@ mod tests {
         assert_eq!(twice.carrying.as_ref().map(Histogram::len), Some(2));
         let CheckpointTally { count, pages, main_sync, longest, .. } = twice.checkpoints;
         assert_eq!((count, pages), (2, 18));
+        assert_eq!((twice.checkpoints.incomplete, twice.checkpoints.frames_left_most), (2, 7));
         assert_eq!((main_sync, longest), (Duration::from_millis(8), Duration::from_millis(7)));
         twice.reset();
         assert_eq!(twice.counts(), IoCounts::default());

@@ -34,7 +34,8 @@ pub fn waits_note() -> Note {
         "\"lock waits\": how often a connection slept because the database was locked, and for how long in all. \"checkpoints\": how \
         often pages were moved from the WAL into the database, how many pages, and how long the longest took, its two syncs \
         included. \"commits with one\": the share of the commits that had to run a checkpoint, and the response time of the \
-        slowest of them. \"restarts\": how often a writer began the WAL at its front again. \"longest reader\": how long the \
+        slowest of them. \"cut short\": checkpoints that did not come to the end of the WAL, because a reader did not have all of \
+        it. \"restarts\": how often a writer began the WAL at its front again. \"longest reader\": how long the \
         longest read transaction of the load held the WAL, so that it could not.",
     )
 }
@@ -100,7 +101,7 @@ pub fn waits(group: &Group<'_>) -> Table {
     columns.push(Column::of("longest", Unit::Milliseconds));
     columns.push(Column::words("commits with one"));
     columns.push(Column::of("slowest of them", Unit::Milliseconds));
-    columns.push(Column::of("restarts", Unit::One));
+    columns.extend(["cut short", "restarts"].map(|title| Column::of(title, Unit::One)));
     columns.push(Column::of("longest reader", Unit::Milliseconds));
     let row = |(trial, io): (&TrialResult, &IoResult)| {
         let CheckpointsResult { count, pages, longest_s, commits, commit_response, .. } = &io.checkpoints;
@@ -112,12 +113,13 @@ pub fn waits(group: &Group<'_>) -> Table {
         let mut cells = labels(trial);
         cells.extend([
             Value::Count(waits).into(),
-            Value::Duration(io.lock_waits.iter().map(|waits| waits.duration_s).sum()).into(),
+            Value::Duration(io.lock_wait_s()).into(),
             Value::Count(*count).into(),
             Value::Count(*pages).into(),
             Value::Duration(*longest_s).into(),
             share.into(),
             commit_response.max_us.map_or(Value::NotApplicable, Value::Response).into(),
+            of_wal(trial, Value::Count(io.checkpoints.incomplete)),
             of_wal(trial, Value::Count(io.wal_restarts)),
             of_wal(trial, Value::Duration(io.longest_wal_read_s)),
         ]);

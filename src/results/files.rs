@@ -138,6 +138,12 @@ pub struct CheckpointsResult {
     pub commits: u64,
     /// Response times of these commits.
     pub commit_response: Times,
+    /// Those that were not begun, since another was under way: SQLite's `busy`.
+    pub busy: u64,
+    /// Those that did not come to the end of the WAL (`checkpointed` is less than `log`), because a reader did not have all of it.
+    pub incomplete: u64,
+    /// Frames that one of these left in the WAL, at the most.
+    pub frames_left_most: u64,
 }
 
 impl FilesIo {
@@ -237,7 +243,8 @@ impl IoResult {
     /// How long everybody slept because of locks, in seconds.
     #[must_use]
     pub fn lock_wait_s(&self) -> f64 {
-        self.lock_waits.iter().map(|waits| waits.duration_s).sum()
+        // A sum of no floating-point numbers is -0.
+        self.lock_waits.iter().fold(0.0, |sum, waits| sum + waits.duration_s)
     }
 }
 
@@ -273,7 +280,8 @@ fn sync_times(tally: &IoTally) -> Vec<SyncTimes> {
 
 impl CheckpointsResult {
     fn new(tally: &IoTally) -> Self {
-        let CheckpointTally { count, pages, wal_sync, copy, main_sync, longest } = tally.checkpoints;
+        let CheckpointTally { count, pages, wal_sync, copy, main_sync, longest, incomplete, frames_left_most } =
+            tally.checkpoints;
         let commits = tally.carrying.as_ref().map_or(0, hdrhistogram::Histogram::len);
         Self {
             count,
@@ -284,6 +292,9 @@ impl CheckpointsResult {
             longest_s: longest.as_secs_f64(),
             commits,
             commit_response: tally.carrying.as_ref().map(|times| Times::new(times, commits)).unwrap_or_default(),
+            busy: tally.counts().checkpoints_busy,
+            incomplete,
+            frames_left_most: u64::from(frames_left_most),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use journalbench::{
-    io::{self, FileCounts, FileKind, IoLog},
+    io::{self, CheckpointFrames, FileCounts, FileKind, IoLog},
     measure::IoRole,
     report::{self, Format},
     results::PhaseName,
@@ -220,6 +220,46 @@ fn a_checkpoint_is_seen_with_its_parts() {
             connection_of_another_thread(&live, &settings);
         });
     });
+}
+
+#[test]
+fn how_far_a_checkpoint_goes_is_what_sqlite_says_also_beside_a_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, live) = database::dataset(folder.path());
+    let settings = Settings { wal_autocheckpoint_pages: 0, ..database::settings(JournalMode::Wal) };
+    let connection = counted(&live, &settings, Duration::ZERO);
+    let write = |from: u32| {
+        for number in from..from + 20 {
+            connection.execute(UPSERT, params![format!("{number:040}")]).unwrap();
+        }
+    };
+    let checkpoint = || {
+        let mut log = IoLog::default();
+        io::take(&mut log);
+        let said: (i64, u32, u32) = connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap();
+        io::take(&mut log);
+        (said, log)
+    };
+    io::count_here();
+    write(0);
+    let reader = Connection::open(&live).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM torrents").unwrap();
+    write(100);
+    let ((busy, of, moved), log) = checkpoint();
+    assert!(busy == 0 && moved < of, "{moved} of {of}");
+    assert_eq!(log.checkpoints[0].frames, Some(CheckpointFrames { moved, of }));
+    assert_eq!((log.counts.wal_restarts, log.counts.checkpoints_busy), (0, 0));
+    reader.execute_batch("COMMIT").unwrap();
+    let ((_, of, moved), log) = checkpoint();
+    assert_eq!(moved, of);
+    assert_eq!(log.checkpoints[0].frames, Some(CheckpointFrames { moved, of }));
+    // All of the log is in the database, so that the next writer begins it at its front.
+    write(200);
+    let mut log = IoLog::default();
+    io::take(&mut log);
+    assert_eq!(log.counts.wal_restarts, 1);
 }
 
 fn connection_of_another_thread(live: &Path, settings: &Settings) {

@@ -112,14 +112,29 @@ pub(super) fn counted(figures: &mut List, of: &str, counts: &FileCounts) {
 }
 
 fn checkpointed(figures: &mut List, checkpoints: &CheckpointsResult) {
-    let CheckpointsResult { count, pages, wal_sync_s, copy_s, main_sync_s, longest_s, commits, commit_response } =
-        checkpoints;
+    let CheckpointsResult {
+        count,
+        pages,
+        wal_sync_s,
+        copy_s,
+        main_sync_s,
+        longest_s,
+        commits,
+        commit_response,
+        busy,
+        incomplete,
+        frames_left_most,
+    } = checkpoints;
     figures.put("checkpoints", One, "Checkpoints that moved pages", *count);
     figures.put("checkpointed_pages", One, "Pages that checkpoints moved", *pages);
     figures.put("checkpoint_wal_sync", Seconds, "Syncs of the WAL before pages were moved, in all", *wal_sync_s);
     figures.put("checkpoint_copy", Seconds, "Moving pages, in all", *copy_s);
     figures.put("checkpoint_main_sync", Seconds, "Syncs of the database after pages were moved, in all", *main_sync_s);
     figures.put("checkpoint_longest", Seconds, "How long the longest checkpoint took", *longest_s);
+    figures.put("checkpoints_busy", One, "Checkpoints that were not begun, since another was under way", *busy);
+    let help = "Checkpoints that did not come to the end of the WAL";
+    figures.put("checkpoints_incomplete", One, help, *incomplete);
+    figures.put("frames_left_most", One, "Frames that one of these left in the WAL", *frames_left_most);
     figures.put("commits_with_checkpoint", One, "Commits that ran a checkpoint", *commits);
     times(figures, "response_with_checkpoint", "Response times of commits that ran a checkpoint", commit_response, 0);
 }
