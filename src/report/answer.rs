@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    conditions,
+    claims, conditions,
     context::Context,
     distinct,
     figure_text::number,
@@ -53,6 +53,7 @@ pub fn answer(results: &Results) -> Answer {
             open.push(format!("What a snapshot costs takes {PAIRS_LEAST} trials of each strategy to be compared."));
         }
     }
+    sentences.extend(claims::sentence(results));
     sentences.extend(thresholds(results));
     sentences.extend(no_backups(&entries));
     sentences.extend(summary::ceilings(results));

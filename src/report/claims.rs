@@ -2,6 +2,7 @@
 
 use super::{
     context::Group,
+    distinct,
     figure_text::number,
     figures::{Block, Cell, Column, Table, Value},
     notes::Note,
@@ -26,6 +27,19 @@ pub fn blocks(group: &Group<'_>, results: &Results) -> Vec<Block> {
     }
     let how = claims.iter().map(|claim| format!("{} ({}): {}.", claim.claim, claim.source, claim.how));
     vec![Block::Note(note()), Block::Table(table(&claims)), Block::List(how.collect())]
+}
+
+/// How many claims hold, and which do not; nothing where the run decides none of them.
+pub fn sentence(results: &Results) -> Option<String> {
+    let of = |outcome| results.claims.entries().iter().filter(move |claim| claim.outcome == outcome);
+    let (hold, fail) = (of(ClaimOutcome::Holds).count(), of(ClaimOutcome::DoesNotHold).count());
+    if hold + fail == 0 {
+        return None;
+    }
+    let failed = distinct(of(ClaimOutcome::DoesNotHold).map(|claim| claim.claim.as_str()));
+    let failed = if failed.is_empty() { String::new() } else { format!(" ({})", failed.join("; ")) };
+    let open = of(ClaimOutcome::Open).count();
+    Some(format!("Claims of issues #85 and #86: {hold} hold, {fail} do not{failed}, {open} are open here."))
 }
 
 fn table(claims: &[&Claim]) -> Table {
@@ -102,7 +116,10 @@ mod tests {
             "0.25 times (0.25 to 0.25) in 6 pairs",
         ];
         assert_eq!(texts, expected.map(Value::text));
+        let sentence = sentence(&results).unwrap();
+        assert!(sentence.starts_with("Claims of issues #85 and #86: 1 hold, "), "{sentence}");
         let few = of(1);
+        assert_eq!(super::sentence(&few), None);
         assert_eq!(super::blocks(&groups(&few)[0], &few), []);
     }
 }

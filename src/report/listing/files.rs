@@ -55,14 +55,27 @@ pub(super) fn io(figures: &mut List, io: &IoResult) {
         figures.put_of("lock_waits", of(), One, "Times that a connection slept because of a lock", *count);
         figures.put_of("lock_wait_time", of(), Seconds, "How long connections slept because of locks", *duration_s);
     }
-    for SyncTimes { file, count, latency: _ } in syncs {
+    for SyncTimes { file, count, latency } in syncs {
         figures.put_of("timed_syncs", Of::Named(in_json(file)), One, "Syncs that were timed", *count);
+        distribution(figures, sync_time(*file), "How long syncs of one kind of file took", latency, 0);
     }
     distribution(figures, "sync_time", "How long syncs took", sync, 0);
     checkpointed(figures, checkpoints);
-    figures.put("wal_restarts", One, "Times that a writer began the WAL at its front", *wal_restarts);
+    figures.put("wal_begun_anew", One, "Times that a writer began the WAL at its front", *wal_restarts);
     let longest = "How long the longest read transaction held the WAL";
     figures.put("longest_wal_read", Seconds, longest, *longest_wal_read_s);
+}
+
+/// What the time of a sync is called, by what was made durable.
+fn sync_time(file: FileKind) -> &'static str {
+    match file {
+        FileKind::Main => "main_sync_time",
+        FileKind::Journal => "journal_sync_time",
+        FileKind::Wal => "wal_sync_time",
+        FileKind::Shm => "shm_sync_time",
+        FileKind::Temp => "temp_sync_time",
+        FileKind::Folder => "folder_sync_time",
+    }
 }
 
 fn written_to_device(figures: &mut List, device: &DeviceIo) {
