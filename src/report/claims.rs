@@ -9,6 +9,9 @@ use super::{
 };
 use crate::results::{Claim, ClaimFigure, ClaimOutcome, Results, Stance};
 
+/// Claims that do not hold and are named in the answer, at the most.
+const NAMED_MOST: usize = 4;
+
 fn note() -> Note {
     Note::new(
         "The claims of issues #85 and #86 of torrust-demo, tested",
@@ -37,7 +40,10 @@ pub fn sentence(results: &Results) -> Option<String> {
         return None;
     }
     let failed = distinct(of(ClaimOutcome::DoesNotHold).map(|claim| claim.claim.as_str()));
-    let failed = if failed.is_empty() { String::new() } else { format!(" ({})", failed.join("; ")) };
+    let failed = match failed.len() {
+        1..=NAMED_MOST => format!(" ({})", failed.join("; ")),
+        _ => String::new(),
+    };
     let open = of(ClaimOutcome::Open).count();
     Some(format!("Claims of issues #85 and #86: {hold} hold, {fail} do not{failed}, {open} are open here."))
 }

@@ -76,16 +76,16 @@ pub fn render(results: &Results, colours: Colours) -> String {
     let mut lines = head(results, &answer);
     let matrix = matrix(results);
     let modes = modes(results);
-    let warnings = warnings(results);
+    let warnings_most = results.warnings.len().min(WARNINGS);
     let open_lines = wrapped_list(&answer.open);
     for section in [matrix, modes] {
         add(&mut lines, section);
     }
     // What is left of the screen is for what is open and for the warnings.
-    let left = LINES.saturating_sub(FILE_LINES + lines.len() + warnings.len() + 3);
+    let left = LINES.saturating_sub(FILE_LINES + lines.len() + warnings_most + 3);
     add(&mut lines, titled("Open", cut(open_lines, left.max(2))));
     let left = LINES.saturating_sub(FILE_LINES + lines.len() + 2);
-    add(&mut lines, titled("Warnings", cut(warnings, left)));
+    add(&mut lines, titled("Warnings", warnings(results, warnings_most.min(left))));
     lines.truncate(LINES - FILE_LINES);
     let drawn: Vec<_> = lines.iter().map(|line| draw(line, colours)).collect();
     drawn.join("\n") + "\n"
@@ -294,13 +294,14 @@ fn comparison_row(results: &Results, one: &Comparison) -> Line {
     words.map(Span::plain).into_iter().chain([outcome]).collect()
 }
 
-fn warnings(results: &Results) -> Vec<Line> {
+/// The warnings, a line each, on so many lines.
+fn warnings(results: &Results, most: usize) -> Vec<Line> {
     let of = results.warnings.len();
     let line = |text: String| vec![Span::of(shortened(&format!("* {text}"), COLUMNS), AnsiColor::Yellow)];
-    let mut lines: Vec<_> = results.warnings.iter().take(WARNINGS).map(|warning| line(warning.to_string())).collect();
-    if of > WARNINGS {
+    let mut lines: Vec<_> = results.warnings.iter().take(most).map(|warning| line(warning.to_string())).collect();
+    if of > most && most > 0 {
         lines.pop();
-        lines.push(vec![Span::plain(format!("  and {} more: --details", of - WARNINGS + 1))]);
+        lines.push(vec![Span::plain(format!("  and {} more: --details", of - most + 1))]);
     }
     lines
 }
