@@ -29,6 +29,6 @@ pub struct DiskUse {
     /// Largest size of the shared memory's file that was seen.
     pub shm_bytes_max: u64,
     /// The most that everything took together, by a look each second and one at the end of each copy: the database, the files
-    /// beside it, and all copies. What the harness writes for itself is not in it.
+    /// beside it, and all copies. The harness's ledger is not in it.
     pub disk_bytes_max: u64,
 }

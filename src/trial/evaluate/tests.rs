@@ -310,3 +310,28 @@ fn parts_make_phases_and_horizons() {
     assert!(unknown.phases.iter().all(|phase| phase.stalled_s == Recorded::Known(None)));
     assert_eq!(unknown.horizons[0].window.stalled_s, None);
 }
+
+#[test]
+fn what_reached_devices_is_of_the_seconds_that_lie_wholly_in_the_phase() {
+    let point = |t_s: u64, written_bytes: Option<u64>| SeriesPoint {
+        t_s,
+        commits: 10 + t_s,
+        machine: Some(MachineUse { written_bytes, process_written_bytes: Some(7), ..MachineUse::default() }),
+        ..SeriesPoint::default()
+    };
+    let of = |points: &[SeriesPoint]| {
+        let mut phase = crate::results::samples::phase(PhaseName::Baseline);
+        (phase.started_s, phase.duration_s) = (1.5, 2.5);
+        note_device(&mut phase, points);
+        phase.io.unwrap().device
+    };
+    let points: Vec<_> = (0..5).map(|t_s| point(t_s, Some(1_000 * (t_s + 1)))).collect();
+    // Second 1 began before the phase, and second 4 after it.
+    let device = of(&points).unwrap();
+    assert_eq!((device.duration_s, device.commits, device.written_bytes), (2.0, 25, 7_000));
+    assert_eq!((device.written_bytes_per_commit, device.charged_bytes), (Some(280.0), Some(14)));
+    let rows = device.write_amplification.unwrap();
+    assert!((rows - 280.0 / 77.0).abs() < 1e-9, "a commit of the phase changed 77 bytes of rows: {rows}");
+    assert_eq!(of(&points[..2]), None, "no second lies in it");
+    assert_eq!(of(&[point(2, None)]), None, "the kernel did not tell");
+}
