@@ -138,6 +138,8 @@ impl Environment {
         let sqlite3 = Program::read("sqlite3", programs.sqlite3.as_deref(), Some("--version"));
         // It has no such argument, and shows how it is used.
         let sqlite3_rsync = Program::read("sqlite3_rsync", programs.sqlite3_rsync.as_deref(), None);
+        let ionice = Program::read("ionice", programs.ionice.as_deref(), Some("--version"));
+        let rsync = Program::read("rsync", programs.rsync.as_deref(), Some("--version"));
         let sh = Program::read("sh", programs.sh.as_deref(), None);
         Self {
             processor: field_of("/proc/cpuinfo", "model name").unwrap_or_default(),
@@ -157,7 +159,7 @@ impl Environment {
             optimised_build: !cfg!(debug_assertions),
             build: Some(Build::this()),
             sqlite_source_id: sqlite_source_id(),
-            programs: Some(vec![cp, sqlite3, sqlite3_rsync, sh]),
+            programs: Some(vec![cp, sqlite3, sqlite3_rsync, ionice, rsync, sh]),
             cpu_governors: cpu_governors(Path::new("/sys/devices/system/cpu")),
             timer_late: Latencies::of(late.clone()),
             timer_late_us_p99: timer::p99_us(late),

@@ -298,6 +298,7 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
             resources: Recorded::Known(None),
             writer_cpu_s: Recorded::Known(None),
             io: None,
+            pace: None,
         },
         copy: CopyFiles {
             bytes: 8_000_000,
@@ -327,7 +328,8 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 42] = [
+    const NEWER: [&str; 43] = [
+        "pace",
         "claims",
         "timer_late",
         "disk_probe",

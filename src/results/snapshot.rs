@@ -12,7 +12,7 @@ use crate::{
     oracle::{Difference, Findings, Verdict},
     scenario::Step,
     snapshot::{
-        Strategy,
+        PaceResult, Strategy,
         protocol::{CopyIo, PartResult},
     },
 };
@@ -109,6 +109,9 @@ pub struct CopyCost {
     /// program did, or nobody counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io: Option<CopyIo>,
+    /// What its pace was, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<PaceResult>,
 }
 
 /// What a snapshot left, before anything opened it.

@@ -136,6 +136,10 @@ pub struct Programs {
     pub sqlite3: Option<PathBuf>,
     /// `sqlite3_rsync`, where it is installed.
     pub sqlite3_rsync: Option<PathBuf>,
+    /// `ionice`, where it is installed.
+    pub ionice: Option<PathBuf>,
+    /// `rsync`, where it is installed.
+    pub rsync: Option<PathBuf>,
     /// `sh`, where it is installed: what runs a command line of the user's own.
     pub sh: Option<PathBuf>,
 }
@@ -180,6 +184,8 @@ impl Programs {
             cp: on_path("cp"),
             sqlite3: on_path("sqlite3"),
             sqlite3_rsync: on_path("sqlite3_rsync"),
+            ionice: on_path("ionice"),
+            rsync: on_path("rsync"),
             sh: on_path("sh"),
         }
     }
@@ -197,6 +203,16 @@ impl Programs {
     /// What is run with `sqlite3_rsync`.
     pub(super) fn with_sqlite3_rsync(&self, procedure: impl FnOnce(&Path) -> Procedure) -> Procedure {
         with(self.sqlite3_rsync.as_deref(), "sqlite3_rsync", procedure)
+    }
+
+    /// What is run with `ionice`.
+    pub(super) fn with_ionice(&self, procedure: impl FnOnce(&Path) -> Procedure) -> Procedure {
+        with(self.ionice.as_deref(), "ionice", procedure)
+    }
+
+    /// What is run with `rsync`.
+    pub(super) fn with_rsync(&self, procedure: impl FnOnce(&Path) -> Procedure) -> Procedure {
+        with(self.rsync.as_deref(), "rsync", procedure)
     }
 }
 

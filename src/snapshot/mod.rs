@@ -15,19 +15,27 @@
 //! definition   what a strategy says of itself
 //! protocol     what the child is told, and says
 //! main_file    opened, checkpointed and copied in the child
+//! gentle       a copy at a pace that others do not feel: of the
+//! wal_frames   pages in a WAL, read and written
+//! past_cache   without a trace in the page cache, at a
+//! copy_pace    pace that yields
 //! in_writer    the copy on the connection that writes
 //! backup_api   SQLite's backup, step by step
 //! options      what a scenario can set
 //! ```
 
 mod backup_api;
+mod copy_pace;
 pub(crate) mod copy_process;
 mod definition;
+mod gentle;
 pub mod in_writer;
 mod main_file;
 pub(crate) mod options;
+mod past_cache;
 pub mod protocol;
 mod strategies;
+mod wal_frames;
 
 use std::fmt;
 
@@ -39,8 +47,10 @@ use serde_json::Value;
 pub use backup_api::CopyProgress;
 pub(crate) use definition::LiveCopy;
 pub use definition::{Definition, Isolation, Procedure, Programs, SNAPSHOT_FILE, Site, Task, WriterRole};
+pub use gentle::PaceResult;
 pub(crate) use options::OptionProblem;
-pub use options::StrategyOptions;
+pub use options::{HoldOptions, StrategyOptions};
+pub use past_cache::CacheUse;
 pub use strategies::held_copy;
 
 /// A way to take a snapshot.
@@ -55,6 +65,10 @@ pub enum Strategy {
     CpAll,
     /// `cp --reflink=always` of the main file.
     CpReflink,
+    /// `ionice -c3 nice cp` of the main file.
+    IoniceCp,
+    /// The real `rsync -a` of the main file.
+    Rsync,
     /// The backup API in steps of some pages, as the `sqlite3` program's `.backup` does it, in this program's own binary.
     Backup,
     /// The backup API in a single step.
@@ -69,6 +83,8 @@ pub enum Strategy {
     VacuumInto,
     /// `cp` of the database and of its WAL while a read transaction is held, and the WAL folded into the copy.
     HeldCopy,
+    /// As `held-copy`, past the page cache and at a pace that others do not feel.
+    HeldCopyGentle,
     /// Writers are stopped, the WAL is moved into the main file, `cp`, and they go on.
     StopCopy,
     /// The real `sqlite3_rsync` program.
@@ -87,6 +103,8 @@ impl Strategy {
             Self::Cp => &defined::cp::DEFINITION,
             Self::CpAll => &defined::cp_all::DEFINITION,
             Self::CpReflink => &defined::cp_reflink::DEFINITION,
+            Self::IoniceCp => &defined::ionice_cp::DEFINITION,
+            Self::Rsync => &defined::rsync::DEFINITION,
             Self::Backup => &defined::backup::DEFINITION,
             Self::BackupOneStep => &defined::backup_one_step::DEFINITION,
             Self::BackupInWriter => &defined::backup_in_writer::DEFINITION,
@@ -94,6 +112,7 @@ impl Strategy {
             Self::CliBackupTimeout => &defined::cli_backup_timeout::DEFINITION,
             Self::VacuumInto => &defined::vacuum_into::DEFINITION,
             Self::HeldCopy => &defined::held_copy::DEFINITION,
+            Self::HeldCopyGentle => &defined::held_copy_gentle::DEFINITION,
             Self::StopCopy => &defined::stop_copy::DEFINITION,
             Self::Sqlite3Rsync => &defined::sqlite3_rsync::DEFINITION,
             Self::Command => &defined::command::DEFINITION,
@@ -169,6 +188,8 @@ mod tests {
             cp: Some("cp".into()),
             sqlite3: Some("sqlite3".into()),
             sqlite3_rsync: Some("sqlite3_rsync".into()),
+            ionice: Some("ionice".into()),
+            rsync: Some("rsync".into()),
             sh: Some("sh".into()),
         };
         let mut options = StrategyOptions::default();
@@ -211,6 +232,7 @@ mod tests {
             wait.busy_timeout_ms = 3_600_001;
         }
         options.held_copy.busy_timeout_ms = 3_600_001;
+        options.held_copy_gentle.writeback_bytes = Some(0);
         options.backup.pages_per_step = 0;
         options.backup_in_writer.pages_per_step = 0;
         for &strategy in Strategy::all() {

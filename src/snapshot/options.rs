@@ -7,6 +7,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::past_cache::CacheUse;
+
 /// `[snapshots.options]`: a table for each strategy that has a choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -23,6 +25,8 @@ pub struct StrategyOptions {
     pub vacuum_into: WaitOptions,
     /// Of `held-copy`.
     pub held_copy: HoldOptions,
+    /// Of `held-copy-gentle`.
+    pub held_copy_gentle: HoldOptions,
     /// Of `stop-copy`.
     pub stop_copy: WaitOptions,
     /// Of `command`.
@@ -57,13 +61,31 @@ pub struct WaitOptions {
     pub busy_timeout_ms: u64,
 }
 
-/// How long to wait for the lock that is then held: in rollback modes, with writers flat out, one try in many takes 20 s
-/// (`docs/sqlite.md`, 2).
+/// How a copy under a held read transaction is made.
+///
+/// In rollback modes the copy is made by `cp` in any case, since nobody can commit until it is done; what is set here then says
+/// how it is written to the disk afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HoldOptions {
-    /// How long, in milliseconds.
+    /// How long to wait for the lock that is then held, in milliseconds. In rollback modes, with writers flat out, one try in
+    /// many takes 20 s (`docs/sqlite.md`, 2).
     pub busy_timeout_ms: u64,
+    /// Whether the page cache stays as it was, and the copy rests so that others do not feel it. `normal` for `held-copy` and
+    /// `neutral` for `held-copy-gentle` where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheUse>,
+    /// The most that it copies in a second, in bytes; as much as it can where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rate_bytes_s: Option<u64>,
+    /// After how many bytes the copy is synced: after 1 MiB with `cache = "neutral"` where nothing is said, and not at all with
+    /// `normal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writeback_bytes: Option<u64>,
+    /// How large the WAL may grow while it is held, in bytes: the copy hurries where it would, and is given up where it does. Any
+    /// size where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wal_bytes_max: Option<u64>,
 }
 
 /// A command line of the user's own.
@@ -115,7 +137,13 @@ impl Default for WaitOptions {
 
 impl Default for HoldOptions {
     fn default() -> Self {
-        Self { busy_timeout_ms: 60_000 }
+        Self {
+            busy_timeout_ms: 60_000,
+            cache: None,
+            max_rate_bytes_s: None,
+            writeback_bytes: None,
+            wal_bytes_max: None,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     backup_api::CopyProgress,
+    gentle::PaceResult,
     options::{BackupOptions, HoldOptions, WaitOptions},
 };
 use crate::io::{FileCounts, FileKind, IoCounts};
@@ -38,7 +39,7 @@ pub enum Method {
     Backup(BackupOptions),
     /// `VACUUM INTO`.
     VacuumInto(WaitOptions),
-    /// A held read transaction and the files, copied by this program `cp`.
+    /// A held read transaction and the files, copied by this program `cp` or, where the options ask for that, by the child.
     HeldCopy(HoldOptions, #[serde(with = "any_path")] PathBuf),
     /// A checkpoint of all of the WAL, where there is one, and the main file, copied by this program `cp`.
     CheckpointAndCopy(WaitOptions, #[serde(with = "any_path")] PathBuf),
@@ -52,6 +53,8 @@ pub enum ChildMessage {
     Progress(CopyProgress),
     /// A part has ended.
     Part(PartResult),
+    /// How a copy at a pace went.
+    Pace(PaceResult),
     /// What it asked of files; said last.
     Io(CopyIo),
 }
@@ -105,6 +108,8 @@ pub enum Part {
     Fold,
     /// The WAL of the live database, moved into its main file.
     Checkpoint,
+    /// The copy, written to the disk at a pace, when the lock has been given back.
+    WriteBack,
 }
 
 /// How long a part took.
@@ -119,7 +124,8 @@ pub struct PartResult {
 
 impl Part {
     /// In the order in which a copy comes to them.
-    pub const ALL: [Self; 5] = [Self::Lock, Self::Checkpoint, Self::CopyMain, Self::CopyWal, Self::Fold];
+    pub const ALL: [Self; 6] =
+        [Self::Lock, Self::Checkpoint, Self::CopyMain, Self::CopyWal, Self::Fold, Self::WriteBack];
 
     /// The part that began at an instant and ends now.
     pub(super) fn since(self, begin: Instant) -> PartResult {
@@ -135,6 +141,7 @@ impl fmt::Display for Part {
             Self::CopyWal => "WAL",
             Self::Fold => "fold",
             Self::Checkpoint => "checkpoint",
+            Self::WriteBack => "write-back",
         })
     }
 }

@@ -156,6 +156,7 @@ fn row(
             resources: Recorded::Known(run.outcome.resources),
             writer_cpu_s: Recorded::Known(run.outcome.writer_cpu.map(|cpu| cpu.as_secs_f64())),
             io: run.outcome.io.clone(),
+            pace: run.outcome.pace,
         },
         copy: CopyFiles {
             bytes: run.files.iter().map(|file| file.bytes).sum(),

@@ -18,7 +18,7 @@ use crate::{
     child::{self, Exit, Limits, Resources},
     history::ledger::Ledger,
     snapshot::{
-        CopyProgress, Strategy, Task, WriterRole,
+        CopyProgress, PaceResult, Strategy, Task, WriterRole,
         in_writer::{CopyRequest, WriterMessage},
         protocol::{ChildMessage, CopyIo, PartResult},
     },
@@ -72,6 +72,8 @@ pub struct TaskOutcome {
     pub parts: Vec<PartResult>,
     /// What it asked of files, where it counts.
     pub io: Option<CopyIo>,
+    /// What its pace was, where it had one.
+    pub pace: Option<PaceResult>,
     /// How long no write was let through, where it stops the writers.
     pub downtime: Option<Duration>,
     /// The last commit before they were let through again, where it stops them: no later one can be in its copy.
@@ -109,11 +111,12 @@ pub async fn run(
 }
 
 async fn run_child(command: Command, limits: &Limits, progress: &Cell<Option<CopyProgress>>) -> TaskOutcome {
-    let (mut parts, mut io) = (Vec::new(), None);
+    let (mut parts, mut io, mut pace) = (Vec::new(), None, None);
     let ended = child::run(command, limits, |line| match serde_json::from_str(line) {
         Ok(ChildMessage::Progress(now)) => progress.set(Some(now)),
         Ok(ChildMessage::Part(part)) if parts.len() < PARTS_MOST => parts.push(part),
         Ok(ChildMessage::Io(counted)) => io = Some(counted),
+        Ok(ChildMessage::Pace(told)) => pace = Some(told),
         // A script says what it likes.
         Ok(ChildMessage::Part(_)) | Err(_) => {}
     })
@@ -126,6 +129,7 @@ async fn run_child(command: Command, limits: &Limits, progress: &Cell<Option<Cop
         stderr: ended.stderr,
         parts,
         io,
+        pace,
         resources: ended.resources,
         downtime: None,
         commit_while_stopped: None,

@@ -64,7 +64,7 @@ fn each_copies_a_quiet_database() {
 
 #[test]
 fn what_lies_in_the_wal_is_copied_by_those_that_see_it() {
-    use Strategy::{Command, Cp};
+    use Strategy::{Command, Cp, IoniceCp, Rsync};
     for &strategy in Strategy::all() {
         let folder = tempfile::tempdir().unwrap();
         let (live, _writes_on) = database(folder.path(), "wal");
@@ -74,13 +74,13 @@ fn what_lies_in_the_wal_is_copied_by_those_that_see_it() {
         let with_wal = sqlite::side_file(&copy, "-wal").exists();
         assert_eq!(with_wal, strategy == Strategy::CpAll, "{strategy}");
         // Their copy is what it was before it had a table.
-        let expected = if matches!(strategy, Cp | Command) { None } else { Some(ROWS) };
+        let expected = if matches!(strategy, Cp | IoniceCp | Rsync | Command) { None } else { Some(ROWS) };
         assert_eq!(rows_of(&copy), expected, "{strategy}");
     }
 }
 
 /// Those that take a lock of SQLite's.
-const LOCKING: [Strategy; 7] = [
+const LOCKING: [Strategy; 8] = [
     Strategy::Backup,
     Strategy::BackupOneStep,
     Strategy::BackupInWriter,
@@ -88,6 +88,7 @@ const LOCKING: [Strategy; 7] = [
     Strategy::CliBackupTimeout,
     Strategy::VacuumInto,
     Strategy::HeldCopy,
+    Strategy::HeldCopyGentle,
 ];
 
 #[test]

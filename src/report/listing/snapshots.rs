@@ -14,7 +14,10 @@ use crate::{
         CopyCost, CopyCourse, CopyFiles, CopyRun, Evidence, ProgressPoint, Ruling, SnapshotResult, StepResult,
         WalResult,
     },
-    snapshot::protocol::{CopyFileIo, CopyIo, PartResult},
+    snapshot::{
+        PaceResult,
+        protocol::{CopyFileIo, CopyIo, PartResult},
+    },
 };
 
 /// All figures of a snapshot, but for its progress.
@@ -77,7 +80,7 @@ fn course(figures: &mut List, course: &CopyCourse) {
 }
 
 fn cost(figures: &mut List, cost: &CopyCost) {
-    let CopyCost { downtime_s, resources, writer_cpu_s, io } = cost;
+    let CopyCost { downtime_s, resources, writer_cpu_s, io, pace } = cost;
     figures.put("downtime", Seconds, "How long no write was let through", *downtime_s);
     if let Some(resources) = resources.found() {
         let Resources {
@@ -105,6 +108,40 @@ fn cost(figures: &mut List, cost: &CopyCost) {
         figures.put("copy_lock_waits", One, "Times that the copying process slept because of a lock", *lock_waits);
         figures.put("copy_lock_wait_time", Seconds, "How long it slept because of locks", *lock_wait_s);
     }
+    if let Some(pace) = pace {
+        paced(figures, pace);
+    }
+}
+
+fn paced(figures: &mut List, pace: &PaceResult) {
+    let PaceResult {
+        pieces,
+        longest_piece_s,
+        rested_s,
+        pressed_s,
+        wal_bytes_max,
+        cached_bytes,
+        read_past_cache_bytes,
+        read_through_cache_bytes,
+        is_written_past_cache,
+    } = *pace;
+    figures.put("pace_pieces", One, "Pieces that the database was copied in", pieces);
+    figures.put(
+        "pace_longest_piece",
+        Seconds,
+        "Longest that reading, writing and syncing a piece took",
+        longest_piece_s,
+    );
+    figures.put("pace_rested", Seconds, "How long the copy rested", rested_s);
+    figures.put("pace_pressed", Seconds, "How long it did not rest because of the WAL", pressed_s);
+    figures.put("pace_wal_max", Bytes, "Largest size of the WAL that the copy saw", wal_bytes_max);
+    figures.put("pace_cached", Bytes, "Of the main file, what was in memory already", cached_bytes);
+    let past = "Of the main file, what was read past the page cache";
+    figures.put("pace_read_past_cache", Bytes, past, read_past_cache_bytes);
+    let through = "Of the main file, what came through the page cache and was not in it";
+    figures.put("pace_read_through_cache", Bytes, through, read_through_cache_bytes);
+    let written = "Whether the copy was written past the page cache";
+    figures.put("pace_written_past_cache", Word, written, is_written_past_cache);
 }
 
 fn copy(figures: &mut List, copy: &CopyFiles) {

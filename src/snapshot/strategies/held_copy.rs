@@ -3,7 +3,9 @@
 //! **What it is for:** a copy that is one state of the database, at the speed of `cp`, and in WAL mode without holding up
 //! anybody.
 //!
-//! **What it costs:** in WAL mode the log grows as long as the copy takes; in rollback modes nobody can commit meanwhile.
+//! **What it costs:** in WAL mode the log grows as long as the copy takes; in rollback modes nobody can commit meanwhile. `cp` fills
+//! memory with the copy, and the sync at its end competes with the commits' own; where the options ask for that, the copy
+//! is made at a pace instead ([`crate::snapshot::gentle`]).
 //!
 //! # Why it is sound
 //!
@@ -16,12 +18,16 @@
 //! when it is recovered, put older pages over newer ones. So its header, which changes then, is read before and after the copy
 //! of the log, and where both are not the same the log is copied again. At last the log is folded into the copy.
 //!
+//! A copy at a pace takes the log first, and then each page from that copy of the log or, where it is not in there, from the
+//! main file. That is the same: of what is in the main file later and was not at first, the log held all when it was copied,
+//! as nothing beyond the oldest reader's mark is moved there. The copy is then written once, and nothing has to be folded.
+//!
 //! **In rollback modes** the held SHARED lock stops every commit, and as soon as one waits, every new reader: sound, at that
 //! price. Facts 2 and 17 to 22 of `docs/sqlite.md` have the evidence.
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     os::unix::fs::FileExt,
     path::Path,
     time::{Duration, Instant},
@@ -33,10 +39,13 @@ use serde_json::json;
 
 use crate::{
     snapshot::{
-        definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
+        definition::{Definition, Isolation, LiveCopy, Procedure, Site, WriterRole},
+        gentle::{self, Live, Manner, PaceResult},
         main_file,
-        options::{HoldOptions, check_busy_timeout},
+        options::{HoldOptions, OptionProblem, check_busy_timeout, within},
+        past_cache::{CacheUse, Source},
         protocol::{ChildMessage, Method, Part, PartResult},
+        wal_frames::WalFrames,
     },
     sqlite,
 };
@@ -47,16 +56,9 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     syncs_after: true,
-    procedure: |site| {
-        site.programs.with_cp(|cp| {
-            let method = Method::HeldCopy(site.options.held_copy, cp.to_owned());
-            Procedure::child(site.copy_process(&method))
-        })
-    },
-    options: |options| json!(options.held_copy),
-    check: |options, _| {
-        check_busy_timeout("snapshots.options.held-copy.busy_timeout_ms", options.held_copy.busy_timeout_ms)
-    },
+    procedure: |site| procedure(site, site.options.held_copy.or(CacheUse::Normal)),
+    options: |options| json!(options.held_copy.or(CacheUse::Normal)),
+    check: |options, _| check(&KEYS, options.held_copy),
     live_copy: |in_wal| {
         if in_wal {
             LiveCopy::Complete
@@ -65,6 +67,38 @@ pub const DEFINITION: Definition = Definition {
         }
     },
 };
+
+/// The keys of the options of a strategy that holds a read transaction.
+pub(super) struct Keys {
+    pub(super) busy_timeout: &'static str,
+    pub(super) max_rate: &'static str,
+    pub(super) writeback: &'static str,
+    pub(super) wal_max: &'static str,
+}
+
+const KEYS: Keys = Keys {
+    busy_timeout: "snapshots.options.held-copy.busy_timeout_ms",
+    max_rate: "snapshots.options.held-copy.max_rate_bytes_s",
+    writeback: "snapshots.options.held-copy.writeback_bytes",
+    wal_max: "snapshots.options.held-copy.wal_bytes_max",
+};
+
+pub(super) fn procedure(site: &Site<'_>, options: HoldOptions) -> Procedure {
+    site.programs.with_cp(|cp| Procedure::child(site.copy_process(&Method::HeldCopy(options, cp.to_owned()))))
+}
+
+pub(super) fn check(keys: &Keys, options: HoldOptions) -> Result<(), OptionProblem> {
+    let HoldOptions { busy_timeout_ms, cache: _, max_rate_bytes_s, writeback_bytes, wal_bytes_max } = options;
+    check_busy_timeout(keys.busy_timeout, busy_timeout_ms)?;
+    for (key, bytes, least) in [
+        (keys.max_rate, max_rate_bytes_s, 1 << 16),
+        (keys.writeback, writeback_bytes, 4096),
+        (keys.wal_max, wal_bytes_max, 1 << 16),
+    ] {
+        bytes.map_or(Ok(()), |bytes| within(key, bytes, least, 1 << 50))?;
+    }
+    Ok(())
+}
 
 /// Bytes of the WAL that are copied at once.
 pub const PIECE_BYTES: usize = 1 << 20;
@@ -75,15 +109,51 @@ const TRIES: u32 = 5;
 /// The part of a WAL's header that changes when it begins again: page size, sequence, salts, checksums.
 type Header = [u8; 24];
 
-/// Copies in the child process, and says at the end how long each part took.
-pub(in crate::snapshot) fn copy_and_report(options: HoldOptions, cp: &Path, live: &Path, out: &Path) -> Result<()> {
-    let busy_timeout = Duration::from_millis(options.busy_timeout_ms);
-    let parts = copy(live, out, cp, busy_timeout, &mut |_| ())?;
-    parts.into_iter().try_for_each(|part| ChildMessage::Part(part).send())
+impl HoldOptions {
+    /// These, for a strategy that uses the page cache so where nothing is said.
+    pub(super) fn or(self, cache: CacheUse) -> Self {
+        Self { cache: self.cache.or(Some(cache)), ..self }
+    }
+
+    /// How a copy is made that `cp` cannot make.
+    fn manner(self) -> Option<Manner> {
+        let Self { busy_timeout_ms: _, cache, max_rate_bytes_s, writeback_bytes, wal_bytes_max } = self;
+        let cache = cache.unwrap_or(CacheUse::Normal);
+        let is_for_cp = cache == CacheUse::Normal
+            && max_rate_bytes_s.is_none()
+            && writeback_bytes.is_none()
+            && wal_bytes_max.is_none();
+        (!is_for_cp).then_some(Manner { cache, max_rate_bytes_s, writeback_bytes, wal_bytes_max })
+    }
 }
 
-/// Copies the live database to `out` with the program `cp`; one file is left. Waits for up to `busy_timeout` for the lock.
-/// `after_piece` is told after every piece of the WAL how many bytes of it are copied.
+/// A piece that was copied: how many bytes are by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// Of the WAL.
+    Wal(u64),
+    /// Of the database.
+    Main(u64),
+}
+
+/// What a copy did.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// How long its parts took.
+    pub parts: Vec<PartResult>,
+    /// What its pace was, where it had one.
+    pub pace: Option<PaceResult>,
+}
+
+/// Copies in the child process, and says at the end how long each part took.
+pub(in crate::snapshot) fn copy_and_report(options: HoldOptions, cp: &Path, live: &Path, out: &Path) -> Result<()> {
+    let Copied { parts, pace } = copy(live, out, cp, options, &mut |_| ())?;
+    parts.into_iter().try_for_each(|part| ChildMessage::Part(part).send())?;
+    pace.map_or(Ok(()), |pace| ChildMessage::Pace(pace).send())
+}
+
+/// Copies the live database to `out`, with the program `cp` where the options ask for nothing that it cannot do; one file is left.
+/// `after_piece` is told after every piece that this process copies.
 ///
 /// This process must have the database open in no other way than through SQLite.
 ///
@@ -93,30 +163,111 @@ pub fn copy(
     live: &Path,
     out: &Path,
     cp: &Path,
-    busy_timeout: Duration,
-    after_piece: &mut dyn FnMut(u64),
-) -> Result<Vec<PartResult>> {
-    let mut parts = Vec::new();
-    let mut begin = Instant::now();
-    let mut end = |part: Part| {
-        parts.push(part.since(begin));
-        begin = Instant::now();
-    };
-    let held = hold(live, busy_timeout)?;
-    end(Part::Lock);
-    let in_wal = sqlite::pragma_text(&held, "journal_mode")? == "wal";
-    main_file::copy(cp, live, out)?;
-    end(Part::CopyMain);
-    if in_wal {
-        copy_wal(&sqlite::side_file(live, "-wal"), &sqlite::side_file(out, "-wal"), after_piece)?;
-        end(Part::CopyWal);
+    options: HoldOptions,
+    after_piece: &mut dyn FnMut(Piece),
+) -> Result<Copied> {
+    let busy_timeout = Duration::from_millis(options.busy_timeout_ms);
+    match options.manner() {
+        None => copy_by_cp(live, out, cp, busy_timeout, after_piece),
+        Some(manner) => copy_at_pace(live, out, cp, busy_timeout, manner, after_piece),
     }
-    held.close().map_err(|(_, error)| error).context("cannot close the live database")?;
+}
+
+/// The parts of a copy, each from the end of the one before.
+struct Parts {
+    ended: Vec<PartResult>,
+    begin: Instant,
+}
+
+impl Parts {
+    fn begin() -> Self {
+        Self { ended: Vec::new(), begin: Instant::now() }
+    }
+
+    fn end(&mut self, part: Part) {
+        self.ended.push(part.since(self.begin));
+        self.begin = Instant::now();
+    }
+}
+
+fn copy_by_cp(
+    live: &Path,
+    out: &Path,
+    cp: &Path,
+    busy_timeout: Duration,
+    after_piece: &mut dyn FnMut(Piece),
+) -> Result<Copied> {
+    let mut parts = Parts::begin();
+    let held = hold(live, busy_timeout)?;
+    parts.end(Part::Lock);
+    let in_wal = is_in_wal(&held)?;
+    main_file::copy(cp, live, out)?;
+    parts.end(Part::CopyMain);
+    if in_wal {
+        let to = sqlite::side_file(out, "-wal");
+        let target = File::create(&to).with_context(|| format!("cannot make {}", to.display()))?;
+        let length = copy_wal(&sqlite::side_file(live, "-wal"), &target, after_piece)?;
+        if length == 0 {
+            fs::remove_file(&to).with_context(|| format!("cannot remove {}", to.display()))?;
+        }
+        parts.end(Part::CopyWal);
+    }
+    let_go(held)?;
     if in_wal {
         fold(out)?;
-        end(Part::Fold);
+        parts.end(Part::Fold);
     }
-    Ok(parts)
+    Ok(Copied { parts: parts.ended, pace: None })
+}
+
+fn copy_at_pace(
+    live: &Path,
+    out: &Path,
+    cp: &Path,
+    busy_timeout: Duration,
+    manner: Manner,
+    after_piece: &mut dyn FnMut(Piece),
+) -> Result<Copied> {
+    let mut parts = Parts::begin();
+    // Opened before SQLite locks the file for this process, and closed after it has let go: a process that closes any descriptor
+    // of a file gives up all its locks on it (`docs/sqlite.md`, 1).
+    let mut source = Source::open(live, manner.cache).with_context(|| format!("cannot open {}", live.display()))?;
+    let held = hold(live, busy_timeout)?;
+    parts.end(Part::Lock);
+    if !is_in_wal(&held)? {
+        main_file::copy(cp, live, out)?;
+        let_go(held)?;
+        parts.end(Part::CopyMain);
+        let pace = gentle::write_back(out, manner)?;
+        parts.end(Part::WriteBack);
+        return Ok(Copied { parts: parts.ended, pace: Some(pace) });
+    }
+    let wal = sqlite::side_file(live, "-wal");
+    let wal_first_bytes = gentle::bytes_of(&wal);
+    let copied = gentle::unnamed_file_beside(out).with_context(|| format!("cannot write beside {}", out.display()))?;
+    copy_wal(&wal, &copied, after_piece)?;
+    let frames = WalFrames::read(copied).with_context(|| format!("cannot read the copy of {}", wal.display()))?;
+    parts.end(Part::CopyWal);
+    let pace = gentle::copy(
+        Live { main: &mut source, frames: &frames, wal: &wal, wal_first_bytes },
+        out,
+        manner,
+        &mut |bytes| {
+            after_piece(Piece::Main(bytes));
+        },
+    )?;
+    parts.end(Part::CopyMain);
+    let_go(held)?;
+    drop(source);
+    Ok(Copied { parts: parts.ended, pace: Some(pace) })
+}
+
+fn is_in_wal(held: &Connection) -> Result<bool> {
+    Ok(sqlite::pragma_text(held, "journal_mode")? == "wal")
+}
+
+fn let_go(held: Connection) -> Result<()> {
+    held.close().map_err(|(_, error)| error).context("cannot close the live database")
 }
 
 /// Opens the database for reading only, so that this connection, should it be the last, leaves the WAL where it is, and begins
@@ -143,13 +294,14 @@ fn hold(live: &Path, busy_timeout: Duration) -> Result<Connection> {
     })
 }
 
-fn copy_wal(wal: &Path, to: &Path, after_piece: &mut dyn FnMut(u64)) -> Result<()> {
-    let describe = || format!("cannot copy {} to {}", wal.display(), to.display());
+/// Copies the WAL to an empty file, and says how long it is.
+fn copy_wal(wal: &Path, to: &File, after_piece: &mut dyn FnMut(Piece)) -> Result<u64> {
+    let describe = || format!("cannot copy {}", wal.display());
     for _ in 0..TRIES {
         let before = header(wal).with_context(describe)?;
-        copy_now(wal, to, after_piece).with_context(describe)?;
+        let length = copy_now(wal, to, after_piece).with_context(describe)?;
         if header(wal).with_context(describe)? == before {
-            return Ok(());
+            return Ok(length);
         }
     }
     bail!("{} began again {TRIES} times while it was copied", wal.display())
@@ -166,16 +318,14 @@ fn header(wal: &Path) -> io::Result<Option<Header>> {
 }
 
 /// Copies as much of the WAL as there is now: what is added meanwhile could be chased for ever.
-fn copy_now(wal: &Path, to: &Path, after_piece: &mut dyn FnMut(u64)) -> io::Result<()> {
+fn copy_now(wal: &Path, to: &File, after_piece: &mut dyn FnMut(Piece)) -> io::Result<u64> {
+    // What an earlier try has left.
+    to.set_len(0)?;
     let source = match File::open(wal) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return remove(to),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         opened => opened?,
     };
     let length = source.metadata()?.len();
-    if length == 0 {
-        return remove(to);
-    }
-    let mut target = File::create(to)?;
     let mut buffer = vec![0; PIECE_BYTES];
     let mut copied = 0;
     while copied < length {
@@ -184,21 +334,13 @@ fn copy_now(wal: &Path, to: &Path, after_piece: &mut dyn FnMut(u64)) -> io::Resu
             // It was cut meanwhile, so that the headers will differ.
             0 => break,
             read => {
-                target.write_all(&buffer[..read])?;
+                to.write_all_at(&buffer[..read], copied)?;
                 copied += read as u64;
             }
         }
-        after_piece(copied);
+        after_piece(Piece::Wal(copied));
     }
-    Ok(())
-}
-
-/// Removes what an earlier try has left.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
+    Ok(copied)
 }
 
 /// Moves the copied WAL into the copy, without a sync: who syncs the copy syncs this as well.

@@ -22,6 +22,7 @@ pub fn impatient() -> StrategyOptions {
     }
     options.stop_copy.busy_timeout_ms = 50;
     options.held_copy.busy_timeout_ms = 50;
+    options.held_copy_gentle.busy_timeout_ms = 50;
     options.command.line = Some("cp {db} {out}".to_owned());
     options.command.shell = Some(false);
     options

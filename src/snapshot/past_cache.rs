@@ -1,0 +1,299 @@
+//! A large file read and another one written without a trace in the system's page cache.
+//!
+//! **What for:** a copy by `cp` reads the whole database into memory and leaves as much again there as pages to be written. The
+//! database's own pages have to make room, and the sync at the end, or the next commit's, waits until all of it is on the disk.
+//!
+//! * **Reading:** what is in memory is taken from there (`preadv2` with `RWF_NOWAIT` reads no more than that), and what is not is
+//!   read past the cache (`O_DIRECT`), so that it does not come in. No page that was hot is thrown out.
+//! * **Writing:** past the cache, into space that was allocated before, and synced after so many bytes: a commit that is synced
+//!   meanwhile waits for that much at most. Without these syncs the disk's own cache fills, and a commit's sync waits for all
+//!   of it: 120 ms instead of 24 at 1 GB on one disk (`docs/copying.md`).
+//!
+//! Where a file system knows one of these calls not, the file goes through the cache, and is thrown out of it after each sync;
+//! [`Source`] and [`Target`] say so. Nothing here knows of databases, and `source` must be a file that this process may open.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IoSliceMut},
+    num::NonZeroU64,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl},
+    io::{Errno, ReadWriteFlags, preadv2},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Bytes that are read and written at once.
+pub(super) const PIECE_BYTES: usize = 1 << 20;
+
+/// What the memory and the lengths of transfers past the cache must be a multiple of, on any disk of today.
+const BLOCK_BYTES: usize = 4096;
+
+/// Whether a copy leaves the page cache as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheUse {
+    /// It goes through the page cache, as `cp` does.
+    Normal,
+    /// What it reads and writes does not stay there, and what was there does.
+    Neutral,
+}
+
+/// Memory for transfers past the cache.
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    begin: usize,
+}
+
+impl Block {
+    pub(super) fn new() -> Self {
+        let bytes = vec![0; PIECE_BYTES + BLOCK_BYTES];
+        // Documented to be possibly more than the length; then transfers fail, and go through the cache.
+        let begin = bytes.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+        Self { bytes, begin }
+    }
+
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.begin..self.begin + PIECE_BYTES]
+    }
+}
+
+/// A file to read, from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Source {
+    through_cache: File,
+    /// The same, opened for reading past the cache.
+    past_cache: Option<File>,
+    /// Whether it can be asked for no more than is in memory.
+    tells_cached: bool,
+    /// Bytes that were in memory.
+    pub(super) cached_bytes: u64,
+    /// Bytes that were read past the cache.
+    pub(super) past_cache_bytes: u64,
+    /// Bytes that came through the cache and were not, or perhaps not, in memory.
+    pub(super) through_cache_bytes: u64,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path, cache: CacheUse) -> io::Result<Self> {
+        let through_cache = File::open(path)?;
+        let is_neutral = cache == CacheUse::Neutral;
+        // Some file systems know no such files.
+        // The flag is one of the lowest bits of a C `int`.
+        let flag = OFlags::DIRECT.bits().cast_signed();
+        let open_past_cache = || OpenOptions::new().read(true).custom_flags(flag).open(path).ok();
+        let past_cache = if is_neutral { open_past_cache() } else { None };
+        let (cached_bytes, past_cache_bytes, through_cache_bytes) = (0, 0, 0);
+        let tells_cached = is_neutral;
+        Ok(Self { through_cache, past_cache, tells_cached, cached_bytes, past_cache_bytes, through_cache_bytes })
+    }
+
+    /// Bytes of the file, now.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.through_cache.metadata()?.len())
+    }
+
+    /// Fills the buffer from an offset that is a multiple of [`BLOCK_BYTES`], as far as the file goes.
+    pub(super) fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let cached = self.read_cached(buffer, offset)?;
+        self.cached_bytes += cached as u64;
+        if cached == buffer.len() {
+            return Ok(cached);
+        }
+        // What is read past the cache begins at a block.
+        let begin = cached / BLOCK_BYTES * BLOCK_BYTES;
+        let rest = &mut buffer[begin..];
+        if let Some(past_cache) = &self.past_cache {
+            match read_all(past_cache, rest, offset + begin as u64) {
+                Ok(read) => {
+                    self.past_cache_bytes += (begin + read).saturating_sub(cached) as u64;
+                    return Ok(begin + read);
+                }
+                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => self.past_cache = None,
+                Err(error) => return Err(error),
+            }
+        }
+        let read = read_all(&self.through_cache, rest, offset + begin as u64)?;
+        self.through_cache_bytes += (begin + read).saturating_sub(cached) as u64;
+        if self.tells_cached {
+            throw_out(&self.through_cache, offset + begin as u64, read as u64);
+        }
+        Ok(begin + read)
+    }
+
+    /// Reads as much from the offset as is in memory.
+    fn read_cached(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        while self.tells_cached {
+            let to = &mut [IoSliceMut::new(buffer)];
+            match preadv2(&self.through_cache, to, offset, ReadWriteFlags::NOWAIT) {
+                Ok(read) => return Ok(read),
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.tells_cached = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// A file to write, from its beginning to its end.
+pub(super) struct Target {
+    file: File,
+    /// Whether it is written past the cache.
+    pub(super) is_past_cache: bool,
+    /// Whether what went through the cache is thrown out of it.
+    throws_out: bool,
+    /// What is to be written next.
+    block: Block,
+    filled: usize,
+    written_bytes: u64,
+    synced_bytes: u64,
+    sync_every_bytes: Option<u64>,
+}
+
+impl Target {
+    /// Makes a file that becomes about so large. It is synced after so many bytes, if at all.
+    pub(super) fn create(
+        path: &Path,
+        expected_bytes: u64,
+        cache: CacheUse,
+        sync_every_bytes: Option<u64>,
+    ) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let is_neutral = cache == CacheUse::Neutral;
+        let go_past_cache = || fcntl_setfl(&file, fcntl_getfl(&file)?.union(OFlags::DIRECT));
+        let is_past_cache = is_neutral && go_past_cache().is_ok();
+        // Better now than when the disk is full. Some file systems cannot: then space is allocated as it is written.
+        if let Err(error @ Errno::NOSPC) = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, expected_bytes.max(1)) {
+            return Err(error.into());
+        }
+        Ok(Self {
+            file,
+            is_past_cache,
+            throws_out: is_neutral,
+            block: Block::new(),
+            filled: 0,
+            written_bytes: 0,
+            synced_bytes: 0,
+            sync_every_bytes,
+        })
+    }
+
+    /// Writes what fills a piece, and keeps the rest.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = &mut self.block.bytes()[self.filled..];
+            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
+            room[..now.len()].copy_from_slice(now);
+            self.filled += now.len();
+            bytes = later;
+            if self.filled == PIECE_BYTES {
+                self.write_block(PIECE_BYTES)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the rest, and gives back what was allocated in vain. What was not synced by then, the caller syncs.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        let length = self.written_bytes + self.filled as u64;
+        if self.filled > 0 {
+            // A whole block is written past the cache, and cut.
+            let filled = self.filled;
+            let whole = filled.next_multiple_of(BLOCK_BYTES);
+            self.block.bytes()[filled..whole].fill(0);
+            self.write_block(whole)?;
+        }
+        self.file.set_len(length)
+    }
+
+    fn write_block(&mut self, length: usize) -> io::Result<()> {
+        let Self { file, block, written_bytes, .. } = self;
+        let bytes = &block.bytes()[..length];
+        let written = file.write_all_at(bytes, *written_bytes);
+        if let Err(error) = written {
+            if !self.is_past_cache || error.raw_os_error() != Some(Errno::INVAL.raw_os_error()) {
+                return Err(error);
+            }
+            fcntl_setfl(&*file, fcntl_getfl(&*file)?.difference(OFlags::DIRECT))?;
+            self.is_past_cache = false;
+            file.write_all_at(bytes, *written_bytes)?;
+        }
+        self.written_bytes += length as u64;
+        self.filled = 0;
+        let unsynced = self.written_bytes - self.synced_bytes;
+        if self.sync_every_bytes.is_some_and(|most| unsynced >= most) {
+            self.file.sync_data()?;
+            if self.throws_out && !self.is_past_cache {
+                throw_out(&self.file, self.synced_bytes, unsynced);
+            }
+            self.synced_bytes = self.written_bytes;
+        }
+        Ok(())
+    }
+}
+
+/// Writes to the disk what a file that was just written has in memory, a piece at a time with a sync of that piece alone, and
+/// throws it out of memory. `after_piece` is told how many bytes that were.
+pub(super) fn write_back(path: &Path, mut after_piece: impl FnMut(u64)) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut block = Block::new();
+    let mut offset = 0;
+    loop {
+        let read = read_all(&file, block.bytes(), offset)?;
+        if read == 0 {
+            return Ok(());
+        }
+        write_synced(&file, &block.bytes()[..read], offset)?;
+        throw_out(&file, offset, read as u64);
+        offset += read as u64;
+        after_piece(read as u64);
+    }
+}
+
+/// Writes with `RWF_DSYNC`, which syncs these bytes and no others of the file.
+fn write_synced(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwritev2(file, &[io::IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC) {
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            // A kernel or file system that does not know it: the whole file is synced then.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return file.sync_data(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_all(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        // Past the cache only the end of the file comes in part of a block, and the next read would not begin at one.
+        if filled % BLOCK_BYTES != 0 {
+            break;
+        }
+    }
+    Ok(filled)
+}
+
+/// Advice: where it is not taken, pages stay in memory.
+fn throw_out(file: &File, offset: u64, length: u64) {
+    if let Some(length) = NonZeroU64::new(length) {
+        let _ = fadvise(file, offset, Some(length), Advice::DontNeed);
+    }
+}
