@@ -34,7 +34,7 @@ fn copy(method: &Method, live: &Path, out: &Path) -> Result<()> {
     match method {
         Method::Backup(options) => backup::copy(*options, live, out),
         Method::VacuumInto(options) => vacuum_into::copy(*options, live, out),
-        Method::HeldCopy(options, cp) => held_copy::copy_and_report(*options, cp, live, out),
+        Method::HeldCopy(how) => held_copy::copy_and_report(how, live, out),
         Method::CheckpointAndCopy(options, cp) => stop_copy::copy(*options, cp, live, out),
     }
 }

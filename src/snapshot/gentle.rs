@@ -5,8 +5,8 @@
 //! state of the database is the business of [`super::held_copy`], which holds a read transaction meanwhile.
 
 use std::{
-    fs::File,
-    io,
+    fs::{self, File},
+    io::{self, Write as _},
     path::Path,
     time::{Duration, Instant},
 };
@@ -20,6 +20,7 @@ use super::{
     past_cache::{self, Block, CacheUse, PIECE_BYTES, Source, Target},
     wal_frames::WalFrames,
 };
+use crate::sqlite;
 
 /// How a copy is made that is not left to `cp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(super) struct Manner {
     pub(super) writeback_bytes: Option<u64>,
     /// How large the WAL may grow meanwhile.
     pub(super) wal_bytes_max: Option<u64>,
+    /// At which level of zstd it is compressed, if it is.
+    pub(super) zstd_level: Option<i32>,
 }
 
 /// What a copy at a pace did.
@@ -83,13 +86,50 @@ pub(super) struct Live<'a> {
     pub(super) wal_first_bytes: u64,
 }
 
+/// Where the pages go.
+enum Sink {
+    Plain(Target),
+    Compressed(zstd::Encoder<'static, Target>),
+}
+
+impl Sink {
+    fn create(out: &Path, bytes: u64, manner: Manner) -> io::Result<Self> {
+        // How small it will be compressed, nobody knows.
+        let expected_bytes = if manner.zstd_level.is_some() { 0 } else { bytes };
+        let target = Target::create(out, expected_bytes, manner.cache, manner.sync_every_bytes())?;
+        let Some(level) = manner.zstd_level else { return Ok(Self::Plain(target)) };
+        let mut encoder = zstd::Encoder::new(target, level)?;
+        encoder.include_checksum(true)?;
+        encoder.set_pledged_src_size(Some(bytes))?;
+        Ok(Self::Compressed(encoder))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(target) => target.write_all(bytes),
+            Self::Compressed(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// Says whether it was written past the page cache.
+    fn finish(self) -> io::Result<bool> {
+        let target = match self {
+            Self::Plain(target) => target,
+            Self::Compressed(encoder) => encoder.finish()?,
+        };
+        let is_past_cache = target.is_past_cache;
+        target.finish()?;
+        Ok(is_past_cache)
+    }
+}
+
 /// Copies a database to a file that it makes. `after_piece` is told how many bytes are copied.
 pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut dyn FnMut(u64)) -> Result<PaceResult> {
     let Live { main: source, frames, wal, wal_first_bytes } = live;
     let main_bytes = source.length().context("cannot look at the live database")?;
     let bytes = frames.database_bytes().unwrap_or(main_bytes);
     let describe = || format!("cannot write {}", out.display());
-    let mut target = Target::create(out, bytes, manner.cache, manner.sync_every_bytes()).with_context(describe)?;
+    let mut target = Sink::create(out, bytes, manner).with_context(describe)?;
     let mut pace = manner.pace();
     let mut watch = WalWatch::begin(wal, wal_first_bytes, manner.wal_bytes_max);
     let mut block = Block::new();
@@ -106,8 +146,7 @@ pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut
         pace.after_piece(length as u64, begun.elapsed(), is_pressed);
         after_piece(offset);
     }
-    let is_written_past_cache = target.is_past_cache;
-    target.finish().with_context(describe)?;
+    let is_written_past_cache = target.finish().with_context(describe)?;
     Ok(PaceResult {
         pressed_s: watch.pressed.as_secs_f64(),
         wal_bytes_max: watch.most_bytes,
@@ -117,6 +156,36 @@ pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut
         is_written_past_cache,
         ..said_by(&pace)
     })
+}
+
+/// Copies parts of a file, each a piece long, as [`copy`] copies all of it, and says how long that took.
+pub(super) fn copy_parts(from: &Path, offsets: &[u64], out: &Path, manner: Manner) -> io::Result<Duration> {
+    let begun = Instant::now();
+    let mut source = Source::open(from, manner.cache)?;
+    let bytes = (offsets.len() * PIECE_BYTES) as u64;
+    let mut target = Sink::create(out, bytes, manner)?;
+    let mut pace = manner.pace();
+    let mut block = Block::new();
+    for offset in offsets {
+        let begun = Instant::now();
+        let read = source.read_at(block.bytes(), *offset)?;
+        target.write(&block.bytes()[..read])?;
+        pace.after_piece(read as u64, begun.elapsed(), false);
+    }
+    target.finish()?;
+    Ok(begun.elapsed())
+}
+
+/// Compresses a copy that was made at full speed, and removes it.
+pub(super) fn compress(plain: &Path, out: &Path, manner: Manner) -> Result<PaceResult> {
+    let describe = || format!("cannot compress {}", plain.display());
+    let mut source = Source::open(plain, manner.cache).with_context(describe)?;
+    let frames = unnamed_file_beside(out).and_then(WalFrames::read).with_context(describe)?;
+    let nothing = sqlite::side_file(plain, "-wal");
+    let live = Live { main: &mut source, frames: &frames, wal: &nothing, wal_first_bytes: 0 };
+    let pace = copy(live, out, manner, &mut |_| ())?;
+    fs::remove_file(plain).with_context(|| format!("cannot remove {}", plain.display()))?;
+    Ok(pace)
 }
 
 /// Writes to the disk what a copy at full speed has left in memory.

@@ -19,6 +19,7 @@
 //! wal_frames   pages in a WAL, read and written
 //! past_cache   without a trace in the page cache, at a
 //! copy_pace    pace that yields
+//! expected     how long it will take
 //! in_writer    the copy on the connection that writes
 //! backup_api   SQLite's backup, step by step
 //! options      what a scenario can set
@@ -28,6 +29,7 @@ mod backup_api;
 mod copy_pace;
 pub(crate) mod copy_process;
 mod definition;
+mod expected;
 mod gentle;
 pub mod in_writer;
 mod main_file;
@@ -47,6 +49,7 @@ use serde_json::Value;
 pub use backup_api::CopyProgress;
 pub(crate) use definition::LiveCopy;
 pub use definition::{Definition, Isolation, Procedure, Programs, SNAPSHOT_FILE, Site, Task, WriterRole};
+pub(crate) use expected::Expected;
 pub use gentle::PaceResult;
 pub(crate) use options::OptionProblem;
 pub use options::{HoldOptions, StrategyOptions};

@@ -14,7 +14,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IoSliceMut},
+    io::{self, IoSliceMut, Write},
     num::NonZeroU64,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
@@ -184,21 +184,6 @@ impl Target {
         })
     }
 
-    /// Writes what fills a piece, and keeps the rest.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = &mut self.block.bytes()[self.filled..];
-            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
-            room[..now.len()].copy_from_slice(now);
-            self.filled += now.len();
-            bytes = later;
-            if self.filled == PIECE_BYTES {
-                self.write_block(PIECE_BYTES)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Writes the rest, and gives back what was allocated in vain. What was not synced by then, the caller syncs.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let length = self.written_bytes + self.filled as u64;
@@ -234,6 +219,25 @@ impl Target {
             }
             self.synced_bytes = self.written_bytes;
         }
+        Ok(())
+    }
+}
+
+/// Writes what fills a piece, and keeps the rest.
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = &mut self.block.bytes()[self.filled..];
+        let now = bytes.len().min(room.len());
+        room[..now].copy_from_slice(&bytes[..now]);
+        self.filled += now;
+        if self.filled == PIECE_BYTES {
+            self.write_block(PIECE_BYTES)?;
+        }
+        Ok(now)
+    }
+
+    /// Does nothing: what does not fill a piece can be written at the end only.
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -40,9 +40,22 @@ pub enum Method {
     /// `VACUUM INTO`.
     VacuumInto(WaitOptions),
     /// A held read transaction and the files, copied by this program `cp` or, where the options ask for that, by the child.
-    HeldCopy(HoldOptions, #[serde(with = "any_path")] PathBuf),
+    HeldCopy(HeldCopy),
     /// A checkpoint of all of the WAL, where there is one, and the main file, copied by this program `cp`.
     CheckpointAndCopy(WaitOptions, #[serde(with = "any_path")] PathBuf),
+}
+
+/// What the child is told of a copy under a held read transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldCopy {
+    /// The program `cp`.
+    #[serde(with = "any_path")]
+    pub cp: PathBuf,
+    /// How the copy is made.
+    pub options: HoldOptions,
+    /// At which level of zstd the copy is compressed, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zstd_level: Option<i32>,
 }
 
 /// What the child says.
@@ -235,7 +248,8 @@ mod tests {
             OsString::from("/a b/\"'\n/cp"),
             OsString::from_vec(b"/\xff\xfe/cp".to_vec()),
         ] {
-            let method = Method::HeldCopy(HoldOptions::default(), cp.into());
+            let method =
+                Method::HeldCopy(HeldCopy { cp: cp.into(), options: HoldOptions::default(), zstd_level: Some(3) });
             let (program, live, out) = (Path::new("/journalbench"), Path::new("/live.db"), Path::new("/out.db"));
             let command = command(program, &method, live, out, None);
             let told = command.get_args().nth(1).and_then(|method| method.to_str()).unwrap();

@@ -4,16 +4,13 @@
 //! The writer and the copy share this process. Where the copy reads the main file itself, closing it drops this process's locks, its
 //! writer's among them: no other process is here that they would hold off.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use journalbench::{
     snapshot::{
         CacheUse, HoldOptions,
         held_copy::{self, Copied, PIECE_BYTES, Piece},
+        protocol::HeldCopy,
     },
     sqlite,
 };
@@ -22,10 +19,10 @@ use rusqlite::Connection;
 const WAIT: Duration = Duration::from_millis(50);
 
 /// By `cp`, and at every kind of pace.
-fn manners() -> Vec<HoldOptions> {
+fn manners() -> Vec<HeldCopy> {
     let by_cp = HoldOptions { busy_timeout_ms: 50, ..HoldOptions::default() };
     let neutral = HoldOptions { cache: Some(CacheUse::Neutral), ..by_cp };
-    vec![
+    let options = [
         by_cp,
         neutral,
         HoldOptions { max_rate_bytes_s: Some(20 << 20), ..by_cp },
@@ -34,7 +31,8 @@ fn manners() -> Vec<HoldOptions> {
         HoldOptions { writeback_bytes: Some(8 << 20), ..neutral },
         // So small that it hurries.
         HoldOptions { wal_bytes_max: Some(64 << 20), ..neutral },
-    ]
+    ];
+    options.map(|options| HeldCopy { cp: "cp".into(), options, zstd_level: None }).into()
 }
 
 /// Rows of some hundred bytes; every transaction sets all of them to its number.
@@ -94,7 +92,7 @@ impl Live {
     }
 
     /// Takes the copy; `meanwhile` is called after each piece of the WAL with its number, from 1.
-    fn copy(&self, manner: HoldOptions, meanwhile: &mut dyn FnMut(u64)) -> u64 {
+    fn copy(&self, manner: &HeldCopy, meanwhile: &mut dyn FnMut(u64)) -> u64 {
         let mut pieces = 0;
         self.copy_main(manner, &mut |piece| {
             if let Piece::Wal(_) = piece {
@@ -106,8 +104,8 @@ impl Live {
     }
 
     /// As [`Self::copy`], with what is copied.
-    fn copy_main(&self, manner: HoldOptions, meanwhile: &mut dyn FnMut(Piece)) -> Copied {
-        held_copy::copy(&self.path(), &self.out(), Path::new("cp"), manner, meanwhile).unwrap()
+    fn copy_main(&self, manner: &HeldCopy, meanwhile: &mut dyn FnMut(Piece)) -> Copied {
+        held_copy::copy(&self.path(), &self.out(), manner, meanwhile).unwrap()
     }
 
     /// The version that the copy has of every row. It must be one file, sound, and of one version.
@@ -128,7 +126,7 @@ impl Live {
 
 #[test]
 fn a_wal_that_begins_again_while_it_is_copied_is_copied_again() {
-    for manner in manners() {
+    for manner in &manners() {
         let live = Live::about_to_begin_again();
         let wal_bytes = live.wal_bytes();
         let pieces_of_all = wal_bytes.div_ceil(PIECE_BYTES as u64);
@@ -149,7 +147,7 @@ fn a_wal_that_begins_again_while_it_is_copied_is_copied_again() {
 
 #[test]
 fn a_wal_that_is_cut_while_it_is_copied_is_copied_again() {
-    for manner in manners() {
+    for manner in &manners() {
         let live = Live::about_to_begin_again();
         live.copy(manner, &mut |piece| {
             if piece == 1 {
@@ -173,7 +171,7 @@ fn a_wal_that_is_cut_while_it_is_copied_is_copied_again() {
 
 #[test]
 fn while_a_log_is_held_it_only_grows_and_is_not_chased() {
-    for manner in manners() {
+    for manner in &manners() {
         let live = Live::new("wal");
         (1..=8).for_each(|version| live.write(version));
         let wal_bytes = live.wal_bytes();
@@ -193,7 +191,7 @@ fn while_a_log_is_held_it_only_grows_and_is_not_chased() {
 #[test]
 fn what_is_done_while_the_main_file_is_copied_does_not_show() {
     let mut pieces_of_all = 0;
-    for manner in manners() {
+    for manner in &manners() {
         for kind in ["PASSIVE", "FULL", "RESTART", "TRUNCATE"] {
             for is_about_to_begin_again in [true, false] {
                 let live = if is_about_to_begin_again { Live::about_to_begin_again() } else { Live::new("wal") };
@@ -235,7 +233,7 @@ fn a_copy_at_a_pace_is_the_copy_by_cp_to_the_byte() {
         let live = Live::new("wal");
         live.writer.execute_batch(prepare).unwrap();
         let mut copies = Vec::new();
-        for manner in manners() {
+        for manner in &manners() {
             live.copy(manner, &mut |_| ());
             copies.push(fs::read(live.out()).unwrap());
             fs::remove_file(live.out()).unwrap();
@@ -244,9 +242,27 @@ fn a_copy_at_a_pace_is_the_copy_by_cp_to_the_byte() {
     }
 }
 
+/// Under WAL it is compressed on its way, and in rollback modes when the lock has been given back.
+#[test]
+fn a_compressed_copy_is_the_same_copy() {
+    for journal_mode in ["wal", "delete"] {
+        let live = Live::new(journal_mode);
+        live.write(1);
+        let mut copies = Vec::new();
+        for zstd_level in [None, Some(1), Some(19)] {
+            live.copy(&HeldCopy { zstd_level, ..manners().remove(1) }, &mut |_| ());
+            let copy = fs::read(live.out()).unwrap();
+            copies.push(if zstd_level.is_some() { zstd::decode_all(&copy[..]).unwrap() } else { copy });
+            fs::remove_file(live.out()).unwrap();
+            assert_eq!(fs::read_dir(live.folder.path()).unwrap().count(), 1 + 2 * usize::from(journal_mode == "wal"));
+        }
+        assert!(copies.iter().all(|copy| *copy == copies[0]), "{journal_mode}");
+    }
+}
+
 #[test]
 fn a_writer_that_was_killed_leaves_a_log_with_an_open_end() {
-    for manner in manners() {
+    for manner in &manners() {
         let live = Live::new("wal");
         live.write(1);
         // A transaction that has spilled half of its pages into the log, as it lies there when its process is killed.
@@ -270,9 +286,9 @@ fn a_wal_that_grows_beyond_its_bound_ends_the_copy_and_says_what_to_do() {
     live.writer.execute_batch("UPDATE t SET pad = zeroblob(2500)").unwrap();
     live.write(1);
     let bound = live.wal_bytes() + 100_000;
-    let manner = HoldOptions { wal_bytes_max: Some(bound), ..manners()[1] };
-    let error =
-        held_copy::copy(&live.path(), &live.out(), Path::new("cp"), manner, &mut |_| live.write(2)).unwrap_err();
+    let mut manner = manners().remove(1);
+    manner.options.wal_bytes_max = Some(bound);
+    let error = held_copy::copy(&live.path(), &live.out(), &manner, &mut |_| live.write(2)).unwrap_err();
     let text = format!("{error:#}");
     for part in ["live.db-wal has grown to", &format!("{bound} were allowed"), "Allow more, copy faster"] {
         assert!(text.contains(part), "{text}");
@@ -284,17 +300,17 @@ fn a_copy_at_a_pace_says_what_it_did() {
     let live = Live::new("wal");
     live.writer.execute_batch("UPDATE t SET pad = zeroblob(3000); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let bytes = fs::metadata(live.path()).unwrap().len();
-    let pace = live.copy_main(manners()[3], &mut |_| ()).pace.unwrap();
+    let pace = live.copy_main(&manners()[3], &mut |_| ()).pace.unwrap();
     assert_eq!(pace.pieces, bytes.div_ceil(PIECE_BYTES as u64));
     assert_eq!(pace.cached_bytes + pace.read_past_cache_bytes + pace.read_through_cache_bytes, bytes, "{pace:?}");
     assert!(pace.rested_s > 0.0 && pace.longest_piece_s > 0.0, "{pace:?}");
     fs::remove_file(live.out()).unwrap();
-    assert_eq!(live.copy_main(manners()[0], &mut |_| ()).pace, None);
+    assert_eq!(live.copy_main(&manners()[0], &mut |_| ()).pace, None);
 }
 
 #[test]
 fn without_a_wal_there_is_nothing_to_fold() {
-    for manner in manners() {
+    for manner in &manners() {
         let live = Live::new("wal");
         live.write(1);
         assert_eq!((live.checkpoint("TRUNCATE").0, live.wal_bytes()), (false, 0));
@@ -305,7 +321,7 @@ fn without_a_wal_there_is_nothing_to_fold() {
 
 #[test]
 fn in_rollback_modes_it_holds_off_commits_and_copies_one_file() {
-    for manner in manners() {
+    for manner in &manners() {
         for journal_mode in ["delete", "truncate", "persist"] {
             let live = Live::new(journal_mode);
             live.write(1);
@@ -314,7 +330,7 @@ fn in_rollback_modes_it_holds_off_commits_and_copies_one_file() {
         }
         let live = Live::new("delete");
         live.writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        let error = held_copy::copy(&live.path(), &live.out(), Path::new("cp"), manner, &mut |_| ()).unwrap_err();
+        let error = held_copy::copy(&live.path(), &live.out(), manner, &mut |_| ()).unwrap_err();
         assert!(format!("{error:#}").contains("database is locked"), "{error:#}");
         assert!(!live.out().exists());
     }
@@ -335,7 +351,7 @@ fn a_hot_journal_is_named_and_left_alone() {
     let path = crashed.path().join("live.db");
     let (journal, out) = (sqlite::side_file(&path, "-journal"), crashed.path().join("copy.db"));
     let before = fs::read(&journal).unwrap();
-    let error = held_copy::copy(&path, &out, Path::new("cp"), manners()[0], &mut |_| ()).unwrap_err();
+    let error = held_copy::copy(&path, &out, &manners()[0], &mut |_| ()).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains("live.db-journal is there") && text.contains("rolls it back"), "{text}");
     assert_eq!(fs::read(&journal).unwrap(), before);

@@ -14,7 +14,7 @@ use crate::{
     lock_holders,
     progress::{self, print_line},
     snapshot::{
-        Procedure, Programs, SNAPSHOT_FILE, Site, StrategyOptions, Task,
+        PaceResult, Procedure, Programs, SNAPSHOT_FILE, Site, StrategyOptions, Task, held_copy,
         protocol::{ChildMessage, PartResult},
     },
     work,
@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) struct Copied {
     pub(super) duration_s: f64,
     pub(super) parts: Vec<PartResult>,
+    /// What its pace was, where it had one.
+    pub(super) pace: Option<PaceResult>,
 }
 
 /// Copies into the hidden folder, where one file is to be afterwards.
@@ -37,7 +39,11 @@ pub(super) fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrup
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let (programs, options) = (Programs::find(this), StrategyOptions::default());
     let site = Site { programs: &programs, options: &options, live: &order.live, folder, counted_sync_delay: None };
-    let command = match arguments.strategy.procedure(&site) {
+    let procedure = match arguments.pace.hold(arguments.strategy) {
+        Some(options) => held_copy::compressing(&site, options, arguments.pace.zstd),
+        None => arguments.strategy.procedure(&site),
+    };
+    let command = match procedure {
         Procedure::Run(Task::Child(command)) => command,
         Procedure::Unavailable(reason) => bail!(reason),
         Procedure::Nothing | Procedure::Run(Task::WhileStopped(_) | Task::InWriter { .. }) => {
@@ -47,16 +53,16 @@ pub(super) fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrup
     let beside = order.live.parent().unwrap_or(Path::new("/")).to_owned();
     let room = Room { folders: vec![folder.to_owned(), beside], least_free_bytes: arguments.keep_free.0 };
     let limits = Limits { deadline: Duration::from_secs_f64(arguments.deadline_s), room: Some(room) };
-    let mut parts = Vec::new();
+    let (mut parts, mut pace) = (Vec::new(), None);
     let mut display = progress::Bytes::new("copying");
     let out = folder.join(SNAPSHOT_FILE);
     let mut waiting = Waiting { live: &order.live, begun: Instant::now(), for_whom: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        let ended = child::run(command, &limits, |line| {
-            if let Ok(ChildMessage::Part(part)) = serde_json::from_str(line) {
-                parts.push(part);
-            }
+        let ended = child::run(command, &limits, |line| match serde_json::from_str(line) {
+            Ok(ChildMessage::Part(part)) => parts.push(part),
+            Ok(ChildMessage::Pace(told)) => pace = Some(told),
+            Ok(ChildMessage::Progress(_) | ChildMessage::Io(_)) | Err(_) => {}
         });
         let mut ended = std::pin::pin!(ended);
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -81,7 +87,7 @@ pub(super) fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrup
     if left != [out] {
         bail!("the strategy left {} files instead of one", left.len());
     }
-    Ok(Copied { duration_s: ended.duration.as_secs_f64(), parts })
+    Ok(Copied { duration_s: ended.duration.as_secs_f64(), parts, pace })
 }
 
 /// For whom a copy waits that has not begun.

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     Arguments, Order,
     copy::{Copied, copy},
+    pace::Forecast,
     refuse_existing,
     retention::{self, Removal},
 };
@@ -28,6 +29,8 @@ use crate::{
 /// A copy that stands under its name.
 pub(super) struct Made {
     pub(super) copied: Copied,
+    /// What it was expected to take, where that was measured before.
+    pub(super) forecast: Option<Forecast>,
     pub(super) bytes: u64,
     pub(super) sync_s: f64,
     /// How long `integrity_check` took, where it was asked.
@@ -35,16 +38,31 @@ pub(super) struct Made {
     pub(super) removed: Vec<PathBuf>,
 }
 
+/// A copy that was only asked about.
+pub(super) struct Planned {
+    pub(super) forecast: Forecast,
+    /// Of the database, with its WAL.
+    pub(super) bytes: u64,
+    pub(super) words: String,
+}
+
 /// How making a copy ended.
 pub(super) enum Ending {
     Made(Made),
+    Planned(Planned),
     /// It was made, and is not sound: what `integrity_check` said. Nothing stands under its name.
     Unsound(String),
     Interrupted,
 }
 
 /// Makes the copy in a hidden folder, which is this process's own until it ends.
-pub(super) fn make(arguments: &Arguments, order: &Order, hidden: &OwnFolder, interrupt: &Interrupt) -> Result<Ending> {
+pub(super) fn make(
+    arguments: &Arguments,
+    order: &Order,
+    hidden: &OwnFolder,
+    forecast: Option<Forecast>,
+    interrupt: &Interrupt,
+) -> Result<Ending> {
     let Order { out, .. } = order;
     let folder = hidden.path().join("copy");
     fs::create_dir(&folder).with_context(|| format!("cannot write in {}", hidden.path().display()))?;
@@ -63,6 +81,7 @@ pub(super) fn make(arguments: &Arguments, order: &Order, hidden: &OwnFolder, int
     let removed = remove_outdated(arguments, order);
     Ok(Ending::Made(Made {
         copied,
+        forecast,
         bytes,
         sync_s,
         integrity_check_s: checked.map(|checked| checked.duration_s),

@@ -5,6 +5,7 @@
 
 mod copy;
 mod make;
+mod pace;
 mod retention;
 
 use std::{
@@ -16,7 +17,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use serde::Serialize;
 
-use make::{Ending, Made};
+use make::{Ending, Made, Planned};
+use pace::{Forecast, Pace};
 use retention::Rule;
 
 use super::{CommandError, CommandOutcome, absolute, tell};
@@ -27,7 +29,7 @@ use crate::{
     own_folder::{self, Busy, OwnFolder},
     pages::header::{FileVersion, Header},
     progress::print_line,
-    snapshot::{LiveCopy, Strategy, protocol::PartResult},
+    snapshot::{LiveCopy, PaceResult, Strategy, protocol::PartResult},
     sqlite, work,
 };
 
@@ -39,24 +41,31 @@ running; 3 it was made and is not sound; 130 it was interrupted (Ctrl-C, SIGTERM
 One that is killed leaves a hidden folder .OUT.db.journalbench beside the copy; the next snapshot into that folder removes
 it, and so does `journalbench clean`.
 
-The database is only read. held-copy is as fast as cp. Under WAL it holds up nobody; in the other journal modes nobody
-can commit until it is done, and once somebody waits to, nobody new can read. Under WAL, where nobody else has the
-database open, an empty -wal and a -shm stay beside it, as with every reader that may not write.
+The database is only read. Under WAL nobody waits for a lock of held-copy-gentle; it reads and writes past the page cache,
+syncs a MiB at a time, and rests, so that nobody waits for the disk either. In the other journal modes nobody can commit until
+it is done, and once somebody waits to, nobody new can read: there it copies as fast as cp, says beforehand how long
+that will be, and refuses more than --stop-max. Under WAL, where nobody else has the database open, an empty -wal and
+a -shm stay beside it, as with every reader that may not write.
 
 Examples:
   journalbench snapshot /var/lib/tracker.db /backup/tracker.db
   journalbench snapshot --verify --keep-free 20GB tracker.db /backup/tracker-$(date +%F).db
   journalbench snapshot --keep 7 --json tracker.db /backup/tracker-$(date +%F).db
+  journalbench snapshot --dry-run tracker.db /backup/tracker.db
+  journalbench snapshot --max-rate 100MB/s --wal-max 2GB tracker.db /backup/tracker.db
+  journalbench snapshot --zstd tracker.db /backup/tracker.db.zst
   journalbench snapshot --strategy vacuum-into tracker.db smaller.db";
 
 /// What the command is given.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    #[arg(long, value_name = "NAME", default_value = "held-copy", hide_possible_values = true, help = strategy_help())]
+    #[arg(long, value_name = "NAME", default_value = "held-copy-gentle", hide_possible_values = true, help = strategy_help())]
     strategy: Strategy,
     /// Ask SQLite's `integrity_check` of the copy before it gets its name
     #[arg(long)]
     verify: bool,
+    #[command(flatten)]
+    pace: Pace,
     /// Give up after so many seconds
     #[arg(long, value_name = "N", default_value_t = 3_600.0, value_parser = deadline)]
     deadline_s: f64,
@@ -137,7 +146,7 @@ impl Order {
 /// What is printed with `--json`, in one line. What is not there did not come to be.
 #[derive(Debug, Serialize)]
 struct Line {
-    /// `made`, `unsound`, `interrupted`, `refused` or `failed`.
+    /// `made`, `planned` (with --dry-run), `unsound`, `interrupted`, `refused` or `failed`.
     status: &'static str,
     live: String,
     out: String,
@@ -145,7 +154,11 @@ struct Line {
     error: Option<String>,
     bytes: Option<u64>,
     duration_s: Option<f64>,
+    /// How long the copy was expected to take, and for how long nobody could commit, where that was measured before.
+    expected_s: Option<f64>,
+    expected_stop_s: Option<f64>,
     parts: Vec<PartResult>,
+    pace: Option<PaceResult>,
     sync_s: Option<f64>,
     integrity_check_s: Option<f64>,
     /// Older copies that were removed.
@@ -166,6 +179,12 @@ pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<C
             }
             Ok(CommandOutcome::Done)
         }
+        Ending::Planned(planned) => {
+            if !arguments.json {
+                tell(&planned.words);
+            }
+            Ok(CommandOutcome::Done)
+        }
         Ending::Unsound(answer) => {
             let out = arguments.out.display();
             print_line(&format!("journalbench: the copy is not sound, and {out} was not made: {answer}"));
@@ -177,23 +196,37 @@ pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<C
 
 fn try_snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<Ending, CommandError> {
     let order = order(arguments)?;
-    match arguments.strategy.live_copy(order.in_wal) {
-        LiveCopy::Complete => {}
-        LiveCopy::AtPrice(price) => print_line(&format!("{} {price}", order.live.display())),
+    arguments.pace.check(arguments.strategy, &order.out).map_err(CommandError::Usage)?;
+    let price = match arguments.strategy.live_copy(order.in_wal) {
+        LiveCopy::Complete => None,
+        LiveCopy::AtPrice(price) => Some(price),
         LiveCopy::Refused(advice) => {
             return Err(CommandError::Usage(anyhow!("--strategy {}: {advice}", arguments.strategy)));
         }
-    }
+    };
     let interrupt = Interrupt::on_signals(interrupt_again).context("cannot watch for Ctrl-C")?;
     // Before the room is looked at, which it takes.
     own_folder::remove_abandoned(order.parent(), print_line);
     check_room(&order, arguments.keep_free)?;
     let refused = |error: anyhow::Error| if error.is::<Busy>() { CommandError::Usage(error) } else { error.into() };
     let hidden = OwnFolder::beside(&order.out).map_err(refused)?;
+    let is_to_foresee = arguments.pace.dry_run || price.is_some();
+    let forecast = is_to_foresee.then(|| pace::forecast(arguments, &order, hidden.path())).transpose()?;
+    if let Some(forecast) = &forecast {
+        if arguments.pace.dry_run {
+            let words = forecast.words(&order, &arguments.pace);
+            return Ok(Ending::Planned(Planned { forecast: forecast.clone(), bytes: order.bytes, words }));
+        }
+        forecast.refuse_long_stop(&arguments.pace, &order.live)?;
+    }
+    if let Some(price) = price {
+        let took = forecast.as_ref().and_then(Forecast::took).map_or_else(String::new, |took| format!(", {took}"));
+        print_line(&format!("{} {price}{took}", order.live.display()));
+    }
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let _watchdog =
         Watchdog::start(&this).context("cannot start the process that ends the copy if this one is killed")?;
-    match make::make(arguments, &order, &hidden, &interrupt) {
+    match make::make(arguments, &order, &hidden, forecast, &interrupt) {
         Err(_) if interrupt.is_set() => Ok(Ending::Interrupted),
         made => Ok(made?),
     }
@@ -208,7 +241,10 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
         error: None,
         bytes: None,
         duration_s: None,
+        expected_s: None,
+        expected_stop_s: None,
         parts: Vec::new(),
+        pace: None,
         sync_s: None,
         integrity_check_s: None,
         removed: Vec::new(),
@@ -218,8 +254,14 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
             line.status = "made";
             (line.bytes, line.sync_s) = (Some(made.bytes), Some(made.sync_s));
             (line.duration_s, line.parts) = (Some(made.copied.duration_s), made.copied.parts.clone());
+            line.pace = made.copied.pace;
+            line.expect(made.forecast.as_ref());
             line.integrity_check_s = made.integrity_check_s;
             line.removed = made.removed.iter().map(|path| path.display().to_string()).collect();
+        }
+        Ok(Ending::Planned(planned)) => {
+            (line.status, line.bytes) = ("planned", Some(planned.bytes));
+            line.expect(Some(&planned.forecast));
         }
         Ok(Ending::Unsound(answer)) => (line.status, line.error) = ("unsound", Some(answer.clone())),
         Ok(Ending::Interrupted) => line.status = "interrupted",
@@ -227,6 +269,13 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
         Err(error @ CommandError::Environment(_)) => line.error = Some(error.to_string()),
     }
     line
+}
+
+impl Line {
+    fn expect(&mut self, forecast: Option<&Forecast>) {
+        self.expected_s = forecast.and_then(Forecast::duration_s);
+        self.expected_stop_s = forecast.and_then(Forecast::stop_s);
+    }
 }
 
 fn words(arguments: &Arguments, made: &Made) -> String {
@@ -239,6 +288,9 @@ fn words(arguments: &Arguments, made: &Made) -> String {
         arguments.strategy,
         copied.duration_s
     );
+    if let Some(pace) = &copied.pace {
+        words += &pace::words(pace);
+    }
     // Writing to a String does not fail.
     if let Some(duration_s) = made.integrity_check_s {
         let _ = writeln!(words, "integrity_check: ok, {duration_s:.2} s");

@@ -44,7 +44,7 @@ use crate::{
         main_file,
         options::{HoldOptions, OptionProblem, check_busy_timeout, within},
         past_cache::{CacheUse, Source},
-        protocol::{ChildMessage, Method, Part, PartResult},
+        protocol::{ChildMessage, HeldCopy, Method, Part, PartResult},
         wal_frames::WalFrames,
     },
     sqlite,
@@ -84,7 +84,15 @@ const KEYS: Keys = Keys {
 };
 
 pub(super) fn procedure(site: &Site<'_>, options: HoldOptions) -> Procedure {
-    site.programs.with_cp(|cp| Procedure::child(site.copy_process(&Method::HeldCopy(options, cp.to_owned()))))
+    compressing(site, options, None)
+}
+
+/// What is run for a copy that is compressed at a level, if at one.
+pub(crate) fn compressing(site: &Site<'_>, options: HoldOptions, zstd_level: Option<i32>) -> Procedure {
+    site.programs.with_cp(|cp| {
+        let how = HeldCopy { cp: cp.to_owned(), options, zstd_level };
+        Procedure::child(site.copy_process(&Method::HeldCopy(how)))
+    })
 }
 
 pub(super) fn check(keys: &Keys, options: HoldOptions) -> Result<(), OptionProblem> {
@@ -111,19 +119,21 @@ type Header = [u8; 24];
 
 impl HoldOptions {
     /// These, for a strategy that uses the page cache so where nothing is said.
-    pub(super) fn or(self, cache: CacheUse) -> Self {
+    pub(crate) fn or(self, cache: CacheUse) -> Self {
         Self { cache: self.cache.or(Some(cache)), ..self }
     }
 
-    /// How a copy is made that `cp` cannot make.
-    fn manner(self) -> Option<Manner> {
+    /// How a copy is made that is not left to `cp`.
+    fn always_manner(self) -> Manner {
         let Self { busy_timeout_ms: _, cache, max_rate_bytes_s, writeback_bytes, wal_bytes_max } = self;
         let cache = cache.unwrap_or(CacheUse::Normal);
-        let is_for_cp = cache == CacheUse::Normal
-            && max_rate_bytes_s.is_none()
-            && writeback_bytes.is_none()
-            && wal_bytes_max.is_none();
-        (!is_for_cp).then_some(Manner { cache, max_rate_bytes_s, writeback_bytes, wal_bytes_max })
+        Manner { cache, max_rate_bytes_s, writeback_bytes, wal_bytes_max, zstd_level: None }
+    }
+
+    /// How a copy is made that `cp` cannot make.
+    pub(in crate::snapshot) fn manner(self) -> Option<Manner> {
+        let by_cp = Self { busy_timeout_ms: self.busy_timeout_ms, ..Self::default() };
+        (self.or(CacheUse::Normal) != by_cp.or(CacheUse::Normal)).then(|| self.always_manner())
     }
 }
 
@@ -146,8 +156,8 @@ pub struct Copied {
 }
 
 /// Copies in the child process, and says at the end how long each part took.
-pub(in crate::snapshot) fn copy_and_report(options: HoldOptions, cp: &Path, live: &Path, out: &Path) -> Result<()> {
-    let Copied { parts, pace } = copy(live, out, cp, options, &mut |_| ())?;
+pub(in crate::snapshot) fn copy_and_report(how: &HeldCopy, live: &Path, out: &Path) -> Result<()> {
+    let Copied { parts, pace } = copy(live, out, how, &mut |_| ())?;
     parts.into_iter().try_for_each(|part| ChildMessage::Part(part).send())?;
     pace.map_or(Ok(()), |pace| ChildMessage::Pace(pace).send())
 }
@@ -159,17 +169,24 @@ pub(in crate::snapshot) fn copy_and_report(options: HoldOptions, cp: &Path, live
 ///
 /// # Errors
 /// What SQLite, `cp` and the operating system say. What was copied by then is left.
-pub fn copy(
-    live: &Path,
-    out: &Path,
-    cp: &Path,
-    options: HoldOptions,
-    after_piece: &mut dyn FnMut(Piece),
-) -> Result<Copied> {
-    let busy_timeout = Duration::from_millis(options.busy_timeout_ms);
-    match options.manner() {
-        None => copy_by_cp(live, out, cp, busy_timeout, after_piece),
-        Some(manner) => copy_at_pace(live, out, cp, busy_timeout, manner, after_piece),
+pub fn copy(live: &Path, out: &Path, how: &HeldCopy, after_piece: &mut dyn FnMut(Piece)) -> Result<Copied> {
+    match how.manner() {
+        None => copy_by_cp(live, out, how, after_piece),
+        Some(manner) => copy_at_pace(live, out, how, manner, after_piece),
+    }
+}
+
+impl HeldCopy {
+    fn busy_timeout(&self) -> Duration {
+        Duration::from_millis(self.options.busy_timeout_ms)
+    }
+
+    /// As that of its options; `cp` compresses nothing.
+    fn manner(&self) -> Option<Manner> {
+        match self.zstd_level {
+            None => self.options.manner(),
+            Some(_) => Some(Manner { zstd_level: self.zstd_level, ..self.options.always_manner() }),
+        }
     }
 }
 
@@ -190,18 +207,12 @@ impl Parts {
     }
 }
 
-fn copy_by_cp(
-    live: &Path,
-    out: &Path,
-    cp: &Path,
-    busy_timeout: Duration,
-    after_piece: &mut dyn FnMut(Piece),
-) -> Result<Copied> {
+fn copy_by_cp(live: &Path, out: &Path, how: &HeldCopy, after_piece: &mut dyn FnMut(Piece)) -> Result<Copied> {
     let mut parts = Parts::begin();
-    let held = hold(live, busy_timeout)?;
+    let held = hold(live, how.busy_timeout())?;
     parts.end(Part::Lock);
     let in_wal = is_in_wal(&held)?;
-    main_file::copy(cp, live, out)?;
+    main_file::copy(&how.cp, live, out)?;
     parts.end(Part::CopyMain);
     if in_wal {
         let to = sqlite::side_file(out, "-wal");
@@ -223,8 +234,7 @@ fn copy_by_cp(
 fn copy_at_pace(
     live: &Path,
     out: &Path,
-    cp: &Path,
-    busy_timeout: Duration,
+    how: &HeldCopy,
     manner: Manner,
     after_piece: &mut dyn FnMut(Piece),
 ) -> Result<Copied> {
@@ -232,13 +242,17 @@ fn copy_at_pace(
     // Opened before SQLite locks the file for this process, and closed after it has let go: a process that closes any descriptor
     // of a file gives up all its locks on it (`docs/sqlite.md`, 1).
     let mut source = Source::open(live, manner.cache).with_context(|| format!("cannot open {}", live.display()))?;
-    let held = hold(live, busy_timeout)?;
+    let held = hold(live, how.busy_timeout())?;
     parts.end(Part::Lock);
     if !is_in_wal(&held)? {
-        main_file::copy(cp, live, out)?;
+        let plain = if manner.zstd_level.is_some() { sqlite::side_file(out, "-plain") } else { out.to_owned() };
+        main_file::copy(&how.cp, live, &plain)?;
         let_go(held)?;
         parts.end(Part::CopyMain);
-        let pace = gentle::write_back(out, manner)?;
+        let pace = match manner.zstd_level {
+            None => gentle::write_back(out, manner)?,
+            Some(_) => gentle::compress(&plain, out, manner)?,
+        };
         parts.end(Part::WriteBack);
         return Ok(Copied { parts: parts.ended, pace: Some(pace) });
     }
