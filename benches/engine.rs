@@ -27,7 +27,7 @@ use journalbench::{
 };
 use rusqlite::{Connection, params};
 
-const DATASET: Dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096 };
+const DATASET: Dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
 const SETTINGS: Settings = Settings {
     journal_mode: JournalMode::Wal,
     synchronous: Synchronous::Normal,

@@ -15,7 +15,7 @@ fn generation(criterion: &mut Criterion) {
     let path = folder.path().join("dataset.db");
     let mut group = criterion.benchmark_group("generate");
     for rows in [10_000, 200_000, 2_000_000] {
-        let dataset = Dataset { rows, seed: 310, page_size_bytes: 4096 };
+        let dataset = Dataset { rows, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
         let bytes = file_bytes(&dataset, IndexFill::default(), &false.into()).expect("so few rows fit into a file");
         group.throughput(Throughput::Bytes(bytes));
         group.bench_with_input(BenchmarkId::from_parameter(rows), &dataset, |bencher, dataset| {

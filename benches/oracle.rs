@@ -25,13 +25,16 @@ use std::{
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use journalbench::{
-    dataset::{self, IndexFill, Manifest, Size},
+    dataset::{self, Dataset, IndexFill, Manifest, Size},
     oracle,
 };
 use rusqlite::Connection;
 use rustix::fs::{Advice, fadvise};
 
 const DEFAULT_BYTES: u64 = 100_000_000;
+
+/// All but the rows of the dataset.
+const LIKE: Dataset = Dataset { rows: 1, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
 
 fn bench(criterion: &mut Criterion) {
     let bytes = std::env::var("JOURNALBENCH_BENCH_BYTES").map_or(DEFAULT_BYTES, |text| {
@@ -40,7 +43,7 @@ fn bench(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
     let path = folder.path().join("snapshot.db");
     let flag = Arc::default();
-    let dataset = dataset::rows_for(bytes, 310, 4096, IndexFill::default(), &flag).expect("a size that SQLite has");
+    let dataset = dataset::rows_for(bytes, LIKE, IndexFill::default(), &flag).expect("a size that SQLite has");
     let manifest = dataset::generate(&dataset, &path, &flag, &mut |_| ()).expect("room for the file");
 
     let mut group = criterion.benchmark_group("oracle");

@@ -29,7 +29,7 @@ fn snapshot(criterion: &mut Criterion) {
             let bytes = text.parse::<Size>().expect("JOURNALBENCH_BENCH_BYTES is a size, as in 1GB").bytes;
             let (live, flag) = (site.path().join("live.db"), Arc::default());
             let dataset =
-                dataset::rows_for(bytes, 310, 4096, IndexFill::default(), &flag).expect("a size that SQLite has");
+                dataset::rows_for(bytes, common::DATASET, IndexFill::default(), &flag).expect("a size that SQLite has");
             dataset::generate(&dataset, &live, &flag, &mut |_| ()).expect("there is room for the database");
             live
         }

@@ -26,7 +26,7 @@ use journalbench::{
 use tempfile::TempDir;
 
 /// What every bench of a database starts from: 21 MB.
-pub const DATASET: Dataset = Dataset { rows: 200_000, seed: 310, page_size_bytes: 4096 };
+pub const DATASET: Dataset = Dataset { rows: 200_000, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
 
 /// A folder that is removed at the end, with the dataset in it.
 pub struct Site {

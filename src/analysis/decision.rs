@@ -12,6 +12,7 @@ use crate::{
     snapshot::{Isolation, Strategy},
     sqlite::JournalMode,
     statistics::{self, ERROR_SHARE, PAIRS_LEAST, share_interval},
+    torrents::Portion,
 };
 
 /// What follows from a run, of which the journal modes have been compared.
@@ -129,6 +130,10 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
     for strategy in strategies {
         let of_strategy: Vec<_> = trials.iter().copied().filter(|trial| trial.strategy == strategy).collect();
         match judged(&of_strategy) {
+            (hits, of) if strategy.definition().portion == Portion::Essential => open.push(format!(
+                "{strategy} was exact {hits} times of {of}, of the part that it copies: it leaves out the torrents that nobody has \
+                downloaded."
+            )),
             (hits, of) if of > 0 && hits == of => match strategy.definition().isolation {
                 Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &of_strategy, of)),
                 Isolation::Unprotected { .. } => open.push(format!(
@@ -342,6 +347,20 @@ mod tests {
         assert!(alike.because.iter().any(|said| said.contains("equally good as far as is known")), "{alike:?}");
         let exact = &alike.strategies[0];
         assert_eq!((exact.exact, (exact.exact_share_least * 100.0).round()), (7, 65.0));
+    }
+
+    #[test]
+    fn a_copy_of_a_part_is_told_apart_from_whole_ones() {
+        let results = seven(|trial| {
+            if trial.strategy == Strategy::VacuumInto {
+                trial.strategy = Strategy::Essential;
+                trial.snapshots.iter_mut().for_each(|snapshot| snapshot.ruling.verdict = Some(Verdict::Exact));
+            }
+        });
+        let found = backup(&results, JournalMode::Wal).unwrap();
+        assert!(found.strategies.iter().all(|one| one.strategy != Strategy::Essential), "{found:?}");
+        let said = found.open.iter().filter(|line| line.starts_with("essential was exact 7 times of 7, of the part"));
+        assert_eq!(said.count(), 1, "{found:?}");
     }
 
     #[test]

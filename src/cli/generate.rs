@@ -110,6 +110,7 @@ fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt
         ))),
     };
     let flag = interrupt.flag();
+    let like = Dataset { rows: 1, seed, page_size_bytes, zero_share_ppm: 0 };
     // What is far too large is refused before its rows are gone through to size the file.
     let dataset = match *rows {
         RowsArguments { size: Some(size), .. } => {
@@ -121,9 +122,9 @@ fn dataset_of(arguments: &Arguments, rows: &RowsArguments, interrupt: &Interrupt
                 )));
             }
             check_room(size.bytes)?;
-            dataset::rows_for(size.bytes, seed, page_size_bytes, index_fill, flag).map_err(refused)?
+            dataset::rows_for(size.bytes, like, index_fill, flag).map_err(refused)?
         }
-        RowsArguments { rows, .. } => Dataset { rows: rows.unwrap_or(1), seed, page_size_bytes },
+        RowsArguments { rows, .. } => Dataset { rows: rows.unwrap_or(1), ..like },
     };
     check_room(dataset.rows * BYTES_PER_ROW_MIN)?;
     check_room(dataset::file_bytes(&dataset, index_fill, flag).map_err(refused)?)?;

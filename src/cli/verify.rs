@@ -19,6 +19,7 @@ use crate::{
     own_folder::{self, OwnFolder},
     progress::{self, print_line},
     sqlite,
+    torrents::Portion,
     trial::folder::TrialFolder,
     work,
 };
@@ -134,7 +135,13 @@ fn answer(arguments: &Arguments, interrupt: &Interrupt) -> Result<Answer, Comman
 /// The claim of a file of which the trial noted nothing: any state of it may be right.
 fn any_time(history: &LedgerFile, start: &Manifest) -> Result<Claim, HistoryError> {
     let last = replay::replay(history, start, |_| ())?;
-    Ok(Claim { finished: true, commit_at_start: 0, commit_at_end: last.commit, ended_us: last.at_us })
+    Ok(Claim {
+        portion: Portion::Whole,
+        finished: true,
+        commit_at_start: 0,
+        commit_at_end: last.commit,
+        ended_us: last.at_us,
+    })
 }
 
 /// What the trial noted of the snapshot; nothing where it noted of none.

@@ -142,8 +142,9 @@ pub fn bytes(work_dir: &Path, source: &Source) -> io::Result<(u64, u64)> {
 const FOLDER: &str = "datasets";
 
 fn generated_path(work_dir: &Path, dataset: &Dataset) -> PathBuf {
-    let Dataset { rows, seed, page_size_bytes } = dataset;
-    work_dir.join(FOLDER).join(format!("tracker-v{FORMAT}-rows{rows}-seed{seed}-page{page_size_bytes}.db"))
+    let Dataset { rows, seed, page_size_bytes, zero_share_ppm } = dataset;
+    let zeros = if *zero_share_ppm == 0 { String::new() } else { format!("-zeros{zero_share_ppm}") };
+    work_dir.join(FOLDER).join(format!("tracker-v{FORMAT}-rows{rows}-seed{seed}-page{page_size_bytes}{zeros}.db"))
 }
 
 fn adopted_path(work_dir: &Path, original: &Stamp) -> PathBuf {
@@ -175,7 +176,7 @@ fn remove_outdated(folder: &Path, now: &Stamp) {
 mod tests {
     use super::*;
 
-    const DATASET: Dataset = Dataset { rows: 300, seed: 1, page_size_bytes: 4096 };
+    const DATASET: Dataset = Dataset { rows: 300, seed: 1, page_size_bytes: 4096, zero_share_ppm: 0 };
 
     #[test]
     fn a_dataset_is_generated_once_and_found_again() {

@@ -38,12 +38,28 @@ pub(super) struct Sum {
     pub digest: Digest,
     /// Of `completed`.
     pub downloads: i64,
+    /// Of the hashes of rows whose `completed` is zero.
+    pub zeros: Digest,
+}
+
+impl Sum {
+    /// Of a row of another table.
+    pub fn of_other(digest: Digest) -> Self {
+        Self { digest, ..Self::default() }
+    }
+
+    /// Of a row of `torrents`.
+    pub fn of_torrent(digest: Digest, completed: i64) -> Self {
+        let zeros = if completed == 0 { digest } else { Digest::default() };
+        Self { digest, downloads: completed, zeros }
+    }
 }
 
 impl AddAssign for Sum {
     fn add_assign(&mut self, other: Self) {
         self.digest += other.digest;
         self.downloads += other.downloads;
+        self.zeros += other.zeros;
     }
 }
 
@@ -62,7 +78,7 @@ impl Content {
             Self::Held(records) => match usize::try_from(position).ok().and_then(|position| records.get(position)) {
                 Some((record, digest)) => {
                     out.extend(record);
-                    Sum { digest: *digest, downloads: 0 }
+                    Sum::of_other(*digest)
                 }
                 None => Sum::default(),
             },
@@ -73,7 +89,7 @@ impl Content {
                 // The id is the rowid, and NULL in the record.
                 push_record(out, &[ValueRef::Null, text, ValueRef::Integer(completed)]);
                 let digest = digest::torrent(id.cast_signed(), info_hash.as_bytes(), completed);
-                Sum { digest, downloads: completed }
+                Sum::of_torrent(digest, completed)
             }
             Self::Whitelist(torrents) => {
                 let id = position + 1;
@@ -81,7 +97,7 @@ impl Content {
                 let text = ValueRef::Text(info_hash.as_bytes());
                 push_record(out, &[ValueRef::Null, text]);
                 let digest = digest::row(Part::Whitelist, [ValueRef::Integer(id.cast_signed()), text]);
-                Sum { digest, downloads: 0 }
+                Sum::of_other(digest)
             }
             Self::HashIndex(torrents) => {
                 let info_hash = torrents.info_hash_at_rank(position);
@@ -251,6 +267,6 @@ mod tests {
     }
 
     fn sequence_of(rows: u64) -> Content {
-        sequence(&Dataset { rows, seed: 310, page_size_bytes: 4096 })
+        sequence(&Dataset { rows, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 })
     }
 }

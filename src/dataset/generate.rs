@@ -105,7 +105,7 @@ pub fn generate_with(
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
     let schema = content::schema_rows().map(|(row, _)| row).into();
     let header = header(&layout).map_err(fail)?;
-    Ok(Manifest::generated(dataset, layout.bytes(), (sum.digest, sum.downloads), schema, header))
+    Ok(Manifest::generated(dataset, layout.bytes(), sum, schema, header))
 }
 
 /// The database header of the file.
@@ -129,19 +129,18 @@ pub fn file_bytes(dataset: &Dataset, index_fill: IndexFill, interrupted: &Atomic
 /// The size of the smallest file that [`generate_with`] writes: of one row.
 #[must_use]
 pub fn least_bytes(page_size_bytes: u32, index_fill: IndexFill) -> u64 {
-    let smallest = Dataset { rows: 1, seed: 0, page_size_bytes };
+    let smallest = Dataset { rows: 1, seed: 0, page_size_bytes, zero_share_ppm: 0 };
     // One row is gone through without an interrupt, and is not too large.
     file_bytes(&smallest, index_fill, &AtomicBool::new(false)).unwrap_or_default()
 }
 
-/// The dataset whose file is as close to `bytes` as can be, at least one row.
+/// The dataset whose file is as close to `bytes` as can be, at least one row; all but its rows is as in `like`.
 ///
 /// # Errors
 /// As [`file_bytes`].
 pub fn rows_for(
     bytes: u64,
-    seed: u64,
-    page_size_bytes: u32,
+    like: Dataset,
     index_fill: IndexFill,
     interrupted: &AtomicBool,
 ) -> Result<Dataset, GenerateError> {
@@ -153,18 +152,18 @@ pub fn rows_for(
     let mut best: Option<(u64, Dataset)> = None;
     let mut rows = i128::from(bytes) * 10 / TENTHS_A_ROW;
     for _ in 0..STEPS {
-        let dataset = Dataset { rows: u64::try_from(rows.max(1)).unwrap_or(u64::MAX), seed, page_size_bytes };
+        let dataset = Dataset { rows: u64::try_from(rows.max(1)).unwrap_or(u64::MAX), ..like };
         let found = file_bytes(&dataset, index_fill, interrupted)?;
         let difference = found.abs_diff(bytes);
         if best.is_none_or(|(least, _)| difference < least) {
             best = Some((difference, dataset));
         }
-        if difference < u64::from(page_size_bytes) {
+        if difference < u64::from(like.page_size_bytes) {
             break;
         }
         rows = i128::from(dataset.rows) + (i128::from(bytes) - i128::from(found)) * 10 / TENTHS_A_ROW;
     }
-    Ok(best.map_or(Dataset { rows: 1, seed, page_size_bytes }, |(_, dataset)| dataset))
+    Ok(best.map_or(Dataset { rows: 1, ..like }, |(_, dataset)| dataset))
 }
 
 impl FileOptions {
@@ -327,7 +326,7 @@ mod tests {
     #[test]
     fn the_lock_page_is_left_out_and_never_last() {
         let folder = tempfile::tempdir().unwrap();
-        let dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 512 };
+        let dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 512, zero_share_ppm: 0 };
         let settings = FileOptions::default().settings(512);
         let never = AtomicBool::new(false);
         let pages = Layout::new(&dataset, settings, &never).unwrap().pages;
@@ -351,7 +350,7 @@ mod tests {
     #[test]
     fn a_failed_write_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let dataset = Dataset { rows: 20_000, seed: 310, page_size_bytes: 4096 };
+        let dataset = Dataset { rows: 20_000, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
         let layout = Layout::new(&dataset, FileOptions::default().settings(4096), &AtomicBool::new(false)).unwrap();
         let path = folder.path().join("read-only");
         File::create_new(&path).unwrap();

@@ -13,9 +13,9 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{DOWNLOADS_TOTAL, Dataset, GenerateError, KEYS, Manifest, SCHEMA, SchemaRow};
+use super::{DOWNLOADS_TOTAL, Dataset, GenerateError, KEYS, Manifest, SCHEMA, SchemaRow, content::Sum};
 use crate::{
-    digest::{self, Digest, Part},
+    digest::{self, Part},
     pages::header::Header,
     sqlite,
 };
@@ -48,7 +48,7 @@ pub fn insert(
     Ok(Manifest::generated(dataset, bytes, sum, schema, header))
 }
 
-fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64)) -> rusqlite::Result<(Digest, i64)> {
+fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64)) -> rusqlite::Result<Sum> {
     connection.pragma_update(None, "page_size", dataset.page_size_bytes)?;
     connection.pragma_update(None, "journal_mode", "off")?;
     connection.pragma_update(None, "synchronous", "off")?;
@@ -59,7 +59,7 @@ fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64
         connection.execute_batch(table)?;
     }
     let (torrents, whitelist) = (dataset.seeded(), dataset.whitelist());
-    let mut filler = Filler { connection, digest: Digest::default() };
+    let mut filler = Filler { connection, sum: Sum::default() };
     for number in 1..=dataset.whitelist_rows() {
         filler.insert(
             Part::Whitelist,
@@ -75,31 +75,34 @@ fn fill(dataset: &Dataset, connection: &Connection, progress: &mut dyn FnMut(u64
             params![number.cast_signed(), key, valid_until],
         )?;
     }
-    let mut downloads = 0;
     for id in 1..=dataset.rows {
         let completed = torrents.completed(id);
-        downloads += completed;
         let info_hash = torrents.info_hash(id);
         let values = params![id.cast_signed(), info_hash.as_str(), completed];
         filler.insert(Part::Torrents, "INSERT INTO torrents VALUES (?1, ?2, ?3)", values)?;
+        // The row itself is counted already.
+        let digest = digest::torrent(id.cast_signed(), info_hash.as_bytes(), completed);
+        filler.sum.downloads += completed;
+        filler.sum.zeros += Sum::of_torrent(digest, completed).zeros;
         if id % 8_192 == 0 {
             progress(id);
         }
     }
+    let downloads = filler.sum.downloads;
     let values = params![1, DOWNLOADS_TOTAL, downloads];
     filler.insert(Part::Aggregate, "INSERT INTO torrent_aggregate_metrics VALUES (?1, ?2, ?3)", values)?;
     for (table, last) in dataset.sequences() {
-        filler.digest += digest::sequence(table, last.cast_signed());
+        filler.sum.digest += digest::sequence(table, last.cast_signed());
     }
     connection.execute_batch("COMMIT")?;
     progress(dataset.rows);
-    Ok((filler.digest, downloads))
+    Ok(filler.sum)
 }
 
 /// Inserts rows and adds up their hashes.
 struct Filler<'c> {
     connection: &'c Connection,
-    digest: Digest,
+    sum: Sum,
 }
 
 impl Filler<'_> {
@@ -111,7 +114,8 @@ impl Filler<'_> {
             ToSqlOutput::Owned(value) => value.into(),
             _ => ValueRef::Null,
         });
-        self.digest += digest::row(part, values);
+        let digest = digest::row(part, values);
+        self.sum += Sum::of_other(digest);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, FORMAT, ROWS_MOST};
+use super::{Dataset, FORMAT, ROWS_MOST, content::Sum};
 use crate::{
     digest::Digest,
     pages::header::Header,
@@ -29,6 +29,9 @@ pub struct Manifest {
     pub bytes: u64,
     /// Sum over all rows of all tables: D(0).
     pub digest: Digest,
+    /// Sum over the rows of `torrents` whose count is zero; see [`Self::zeros`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) zeros: Option<Digest>,
     /// What `sqlite_sequence` says of `torrents`: at least its largest id.
     pub sequence: i64,
     /// The total of downloads, where the database keeps one.
@@ -91,21 +94,16 @@ pub struct Aggregate {
 
 impl Manifest {
     /// That of a generated dataset.
-    pub(super) fn generated(
-        dataset: &Dataset,
-        bytes: u64,
-        (digest, downloads): (Digest, i64),
-        schema: Vec<SchemaRow>,
-        header: Header,
-    ) -> Self {
+    pub(super) fn generated(dataset: &Dataset, bytes: u64, sum: Sum, schema: Vec<SchemaRow>, header: Header) -> Self {
         Self {
             format: FORMAT,
             origin: Origin::Generated(*dataset),
             rows: dataset.rows,
             bytes,
-            digest,
+            digest: sum.digest,
+            zeros: Some(sum.zeros),
             sequence: dataset.rows.cast_signed(),
-            aggregate: Some(Aggregate { id: 1, value: downloads }),
+            aggregate: Some(Aggregate { id: 1, value: sum.downloads }),
             schema,
             header,
         }
@@ -151,6 +149,14 @@ impl Manifest {
                 within("the sum of the counts", i64::try_from(all).unwrap_or(i64::MAX), 0, MOST)
             }
         }
+    }
+
+    /// Sum over the rows of `torrents` whose count is zero; `None` where an older version made the manifest of a database that may
+    /// have some.
+    #[must_use]
+    pub fn zeros(&self) -> Option<Digest> {
+        let none_has = matches!(&self.origin, Origin::Generated(dataset) if dataset.zero_share_ppm == 0);
+        self.zeros.or(none_has.then(Digest::default))
     }
 
     /// The torrents that operations are about.
@@ -215,7 +221,7 @@ mod tests {
         type Change<'a> = &'a dyn Fn(&mut Manifest);
 
         let folder = tempfile::tempdir().unwrap();
-        let dataset = Dataset { rows: 10, seed: 310, page_size_bytes: 1024 };
+        let dataset = Dataset { rows: 10, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
         let manifest = generate(&dataset, &folder.path().join("x.db"), &Arc::default(), &mut |_| ()).unwrap();
         let parse = |change: &dyn Fn(&mut Manifest)| {
             let mut changed = manifest.clone();

@@ -95,6 +95,14 @@ pub struct Dataset {
     pub seed: u64,
     /// Page size of the database file.
     pub page_size_bytes: u32,
+    /// Of a million rows of `torrents`, how many have a count of zero. Datasets of older versions have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub zero_share_ppm: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Where the database that a trial starts from comes from.
@@ -141,7 +149,7 @@ impl Dataset {
     }
 
     fn seeded(&self) -> Seeded {
-        Seeded::new(self.rows, self.seed)
+        Seeded::new(self.rows, self.seed).with_zeros(self.zero_share_ppm)
     }
 
     /// Rows of `whitelist`.
@@ -212,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_demo_gets_the_demo_s_whitelist() {
-        let dataset = Dataset { rows: DEMO_TORRENTS, seed: 1, page_size_bytes: 4096 };
+        let dataset = Dataset { rows: DEMO_TORRENTS, seed: 1, page_size_bytes: 4096, zero_share_ppm: 0 };
         assert_eq!(dataset.whitelist_rows(), DEMO_WHITELIST);
         assert_eq!(Dataset { rows: 10, ..dataset }.whitelist_rows(), 1);
     }
@@ -221,7 +229,7 @@ mod tests {
     fn a_generated_file_is_sound_and_has_the_tracker_s_shape() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dataset.db");
-        let dataset = Dataset { rows: 5_000, seed: 310, page_size_bytes: 1024 };
+        let dataset = Dataset { rows: 5_000, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
         let manifest = generate(&dataset, &path, &Arc::default(), &mut |_| ()).unwrap();
         let connection = Connection::open(&path).unwrap();
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -239,7 +247,7 @@ mod tests {
     #[test]
     fn an_interrupt_ends_the_generation() {
         let folder = tempfile::tempdir().unwrap();
-        let dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096 };
+        let dataset = Dataset { rows: 100_000, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
         let result = generate(&dataset, &folder.path().join("x.db"), &Arc::new(true.into()), &mut |_| ());
         assert!(matches!(result, Err(GenerateError::Interrupted)), "{result:?}");
     }

@@ -2,7 +2,7 @@
 //!
 //! What a commit changes is known from the history and from the rows that it touches, so a replay keeps the rows that the
 //! run wrote, no others. Where even those would take more memory than allowed, the torrents are dealt out to several
-//! passes: digests are sums, so each pass adds what its torrents contribute to each commit, in a temporary file of 24
+//! passes: digests are sums, so each pass adds what its torrents contribute to each commit, in a temporary file of 40
 //! bytes a commit, and the last one visits the states.
 
 use std::{
@@ -34,6 +34,8 @@ pub struct State {
     pub at_us: u64,
     /// D(k).
     pub digest: Digest,
+    /// Sum over the rows of `torrents` whose count is zero, where the dataset says which these were in S(0).
+    pub zeros: Option<Digest>,
     /// Downloads that were counted since S(0): by how much the sum of `completed` has grown.
     pub downloads: i64,
     /// Whether the commit failed after its hook, so that it is not known to have happened.
@@ -66,7 +68,7 @@ pub fn replay_within(
     }
     let mut totals = totals.map(PassTotals::new).transpose().map_err(HistoryError::Scratch)?;
     let mut rows = Rows::new(start, Share { pass: passes - 1, passes });
-    let mut last = State { commit: 0, at_us: 0, digest: start.digest, downloads: 0, void: false };
+    let mut last = State { commit: 0, at_us: 0, digest: start.digest, zeros: start.zeros(), downloads: 0, void: false };
     visit(&last);
     history.visit(&mut |commit| {
         let mut moved = rows.apply_all(commit);
@@ -77,6 +79,7 @@ pub fn replay_within(
             commit: commit.number,
             at_us: commit.at_us,
             digest: last.digest + moved.digest,
+            zeros: last.zeros.map(|zeros| zeros + moved.zeros),
             downloads: last.downloads + moved.downloads,
             void: commit.void,
         };
@@ -116,12 +119,17 @@ pub(crate) fn replay_rows(
 #[derive(Debug, Clone, Copy, Default)]
 struct Moved {
     digest: Digest,
+    zeros: Digest,
     downloads: i64,
 }
 
 impl Moved {
     fn plus(self, other: Self) -> Self {
-        Self { digest: self.digest + other.digest, downloads: self.downloads + other.downloads }
+        Self {
+            digest: self.digest + other.digest,
+            zeros: self.zeros + other.zeros,
+            downloads: self.downloads + other.downloads,
+        }
     }
 }
 
@@ -137,6 +145,7 @@ fn add_pass(history: &dyn History, start: &Manifest, share: Share, before: Optio
             moved = moved.plus(before.next().map_err(scratch)?);
         }
         out.write_all(&moved.digest.to_bytes()).map_err(scratch)?;
+        out.write_all(&moved.zeros.to_bytes()).map_err(scratch)?;
         out.write_all(&moved.downloads.to_le_bytes()).map_err(scratch)
     })?;
     out.into_inner().map_err(|error| scratch(error.into_error()))
@@ -152,10 +161,12 @@ impl PassTotals {
     }
 
     fn next(&mut self) -> io::Result<Moved> {
-        let (mut digest, mut downloads) = ([0; 16], [0; 8]);
+        let (mut digest, mut zeros, mut downloads) = ([0; 16], [0; 16], [0; 8]);
         self.0.read_exact(&mut digest)?;
+        self.0.read_exact(&mut zeros)?;
         self.0.read_exact(&mut downloads)?;
-        Ok(Moved { digest: Digest::from_bytes(digest), downloads: i64::from_le_bytes(downloads) })
+        let (digest, zeros) = (Digest::from_bytes(digest), Digest::from_bytes(zeros));
+        Ok(Moved { digest, zeros, downloads: i64::from_le_bytes(downloads) })
     }
 }
 
@@ -190,6 +201,7 @@ pub(crate) struct Rows {
     /// The total of downloads, where the database keeps one.
     aggregate: Option<Aggregate>,
     digest: Digest,
+    zeros: Digest,
     downloads: i64,
 }
 
@@ -199,6 +211,7 @@ struct Saved {
     sequence: i64,
     aggregate: Option<Aggregate>,
     digest: Digest,
+    zeros: Digest,
     downloads: i64,
 }
 
@@ -211,6 +224,7 @@ impl Rows {
             sequence: start.sequence,
             aggregate: start.aggregate,
             digest: Digest::default(),
+            zeros: Digest::default(),
             downloads: 0,
         }
     }
@@ -232,10 +246,11 @@ impl Rows {
 
     /// Makes the changes of a transaction, unless it is void. Returns what they add.
     fn apply_all(&mut self, commit: &Commit) -> Moved {
-        let (digest, downloads) = (self.digest, self.downloads);
+        let (digest, zeros, downloads) = (self.digest, self.zeros, self.downloads);
         let before = commit.void.then(|| self.saved(commit));
         commit.changes.iter().for_each(|change| self.apply(*change));
-        let moved = Moved { digest: self.digest - digest, downloads: self.downloads - downloads };
+        let moved =
+            Moved { digest: self.digest - digest, zeros: self.zeros - zeros, downloads: self.downloads - downloads };
         if let Some(before) = before {
             self.restore(before);
         }
@@ -278,12 +293,18 @@ impl Rows {
     /// The row of a torrent becomes this.
     fn store(&mut self, torrent: Torrent, id: i64, completed: i64) {
         let info_hash = self.torrents.info_hash(torrent);
+        let hash = |id, completed| digest::torrent(id, info_hash.as_bytes(), completed);
+        let of_zero = |hash, completed| if completed == 0 { hash } else { Digest::default() };
         if let Some((id, completed)) = self.row(torrent) {
-            self.digest -= digest::torrent(id, info_hash.as_bytes(), completed);
+            let before = hash(id, completed);
+            self.digest -= before;
+            self.zeros -= of_zero(before, completed);
             self.downloads -= completed;
         }
+        let after = hash(id, completed);
         self.downloads += completed;
-        self.digest += digest::torrent(id, info_hash.as_bytes(), completed);
+        self.digest += after;
+        self.zeros += of_zero(after, completed);
         self.written.insert(torrent, (id, completed));
     }
 
@@ -305,8 +326,8 @@ impl Rows {
 
     fn saved(&self, commit: &Commit) -> Saved {
         let rows = commit.torrents().map(|torrent| (torrent, self.written.get(&torrent).copied())).collect();
-        let Self { sequence, aggregate, digest, downloads, .. } = *self;
-        Saved { rows, sequence, aggregate, digest, downloads }
+        let Self { sequence, aggregate, digest, zeros, downloads, .. } = *self;
+        Saved { rows, sequence, aggregate, digest, zeros, downloads }
     }
 
     fn restore(&mut self, saved: Saved) {
@@ -317,7 +338,7 @@ impl Rows {
             };
         }
         (self.sequence, self.aggregate) = (saved.sequence, saved.aggregate);
-        (self.digest, self.downloads) = (saved.digest, saved.downloads);
+        (self.digest, self.zeros, self.downloads) = (saved.digest, saved.zeros, saved.downloads);
     }
 }
 
@@ -356,7 +377,7 @@ mod tests {
     #[test]
     fn passes_are_planned_by_the_rows_that_can_be_written() {
         let folder = tempfile::tempdir().unwrap();
-        let dataset = Dataset { rows: 100, seed: 1, page_size_bytes: 1024 };
+        let dataset = Dataset { rows: 100, seed: 1, page_size_bytes: 1024, zero_share_ppm: 0 };
         let start = generate(&dataset, &folder.path().join("db"), &Arc::default(), &mut |_| ()).unwrap();
         let mut digests = Vec::new();
         for (commits, counts_unseen, rows_a_pass, passes) in [

@@ -7,6 +7,9 @@ use crate::history::HistoryError;
 /// Why the oracle cannot judge.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
+    /// Only rows with a count were to be copied, and an older version noted of the dataset nothing of the others.
+    #[error("which torrents had a count of zero at the start is not known of this dataset: have it made again")]
+    ZerosUnknown,
     /// The history cannot tell its commits.
     #[error("{0}")]
     History(Arc<HistoryError>),

@@ -18,7 +18,7 @@ use super::{
     judge::{Claim, Judgement, judge},
     verdict::Verdict,
 };
-use crate::{dataset::Manifest, history::History};
+use crate::{dataset::Manifest, history::History, torrents::Portion};
 
 /// What snapshots are judged by.
 #[derive(Clone, Copy)]
@@ -101,6 +101,10 @@ fn compare(
     question: &Question<'_>,
     judgement: &Judgement,
 ) -> Result<Option<Difference>, JudgeError> {
+    // Every row that was left out would be a difference.
+    if question.claim.portion == Portion::Essential {
+        return Ok(None);
+    }
     let is_torn = |verdict: Verdict| verdict.has_nearest_commit();
     if !is_torn(judgement.verdict) && !judgement.left_behind.is_some_and(is_torn) {
         return Ok(None);

@@ -18,11 +18,15 @@ use crate::{
         Checked, History, HistoryError,
         replay::{self, State},
     },
+    torrents::Portion,
 };
 
 /// What the oracle is told of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
+    /// How much of the database it is to hold.
+    #[serde(default)]
+    pub portion: Portion,
     /// Whether the strategy ended in time and reported success.
     pub finished: bool,
     /// The last commit acknowledged before the snapshot began.
@@ -82,7 +86,9 @@ pub fn judge(
         for ((claim, inspection), states) in snapshots.iter().zip(&mut all) {
             // A commit that changes nothing repeats a state: the largest counts that had been issued.
             let possible = state.commit <= claim.commit_at_end || states.found.is_none();
-            if possible && inspection.content.as_ref().is_ok_and(|digest| *digest == state.digest) {
+            if possible
+                && inspection.content.as_ref().is_ok_and(|digest| Some(*digest) == digest_of(claim.portion, state))
+            {
                 states.found = Some(*state);
             }
             if state.commit <= claim.commit_at_start {
@@ -97,6 +103,14 @@ pub fn judge(
     Ok(snapshots.iter().zip(all).map(answer).collect())
 }
 
+/// The digest of a portion of a state; `None` where the dataset does not say which counts are zero.
+fn digest_of(portion: Portion, state: &State) -> Option<Digest> {
+    match portion {
+        Portion::Whole => Some(state.digest),
+        Portion::Essential => state.zeros.map(|zeros| state.digest - zeros),
+    }
+}
+
 /// What a replay finds for one snapshot.
 #[derive(Debug, Clone, Copy, Default)]
 struct States {
@@ -109,6 +123,9 @@ struct States {
 }
 
 fn judge_one(claim: &Claim, inspection: &Inspection, states: States) -> Result<Judgement, JudgeError> {
+    if claim.portion == Portion::Essential && states.end.is_some_and(|end| end.zeros.is_none()) {
+        return Err(JudgeError::ZerosUnknown);
+    }
     let found = states.found;
     let (verdict, reason) = match (&inspection.content, found) {
         (Err(Damage::Unreadable(why)), _) => (Verdict::Unreadable, why.clone()),
@@ -184,7 +201,7 @@ mod tests {
                 downloads_lost: None,
                 digest: None,
             };
-            let claim = Claim { finished, commit_at_start: 1, commit_at_end: 2, ended_us: 3 };
+            let claim = Claim { portion: Portion::Whole, finished, commit_at_start: 1, commit_at_end: 2, ended_us: 3 };
             let check = answer.map(|answer| Check { answer: answer.to_owned(), duration_s: 0.1 });
             let context = format!("{verdict}, finished {finished}, {answer:?}");
             assert_eq!(judgement.is_silent_failure(&claim, check.as_ref()), is_silent, "{context}");

@@ -47,12 +47,13 @@ pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
         return if dataset.rows == 0
             && dataset.size.is_none()
             && dataset.seed == default::seed()
+            && dataset.zero_share == 0.0
             && sqlite.page_size_bytes == default::page_size_bytes()
         {
             Ok(())
         } else {
-            let allowed = "expected either this or dataset.rows, dataset.size, dataset.seed and sqlite.page_size_bytes: a \
-                database of your own has its rows and its page size";
+            let allowed = "expected either this or dataset.rows, dataset.size, dataset.seed, dataset.zero_share and \
+                sqlite.page_size_bytes: a database of your own has its rows and its page size";
             Err(("dataset.path", path.display().to_string(), allowed.to_owned()))
         };
     }
@@ -70,7 +71,7 @@ pub fn resolve_size(keys: &mut Keys) -> Result<(), Refusal> {
             page_size(sqlite.page_size_bytes)?;
             check_size(size, sqlite.page_size_bytes)?;
             let (fill, never) = (IndexFill::default(), AtomicBool::new(false));
-            let found = dataset::rows_for(size.bytes, dataset.seed, sqlite.page_size_bytes, fill, &never);
+            let found = dataset::rows_for(size.bytes, generated(dataset, sqlite.page_size_bytes), fill, &never);
             let found = found.map_err(|error| ("dataset.size", size.to_string(), error.to_string()))?;
             dataset.rows = found.rows;
             Ok(())
@@ -106,6 +107,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     if dataset.path.is_none() {
         within("dataset.rows", dataset.rows, 1, ROWS_MOST)?;
     }
+    within("dataset.zero_share", dataset.zero_share, 0.0, 1.0)?;
     page_size(sqlite.page_size_bytes)?;
     within("sqlite.cache_size_kib", sqlite.cache_size_kib, 1, 1 << 30)?;
     within("sqlite.mmap_size_bytes", sqlite.mmap_size_bytes, 0, 0x7fff_0000)?;
@@ -361,8 +363,15 @@ fn check_extent(scenario: &Scenario) -> Result<(), Refusal> {
 fn source(dataset: &DatasetKeys, page_size_bytes: u32) -> Source {
     match &dataset.path {
         Some(path) => Source::Adopted(path.clone()),
-        None => Source::Generated(Dataset { rows: dataset.rows, seed: dataset.seed, page_size_bytes }),
+        None => Source::Generated(generated(dataset, page_size_bytes)),
     }
+}
+
+fn generated(dataset: &DatasetKeys, page_size_bytes: u32) -> Dataset {
+    // From 0 to a million: what is not from 0 to 1 is refused.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+    let zero_share_ppm = (dataset.zero_share * 1e6).round() as u32;
+    Dataset { rows: dataset.rows, seed: dataset.seed, page_size_bytes, zero_share_ppm }
 }
 
 fn load_plan(load: &LoadKeys, trace_points: &[TracePoint]) -> LoadPlan {

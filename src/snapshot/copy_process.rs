@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{
     protocol::{ChildMessage, CopyIo, Method},
-    strategies::{backup, held_copy, stop_copy, vacuum_into},
+    strategies::{backup, essential, held_copy, stop_copy, vacuum_into},
 };
 use crate::io::{self, IoLog};
 
@@ -34,6 +34,7 @@ fn copy(method: &Method, live: &Path, out: &Path) -> Result<()> {
     match method {
         Method::Backup(options) => backup::copy(*options, live, out),
         Method::VacuumInto(options) => vacuum_into::copy(*options, live, out),
+        Method::Essential(options) => essential::copy(*options, live, out),
         Method::HeldCopy(how) => held_copy::copy_and_report(how, live, out),
         Method::CheckpointAndCopy(options, cp) => stop_copy::copy(*options, cp, live, out),
     }

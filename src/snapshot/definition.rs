@@ -16,7 +16,7 @@ use super::{
     options::{OptionProblem, StepOptions, StrategyOptions},
     protocol::{self, Method},
 };
-use crate::sqlite::JournalMode;
+use crate::{sqlite::JournalMode, torrents::Portion};
 
 /// The name of a snapshot's main file in the folder that is its own.
 pub const SNAPSHOT_FILE: &str = "snapshot.db";
@@ -30,6 +30,8 @@ pub struct Definition {
     pub writers: WriterRole,
     /// Whether it takes snapshots; the control takes none, and its procedure is [`Procedure::Nothing`].
     pub takes_snapshots: bool,
+    /// How much of the database its copy is to hold. One of a part is never counted beside whole ones.
+    pub portion: Portion,
     /// Whether those who use it sync the copy when it has ended. SQLite's own ways sync what they write, and scripts that call
     /// `cp` sync nothing.
     pub syncs_after: bool,
@@ -145,10 +147,10 @@ pub struct Programs {
 }
 
 impl Definition {
-    /// Whether a script that knows nothing of the writers can take such a copy, and can rely on it.
+    /// Whether a script that knows nothing of the writers can take such a copy, and can rely on it: a whole one.
     #[must_use]
     pub(crate) fn is_for_scripts(&self) -> bool {
-        matches!((self.isolation, self.writers), (Isolation::Isolated, WriterRole::None))
+        matches!((self.isolation, self.writers, self.portion), (Isolation::Isolated, WriterRole::None, Portion::Whole))
     }
 }
 

@@ -88,6 +88,8 @@ pub enum Strategy {
     HeldCopy,
     /// As `held-copy`, past the page cache and at a pace that others do not feel.
     HeldCopyGentle,
+    /// A database without the torrents that nobody has downloaded, in this program's own binary: no whole copy.
+    Essential,
     /// Writers are stopped, the WAL is moved into the main file, `cp`, and they go on.
     StopCopy,
     /// The real `sqlite3_rsync` program.
@@ -116,6 +118,7 @@ impl Strategy {
             Self::VacuumInto => &defined::vacuum_into::DEFINITION,
             Self::HeldCopy => &defined::held_copy::DEFINITION,
             Self::HeldCopyGentle => &defined::held_copy_gentle::DEFINITION,
+            Self::Essential => &defined::essential::DEFINITION,
             Self::StopCopy => &defined::stop_copy::DEFINITION,
             Self::Sqlite3Rsync => &defined::sqlite3_rsync::DEFINITION,
             Self::Command => &defined::command::DEFINITION,
@@ -230,6 +233,7 @@ mod tests {
             &mut options.backup_one_step,
             &mut options.cli_backup_timeout,
             &mut options.vacuum_into,
+            &mut options.essential,
             &mut options.stop_copy,
         ] {
             wait.busy_timeout_ms = 3_600_001;

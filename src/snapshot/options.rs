@@ -27,6 +27,8 @@ pub struct StrategyOptions {
     pub held_copy: HoldOptions,
     /// Of `held-copy-gentle`.
     pub held_copy_gentle: HoldOptions,
+    /// Of `essential`.
+    pub essential: WaitOptions,
     /// Of `stop-copy`.
     pub stop_copy: WaitOptions,
     /// Of `command`.

@@ -39,6 +39,8 @@ pub enum Method {
     Backup(BackupOptions),
     /// `VACUUM INTO`.
     VacuumInto(WaitOptions),
+    /// What is essential, in a new database.
+    Essential(WaitOptions),
     /// A held read transaction and the files, copied by this program `cp` or, where the options ask for that, by the child.
     HeldCopy(HeldCopy),
     /// A checkpoint of all of the WAL, where there is one, and the main file, copied by this program `cp`.

@@ -372,7 +372,7 @@ mod tests {
         workload::Kind,
     };
 
-    const DATASET: Dataset = Dataset { rows: 100, seed: 310, page_size_bytes: 1024 };
+    const DATASET: Dataset = Dataset { rows: 100, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
     const SETTINGS: Settings = Settings {
         journal_mode: JournalMode::Delete,
         synchronous: Synchronous::Off,

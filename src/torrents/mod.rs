@@ -11,6 +11,8 @@ mod seeded;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::{
     sample::{Sample, Sampled, Sampler},
     seeded::Seeded,
@@ -39,6 +41,17 @@ pub enum Torrent {
     Known(u64),
     /// A torrent that the dataset does not have, by a number of its own.
     Unseen(u64),
+}
+
+/// How much of a tracker's database a copy is to hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Portion {
+    /// All of it.
+    #[default]
+    Whole,
+    /// All but the torrents whose count is zero.
+    Essential,
 }
 
 /// An info-hash as the tracker stores it: 40 lower-case hexadecimal characters.

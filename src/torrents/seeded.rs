@@ -17,6 +17,8 @@ use crate::random::mix;
 pub struct Seeded {
     rows: u64,
     seed: u64,
+    /// Of a million rows, how many have a count of zero.
+    zero_share_ppm: u32,
     ranks: Permutation,
     popularity: Permutation,
 }
@@ -30,6 +32,7 @@ enum Domain {
     Completed = 0x636f_6d70,
     Unseen = 0x756e_7365,
     Other = 0x6f74_6865,
+    Zero = 0x7a65_726f,
 }
 
 impl Seeded {
@@ -39,9 +42,16 @@ impl Seeded {
         Self {
             rows,
             seed,
+            zero_share_ppm: 0,
             ranks: Permutation::new(rows, mix(seed ^ Domain::Rank as u64)),
             popularity: Permutation::new(rows, mix(seed ^ Domain::Popularity as u64)),
         }
+    }
+
+    /// The same, of which so many of a million have a count of zero.
+    #[must_use]
+    pub fn with_zeros(self, zero_share_ppm: u32) -> Self {
+        Self { zero_share_ppm, ..self }
     }
 
     /// Number of rows of the dataset.
@@ -91,14 +101,21 @@ impl Seeded {
         InfoHash::from_bits(top, key.wrapping_add(1), rank)
     }
 
-    /// Downloads that the dataset records for a row: at least 1, heavy-tailed (Pareto with shape 1, so that one torrent
-    /// in `k` has `k` downloads or more), at most 2^20.
+    /// Downloads that the dataset records for a row: none, where [`Self::with_zeros`] says so, or at least 1, heavy-tailed (Pareto
+    /// with shape 1, so that one torrent in `k` has `k` downloads or more), at most 2^20.
     #[must_use]
     #[inline]
     pub fn completed(&self, id: u64) -> i64 {
+        if self.zero_share_ppm > 0 && self.has_none(id) {
+            return 0;
+        }
         let uniform = mix(mix(self.seed ^ Domain::Completed as u64) ^ id) >> 44;
         // 2^20 over a uniform number in [1, 2^20].
         i64::try_from((1 << 20) / (uniform + 1)).unwrap_or(i64::MAX)
+    }
+
+    fn has_none(&self, id: u64) -> bool {
+        mix(mix(self.seed ^ Domain::Zero as u64) ^ id) % 1_000_000 < u64::from(self.zero_share_ppm)
     }
 
     /// A 160-bit hash that is no torrent's, for keys and the like: 40 hexadecimal characters.
@@ -239,6 +256,20 @@ mod tests {
         assert_eq!(counts.iter().min(), Some(&1));
         let hundred = counts.iter().filter(|count| **count >= 100).count();
         assert!((900..1_100).contains(&hundred), "one in a hundred has a hundred or more, found {hundred}");
+    }
+
+    #[test]
+    fn as_many_have_no_downloads_as_asked_for_and_the_others_keep_theirs() {
+        let torrents = Seeded::new(100_000, 310);
+        let with_zeros = torrents.with_zeros(969_000);
+        let mut zeros = 0;
+        for id in 1..=100_000 {
+            match with_zeros.completed(id) {
+                0 => zeros += 1,
+                count => assert_eq!(count, torrents.completed(id)),
+            }
+        }
+        assert!((96_600..97_200).contains(&zeros), "{zeros}");
     }
 
     #[test]

@@ -142,7 +142,9 @@ fn jobs(context: &Context<'_>, plan: &TrialPlan, folder: &TrialFolder) -> Result
         match plan.strategy.procedure(&site) {
             Procedure::Unavailable(why) => return Err(why),
             Procedure::Nothing => {}
-            Procedure::Run(task) => jobs.push(Job { number, task, folder: own_folder }),
+            Procedure::Run(task) => {
+                jobs.push(Job { number, portion: plan.strategy.definition().portion, task, folder: own_folder });
+            }
         }
     }
     Ok(jobs)

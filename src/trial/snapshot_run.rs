@@ -24,13 +24,17 @@ use crate::{
     results::{FileLeft, PartName, StepResult},
     scenario::Turn,
     snapshot::{CopyProgress, Task},
-    sqlite, work,
+    sqlite,
+    torrents::Portion,
+    work,
 };
 
 /// A snapshot to be taken.
 pub struct Job {
     /// Its place in the trial, from 0.
     pub number: usize,
+    /// How much of the database it is to hold.
+    pub portion: Portion,
     /// What takes it.
     pub task: Task,
     /// Its own folder, empty.
@@ -107,7 +111,7 @@ impl Surroundings<'_> {
 
 /// Waits until the snapshot is due, takes it, and syncs what it left.
 pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun {
-    let Job { number, task, folder } = job;
+    let Job { number, portion, task, folder } = job;
     let Turn { planned_slice, first_slice, deadline } = turn;
     let Surroundings { start, ledger, writers, live, progress, steps, load_end, free_bytes_min, syncs, .. } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
@@ -120,7 +124,7 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
     let outcome = task_runner::run(task, &limits, writers, ledger, progress).await;
     let commit_at_end = outcome.commit_while_stopped.unwrap_or_else(|| ledger.issued());
     let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
-    let claim = Claim { finished: outcome.finished, commit_at_start, commit_at_end, ended_us };
+    let claim = Claim { portion, finished: outcome.finished, commit_at_start, commit_at_end, ended_us };
     let files = sizes(&folder);
     around.turn_to(PartName::Sync);
     let sync = if syncs && claim.finished { Some(sync_aside(folder.clone(), live.to_owned()).await) } else { None };

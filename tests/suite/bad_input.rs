@@ -17,6 +17,7 @@ use journalbench::{
     oracle::{self, Claim, Evidence, Question, SqliteChecks, Verdict},
     results::Results,
     scenario::Scenario,
+    torrents::Portion,
 };
 use proptest::{
     collection::vec,
@@ -282,7 +283,13 @@ fn mutated_snapshots_are_examined() {
             interrupted: &Arc::default(),
             pages_done: &AtomicU64::new(0),
         };
-        let claim = Claim { finished: true, commit_at_start: 0, commit_at_end: u64::MAX, ended_us: u64::MAX };
+        let claim = Claim {
+            portion: Portion::Whole,
+            finished: true,
+            commit_at_start: 0,
+            commit_at_end: u64::MAX,
+            ended_us: u64::MAX,
+        };
         let examined = oracle::examine(&evidence, &[Question { file: &path, claim }], |_| ()).remove(0).unwrap();
         let findings = &examined.inspection.findings;
         assert!(findings.sample.iter().all(|finding| !finding.what.contains("panicked")), "{findings:?}");

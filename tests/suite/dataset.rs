@@ -17,7 +17,7 @@ use journalbench::{
 };
 use rusqlite::{Connection, types::Value};
 
-const DATASET: Dataset = Dataset { rows: 5_000, seed: 310, page_size_bytes: 4096 };
+const DATASET: Dataset = Dataset { rows: 5_000, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
 
 fn generated(dataset: &Dataset, path: &Path) -> Manifest {
     let manifest = generate(dataset, path, &Arc::default(), &mut |_| ()).unwrap();
@@ -46,7 +46,7 @@ fn sqlite_finds_files_of_every_page_size_sound() {
     for page_size_bytes in [512, 1024, 4096, 65_536] {
         for rows in [1, 1_000, 200_000] {
             let path = folder.path().join(format!("{page_size_bytes}-{rows}.db"));
-            let manifest = generated(&Dataset { rows, seed: 310, page_size_bytes }, &path);
+            let manifest = generated(&Dataset { rows, seed: 310, page_size_bytes, zero_share_ppm: 0 }, &path);
             assert_eq!(check(&path, "integrity_check"), "ok", "{rows} rows, pages of {page_size_bytes}");
             let digest = oracle::content_digest(&path, &Arc::default()).unwrap();
             assert_eq!(digest, manifest.digest, "{rows} rows, pages of {page_size_bytes}");
@@ -62,7 +62,7 @@ fn check_sound(page_size_bytes: u32, numbers: impl Iterator<Item = u64>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.db");
     for rows in numbers {
-        let manifest = generated(&Dataset { rows, seed: rows, page_size_bytes }, &path);
+        let manifest = generated(&Dataset { rows, seed: rows, page_size_bytes, zero_share_ppm: 0 }, &path);
         assert_eq!(check(&path, "integrity_check"), "ok", "{rows} rows, pages of {page_size_bytes}");
         let digest = oracle::content_digest(&path, &Arc::default()).unwrap();
         assert_eq!(digest, manifest.digest, "{rows} rows, pages of {page_size_bytes}");
@@ -91,7 +91,7 @@ fn every_larger_number_of_rows_gives_a_sound_file() {
 fn the_content_is_that_of_plain_inserts() {
     let folder = tempfile::tempdir().unwrap();
     for (rows_in_all, page_size_bytes) in [(1, 4096), (100, 512), (5_000, 1024), (20_000, 4096), (3_000, 65_536)] {
-        let dataset = Dataset { rows: rows_in_all, seed: 7, page_size_bytes };
+        let dataset = Dataset { rows: rows_in_all, seed: 7, page_size_bytes, zero_share_ppm: 0 };
         let [made, grown] = ["made", "grown"].map(|name| folder.path().join(format!("{name}-{rows_in_all}.db")));
         let manifest = generated(&dataset, &made);
         let reference = by_inserts(&dataset, &grown);
@@ -203,7 +203,7 @@ fn a_size_gives_the_rows_whose_file_is_closest() {
     let (fill, never) = (IndexFill::default(), AtomicBool::new(false));
     for page_size_bytes in [512, 4096, 65_536] {
         for bytes in [1, 100_000, 3_000_000, 50_000_000] {
-            let dataset = rows_for(bytes, 310, page_size_bytes, fill, &never).unwrap();
+            let dataset = rows_for(bytes, Dataset { page_size_bytes, ..DATASET }, fill, &never).unwrap();
             let size = |rows| file_bytes(&Dataset { rows, ..dataset }, fill, &never).unwrap();
             let off = size(dataset.rows).abs_diff(bytes);
             let page = u64::from(page_size_bytes);
@@ -211,7 +211,7 @@ fn a_size_gives_the_rows_whose_file_is_closest() {
             assert!(off <= 2 * page || size(dataset.rows) == size(1), "{bytes} bytes, pages of {page}: off by {off}");
         }
     }
-    let too_large = Dataset { rows: 1 << 40, seed: 1, page_size_bytes: 512 };
+    let too_large = Dataset { rows: 1 << 40, seed: 1, page_size_bytes: 512, zero_share_ppm: 0 };
     assert!(matches!(file_bytes(&too_large, fill, &never), Err(GenerateError::TooLarge)));
 }
 

@@ -21,13 +21,13 @@ use journalbench::{
     },
     oracle::{self, Claim, SqliteChecks, Verdict},
     sqlite::{self, JournalMode, Settings},
-    torrents::Torrent,
+    torrents::{Portion, Torrent},
 };
 use rusqlite::Connection;
 
 use crate::common::database::{COUNT, try_download};
 
-const DATASET: Dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 1024 };
+const DATASET: Dataset = Dataset { rows: 2_000, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
 
 fn settings(journal_mode: JournalMode) -> Settings {
     Settings { wal_autocheckpoint_pages: 100, busy_timeout_ms: 20_000, ..database::settings(journal_mode) }
@@ -87,7 +87,7 @@ fn all_exact(journal_mode: JournalMode, connections: u64) {
             connection.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
             connection.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
             let (commit_at_end, ended_us) = (ledger.issued(), u64::MAX);
-            (Claim { finished: true, commit_at_start, commit_at_end, ended_us }, copy)
+            (Claim { portion: Portion::Whole, finished: true, commit_at_start, commit_at_end, ended_us }, copy)
         };
         let snapshots: Vec<_> = (0..count).map(take).collect();
         stop.store(true, Ordering::Relaxed);

@@ -265,7 +265,7 @@ fn hold_lock(database: &Path) -> Held {
 fn run_against_a_lock(write_profile: WriteProfile, busy_timeout_ms: i64, rate_ops: f64) -> (Tally, f64) {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live.db");
-    let dataset = Dataset { rows: 1_000, seed: 310, page_size_bytes: 4096 };
+    let dataset = Dataset { rows: 1_000, seed: 310, page_size_bytes: 4096, zero_share_ppm: 0 };
     let manifest = generate(&dataset, &live, &Arc::default(), &mut |_| ()).unwrap();
     let settings = Settings { busy_timeout_ms, ..database::settings(JournalMode::Delete) };
     let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();

@@ -13,6 +13,7 @@ mod cron;
 mod dataset;
 mod disk_full;
 mod disturbance;
+mod essential;
 mod exact;
 mod first_minute;
 mod formats;

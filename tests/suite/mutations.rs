@@ -22,14 +22,14 @@ use journalbench::{
     oracle::{self, Claim, Inspection, Judgement, SqliteChecks, Verdict},
     pages::{PageKind, read::get_u32},
     sqlite::{self, JournalMode, Settings},
-    torrents::Torrent,
+    torrents::{Portion, Torrent},
 };
 use rusqlite::Connection;
 
 use crate::common::database::{download, settings};
 
 const PAGE: usize = 1024;
-const DATASET: Dataset = Dataset { rows: 4_000, seed: 310, page_size_bytes: 1024 };
+const DATASET: Dataset = Dataset { rows: 4_000, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
 const EARLY: u64 = 150;
 const LATE: u64 = 250;
 
@@ -196,7 +196,13 @@ impl Base {
     }
 
     fn claim(&self) -> Claim {
-        Claim { finished: true, commit_at_start: self.last, commit_at_end: self.last, ended_us: u64::MAX }
+        Claim {
+            portion: Portion::Whole,
+            finished: true,
+            commit_at_start: self.last,
+            commit_at_end: self.last,
+            ended_us: u64::MAX,
+        }
     }
 
     fn judge(&self, files: &Files) -> (Judgement, Inspection) {

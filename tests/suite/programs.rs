@@ -34,7 +34,7 @@ fn the_built_in_backup_locks_the_database_as_often_as_the_sqlite3_program() {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live.db");
     // Some 900 pages: more than eight steps of a hundred.
-    let dataset = Dataset { rows: 8_000, seed: 310, page_size_bytes: 1024 };
+    let dataset = Dataset { rows: 8_000, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
     let manifest = generate(&dataset, &live, &Arc::default(), &mut |_| ()).unwrap();
     assert!((801 * 1024..901 * 1024).contains(&manifest.bytes), "{} pages", manifest.bytes / 1024);
     let programs = Programs::find(env!("CARGO_BIN_EXE_journalbench").into());

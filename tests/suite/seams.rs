@@ -21,7 +21,7 @@ use journalbench::{
     oracle::{self, Claim, Evidence, Examination, JudgeError, Question, SqliteChecks, Verdict},
     pace::{Rate, Schedule, Spread},
     target::{Execution, IdleWork, Target},
-    torrents::{Torrent, Torrents},
+    torrents::{Portion, Torrent, Torrents},
     workload::{Kind, Mix, Operation, Workload, WriteProfile},
 };
 use rusqlite::{Connection, params};
@@ -110,7 +110,7 @@ fn the_load_generator_drives_a_target_that_is_no_sqlite() {
     assert_eq!(idle_calls.load(Ordering::Relaxed), 1_000, "once before each wait");
 }
 
-const DATASET: Dataset = Dataset { rows: 500, seed: 310, page_size_bytes: 1024 };
+const DATASET: Dataset = Dataset { rows: 500, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
 
 /// Writes that a client sent one at a time, and whose acknowledgements it has seen, in order.
 struct AcknowledgedWrites {
@@ -152,7 +152,7 @@ fn examine(
         interrupted: &Arc::default(),
         pages_done: &AtomicU64::new(0),
     };
-    let claim = Claim { finished: true, commit_at_start, commit_at_end: 30, ended_us: 31_000 };
+    let claim = Claim { portion: Portion::Whole, finished: true, commit_at_start, commit_at_end: 30, ended_us: 31_000 };
     oracle::examine(&evidence, &[Question { file: &file, claim }], |_| ()).pop().unwrap()
 }
 

@@ -128,7 +128,15 @@ fn every_strategy_that_suits_copies_a_quiet_database_and_the_others_give_advice(
     let live = database(folder.path(), "wal");
     let writing = Connection::open(&live).unwrap();
     writing.execute("UPDATE t SET version = 7", []).unwrap();
-    for strategy in ["held-copy", "backup", "backup-one-step", "cli-backup", "cli-backup-timeout", "vacuum-into"] {
+    for strategy in [
+        "held-copy-gentle",
+        "held-copy",
+        "backup",
+        "backup-one-step",
+        "cli-backup",
+        "cli-backup-timeout",
+        "vacuum-into",
+    ] {
         let out = folder.path().join(format!("{strategy}.db"));
         let output = snapshot(&["--strategy", strategy, "--verify"], &live, &out);
         assert!(output.status.success(), "{strategy}: {}", words(&output));

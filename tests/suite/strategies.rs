@@ -50,7 +50,7 @@ fn run(strategy: Strategy, live: &Path, folder: &Path) -> Option<strategies::Ran
 #[test]
 fn each_copies_a_quiet_database() {
     for journal_mode in ["delete", "wal"] {
-        for &strategy in Strategy::all() {
+        for strategy in strategies::of_any_database() {
             let folder = tempfile::tempdir().unwrap();
             let (live, connection) = database(folder.path(), journal_mode);
             // The last to close folds the WAL.
@@ -65,7 +65,7 @@ fn each_copies_a_quiet_database() {
 #[test]
 fn what_lies_in_the_wal_is_copied_by_those_that_see_it() {
     use Strategy::{Command, Cp, IoniceCp, Rsync};
-    for &strategy in Strategy::all() {
+    for strategy in strategies::of_any_database() {
         let folder = tempfile::tempdir().unwrap();
         let (live, _writes_on) = database(folder.path(), "wal");
         let Some(ran) = run(strategy, &live, folder.path()) else { continue };
@@ -150,7 +150,7 @@ fn with_little_room(folder: &Path, command: &Command) -> Command {
 
 #[test]
 fn a_full_disk_is_a_failure_in_words_and_nothing_stays_locked() {
-    for &strategy in Strategy::all() {
+    for strategy in strategies::of_any_database() {
         // The writer's copy is made by this process, which has room.
         if strategy == Strategy::BackupInWriter {
             continue;
@@ -235,6 +235,22 @@ fn held_copy_is_exact_under_load_and_says_what_it_did() {
             &[Part::Lock, Part::CopyMain]
         };
         assert_eq!(parts, expected, "{id}");
+    }
+}
+
+#[test]
+fn a_gentle_copy_is_exact_under_load_and_says_what_it_did() {
+    for (id, snapshot) in snapshots(&[&SHORT[..], &["snapshots.strategies=held-copy-gentle"]].concat()) {
+        assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.ruling.evidence);
+        assert_eq!(snapshot.copy.stands_alone, Some(true).into(), "{id}");
+        let parts: Vec<_> = snapshot.progress.parts.entries().iter().map(|part| part.part).collect();
+        let expected: &[Part] = if id.starts_with("wal") {
+            &[Part::Lock, Part::CopyWal, Part::CopyMain]
+        } else {
+            &[Part::Lock, Part::CopyMain, Part::WriteBack]
+        };
+        assert_eq!(parts, expected, "{id}");
+        assert!(snapshot.cost.pace.is_some_and(|pace| pace.pieces > 0 && pace.rested_s > 0.0), "{id}: {snapshot:?}");
     }
 }
 

@@ -15,7 +15,7 @@ use journalbench::{
     oracle::{self, Claim, Judgement, SqliteChecks, Verdict},
     results::Status,
     sqlite::{self, JournalMode},
-    torrents::Torrent,
+    torrents::{Portion, Torrent},
 };
 use rusqlite::Connection;
 
@@ -54,6 +54,7 @@ fn vacuum_into_is_exact_under_load_and_every_break_of_it_is_seen() {
         let kept = common::kept(folder.path(), trial);
         let manifest: Manifest = serde_json::from_slice(&fs::read(kept.join("dataset.json")).unwrap()).unwrap();
         let claim = Claim {
+            portion: Portion::Whole,
             finished: true,
             commit_at_start: snapshot.run.commit_at_start,
             commit_at_end: snapshot.run.commit_at_end,
@@ -111,7 +112,7 @@ fn an_index_that_does_not_hold_what_its_table_holds_is_corrupt() {
     let folder = tempfile::tempdir().unwrap();
     let (manifest, path) = dataset(folder.path());
     let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
-    let claim = Claim { finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
+    let claim = Claim { portion: Portion::Whole, finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
     assert_eq!(judge(ledger.path(), &manifest, claim, &path).verdict, Verdict::Exact);
     // The same hash in table and index, one letter of it changed in the table alone.
     let hash = manifest.torrents().info_hash(Torrent::Known(3)).to_string();
@@ -147,6 +148,7 @@ fn a_wal_beside_the_snapshot_is_part_of_it_and_a_cut_one_is_seen() {
     let copy = folder.path().join("copy.db");
     cp_with_wal(&live, &copy);
     let claim = Claim {
+        portion: Portion::Whole,
         finished: true,
         commit_at_start: ledger.acknowledged(),
         commit_at_end: ledger.issued(),
@@ -172,7 +174,7 @@ fn a_wal_beside_the_snapshot_is_part_of_it_and_a_cut_one_is_seen() {
     // The same copy is exact where no acknowledged commit is missing from it, and unfinished where the strategy failed.
     let early = Claim { commit_at_start: 0, ..claim };
     assert_eq!(verdict(early, &copy).verdict, Verdict::Exact);
-    let failed = verdict(Claim { finished: false, ..early }, &copy);
+    let failed = verdict(Claim { portion: Portion::Whole, finished: false, ..early }, &copy);
     assert_eq!((failed.verdict, failed.left_behind), (Verdict::Unfinished, Some(Verdict::Exact)));
 }
 
@@ -186,7 +188,7 @@ fn a_snapshot_from_the_future_is_an_error_of_the_harness() {
     download(&connection, &session, &manifest, Torrent::Known(1));
     drop((connection, session));
     let inspection = oracle::inspect(&live, &manifest, SqliteChecks::Ask, &Arc::default(), &AtomicU64::new(0)).unwrap();
-    let claim = Claim { finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
+    let claim = Claim { portion: Portion::Whole, finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
     let judged = oracle::judge(&LedgerFile::open(ledger.path()).unwrap(), &manifest, &[(claim, &inspection)])
         .unwrap()
         .pop()

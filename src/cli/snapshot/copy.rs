@@ -39,9 +39,9 @@ pub(super) fn copy(arguments: &Arguments, order: &Order, folder: &Path, interrup
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let (programs, options) = (Programs::find(this), StrategyOptions::default());
     let site = Site { programs: &programs, options: &options, live: &order.live, folder, counted_sync_delay: None };
-    let procedure = match arguments.pace.hold(arguments.strategy) {
+    let procedure = match arguments.pace.hold(arguments.strategy()) {
         Some(options) => held_copy::compressing(&site, options, arguments.pace.zstd),
-        None => arguments.strategy.procedure(&site),
+        None => arguments.strategy().procedure(&site),
     };
     let command = match procedure {
         Procedure::Run(Task::Child(command)) => command,

@@ -104,7 +104,7 @@ impl Pace {
 
 /// What a copy will take, measured in a folder on the file system where it is to stand.
 pub(super) fn forecast(arguments: &Arguments, order: &Order, folder: &Path) -> Result<Forecast> {
-    let strategy = arguments.strategy;
+    let strategy = arguments.strategy();
     let hold = arguments.pace.hold(strategy);
     let _waiting = progress::Spinner::new("measuring how fast a copy is");
     let expected = hold.map(|options| options.expected(&order.live, order.in_wal, folder)).transpose()?;

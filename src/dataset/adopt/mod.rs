@@ -146,6 +146,7 @@ pub fn adopt(path: &Path, copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<
         rows: scanned.rows,
         bytes,
         digest: scanned.digest,
+        zeros: Some(scanned.zeros),
         sequence: scanned.sequence,
         aggregate: scanned.aggregate,
         schema,

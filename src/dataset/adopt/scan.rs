@@ -32,6 +32,8 @@ const RANGES: i64 = 256;
 pub struct ScanResult {
     pub rows: u64,
     pub digest: Digest,
+    /// Of the torrents whose count is zero.
+    pub zeros: Digest,
     pub sequence: i64,
     pub aggregate: Option<Aggregate>,
     pub sample: Sample,
@@ -41,6 +43,7 @@ pub struct ScanResult {
 struct Sums {
     rows: u64,
     digest: Digest,
+    zeros: Digest,
     /// Of the entries that the indexes must have, and of those that they have.
     expected: Digest,
     found: Digest,
@@ -84,7 +87,7 @@ pub fn scan(copy: &Path, tables: &[Table], interrupted: &Arc<AtomicBool>) -> Res
     };
     let has_total = tables.iter().any(|table| table.part == Part::Aggregate);
     let aggregate = if has_total { read_aggregate(&connection)? } else { None };
-    Ok(ScanResult { rows: all.rows, digest: all.digest + of_sequence, sequence, aggregate, sample })
+    Ok(ScanResult { rows: all.rows, digest: all.digest + of_sequence, zeros: all.zeros, sequence, aggregate, sample })
 }
 
 /// What `sqlite_sequence` says of `torrents`, and the digest of all of it.
@@ -151,12 +154,13 @@ fn work(copy: &Path, tasks: &[Task], next: &AtomicUsize, interrupted: &Arc<Atomi
 impl Sums {
     fn new() -> Self {
         let none = Digest::default();
-        Self { rows: 0, digest: none, expected: none, found: none, sampler: Sampler::new(SAMPLE_ROWS_MAX) }
+        Self { rows: 0, digest: none, zeros: none, expected: none, found: none, sampler: Sampler::new(SAMPLE_ROWS_MAX) }
     }
 
     fn add(&mut self, other: Self) {
         self.rows += other.rows;
         self.digest += other.digest;
+        self.zeros += other.zeros;
         self.expected += other.expected;
         self.found += other.found;
         self.sampler.merge(other.sampler);
@@ -178,7 +182,11 @@ impl Sums {
         let mut rows = statement.query(params![from, to])?;
         while let Some(row) = rows.next()? {
             let (id, text) = (row.get_ref(0)?, row.get_ref(1)?);
-            self.digest += digest::row(table.part, (0..columns).map(|column| row.get_ref_unwrap(column)));
+            let digest = digest::row(table.part, (0..columns).map(|column| row.get_ref_unwrap(column)));
+            self.digest += digest;
+            if table.part == Part::Torrents && row.get_ref(2)? == ValueRef::Integer(0) {
+                self.zeros += digest;
+            }
             self.expected += digest::row(Part::IndexEntry, [text, id]);
             match (table.part, text) {
                 (Part::Torrents, _) => self.sample(id, text, row.get_ref(2)?)?,

@@ -16,12 +16,15 @@ use anyhow::{Context, Result};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::snapshot::{
-    backup_api::{self, CopyProgress},
-    definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
-    main_file,
-    options::{BackupOptions, OptionProblem, StrategyOptions, check_busy_timeout, within},
-    protocol::{ChildMessage, Method},
+use crate::{
+    snapshot::{
+        backup_api::{self, CopyProgress},
+        definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
+        main_file,
+        options::{BackupOptions, OptionProblem, StrategyOptions, check_busy_timeout, within},
+        protocol::{ChildMessage, Method},
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -29,6 +32,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::Backup(site.options.backup))),
     options: |options| json!(options.backup),

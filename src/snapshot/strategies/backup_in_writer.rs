@@ -10,9 +10,12 @@
 
 use serde_json::json;
 
-use crate::snapshot::{
-    definition::{Definition, Isolation, LiveCopy, Procedure, Task, WriterRole},
-    options::within,
+use crate::{
+    snapshot::{
+        definition::{Definition, Isolation, LiveCopy, Procedure, Task, WriterRole},
+        options::within,
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -20,6 +23,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::Copies,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| {
         Procedure::Run(Task::InWriter {

@@ -7,10 +7,13 @@
 
 use serde_json::json;
 
-use crate::snapshot::{
-    definition::{Definition, Isolation, LiveCopy, Procedure, Site, WriterRole},
-    options::{BackupOptions, check_busy_timeout},
-    protocol::Method,
+use crate::{
+    snapshot::{
+        definition::{Definition, Isolation, LiveCopy, Procedure, Site, WriterRole},
+        options::{BackupOptions, check_busy_timeout},
+        protocol::Method,
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -18,6 +21,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure,
     options: |options| json!(options.backup_one_step),

@@ -9,8 +9,9 @@ use std::{path::Path, process::Command};
 
 use serde_json::json;
 
-use crate::snapshot::definition::{
-    Definition, Isolation, LiveCopy, Procedure, SNAPSHOT_FILE, Site, WriterRole, command,
+use crate::{
+    snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, SNAPSHOT_FILE, Site, WriterRole, command},
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -18,6 +19,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| site.programs.with_sqlite3(|sqlite3| Procedure::child(dot_backup(sqlite3, site, None))),
     options: |_| json!({}),

@@ -8,9 +8,12 @@
 use serde_json::json;
 
 use super::cli_backup::dot_backup;
-use crate::snapshot::{
-    definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
-    options::check_busy_timeout,
+use crate::{
+    snapshot::{
+        definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
+        options::check_busy_timeout,
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -18,6 +21,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| {
         let timeout_ms = Some(site.options.cli_backup_timeout.busy_timeout_ms);

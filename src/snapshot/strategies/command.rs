@@ -13,9 +13,12 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::Path, process};
 
 use serde_json::json;
 
-use crate::snapshot::{
-    definition::{self, Definition, Isolation, LiveCopy, Procedure, Site, WriterRole},
-    options::{CommandOptions, OptionProblem, StrategyOptions},
+use crate::{
+    snapshot::{
+        definition::{self, Definition, Isolation, LiveCopy, Procedure, Site, WriterRole},
+        options::{CommandOptions, OptionProblem, StrategyOptions},
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -23,6 +26,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unknown,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure,
     options: |options| json!(options.command),

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole, command},
     sqlite::JournalMode,
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -18,6 +19,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck },
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| site.programs.with_cp(|cp| Procedure::child(command(cp, [site.live, &site.out()]))),
     options: |_| json!({}),

@@ -12,6 +12,7 @@ use super::cp;
 use crate::{
     snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, Site, WriterRole, command},
     sqlite::JournalMode,
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -19,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck },
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure,
     options: |_| json!({}),

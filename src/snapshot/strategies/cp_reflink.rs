@@ -11,13 +11,17 @@ use std::{ffi::OsStr, fs, path::Path};
 use serde_json::json;
 
 use super::cp;
-use crate::snapshot::definition::{Definition, Isolation, Procedure, Site, WriterRole, command};
+use crate::{
+    snapshot::definition::{Definition, Isolation, Procedure, Site, WriterRole, command},
+    torrents::Portion,
+};
 
 /// The row of the table of strategies.
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck: cp::luck },
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure,
     options: |_| json!({}),

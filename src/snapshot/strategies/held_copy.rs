@@ -48,6 +48,7 @@ use crate::{
         wal_frames::WalFrames,
     },
     sqlite,
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -55,6 +56,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: true,
     procedure: |site| procedure(site, site.options.held_copy.or(CacheUse::Normal)),
     options: |options| json!(options.held_copy.or(CacheUse::Normal)),

@@ -12,6 +12,7 @@ pub(super) mod command;
 pub(super) mod cp;
 pub(super) mod cp_all;
 pub(super) mod cp_reflink;
+pub(super) mod essential;
 pub mod held_copy;
 pub(super) mod held_copy_gentle;
 pub(super) mod ionice_cp;

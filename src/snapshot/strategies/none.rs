@@ -7,13 +7,17 @@
 
 use serde_json::json;
 
-use crate::snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole};
+use crate::{
+    snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
+    torrents::Portion,
+};
 
 /// The row of the table of strategies.
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unknown,
     writers: WriterRole::None,
     takes_snapshots: false,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |_| Procedure::Nothing,
     options: |_| json!({}),

@@ -8,13 +8,17 @@
 use serde_json::json;
 
 use super::cp;
-use crate::snapshot::definition::{Definition, Isolation, Procedure, WriterRole, command};
+use crate::{
+    snapshot::definition::{Definition, Isolation, Procedure, WriterRole, command},
+    torrents::Portion,
+};
 
 /// The row of the table of strategies.
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Unprotected { luck: cp::luck },
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| {
         site.programs.with_rsync(|rsync| {

@@ -8,13 +8,17 @@
 
 use serde_json::json;
 
-use crate::snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole, command};
+use crate::{
+    snapshot::definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole, command},
+    torrents::Portion,
+};
 
 /// The row of the table of strategies.
 pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| {
         site.programs.with_sqlite3_rsync(|rsync| Procedure::child(command(rsync, [site.live, &site.out()])))

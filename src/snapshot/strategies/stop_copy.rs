@@ -13,11 +13,14 @@ use std::{
 use anyhow::Result;
 use serde_json::json;
 
-use crate::snapshot::{
-    definition::{Definition, Isolation, LiveCopy, Procedure, Task, WriterRole},
-    main_file,
-    options::{WaitOptions, check_busy_timeout},
-    protocol::{ChildMessage, Method, Part},
+use crate::{
+    snapshot::{
+        definition::{Definition, Isolation, LiveCopy, Procedure, Task, WriterRole},
+        main_file,
+        options::{WaitOptions, check_busy_timeout},
+        protocol::{ChildMessage, Method, Part},
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -25,6 +28,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::Stopped,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| {
         site.programs.with_cp(|cp| {

@@ -11,11 +11,14 @@ use std::{env, path::Path, time::Duration};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::snapshot::{
-    definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
-    main_file,
-    options::{WaitOptions, check_busy_timeout},
-    protocol::Method,
+use crate::{
+    snapshot::{
+        definition::{Definition, Isolation, LiveCopy, Procedure, WriterRole},
+        main_file,
+        options::{WaitOptions, check_busy_timeout},
+        protocol::Method,
+    },
+    torrents::Portion,
 };
 
 /// The row of the table of strategies.
@@ -23,6 +26,7 @@ pub const DEFINITION: Definition = Definition {
     isolation: Isolation::Isolated,
     writers: WriterRole::None,
     takes_snapshots: true,
+    portion: Portion::Whole,
     syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::VacuumInto(site.options.vacuum_into))),
     options: |options| json!(options.vacuum_into),

@@ -25,6 +25,7 @@ use journalbench::{
     report::{self, Format},
     results::{Distribution, Results},
     scenario::Scenario,
+    torrents::Portion,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -178,7 +179,7 @@ fn starts() -> &'static [Manifest; 2] {
 
 fn any_time(last: Option<State>) -> Claim {
     let (commit_at_end, ended_us) = last.map_or((u64::MAX, u64::MAX), |last| (last.commit, last.at_us));
-    Claim { finished: true, commit_at_start: 0, commit_at_end, ended_us }
+    Claim { portion: Portion::Whole, finished: true, commit_at_start: 0, commit_at_end, ended_us }
 }
 
 /// Judges the untouched dataset and something else.

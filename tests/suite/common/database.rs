@@ -34,7 +34,7 @@ pub fn settings(journal_mode: JournalMode) -> Settings {
 /// A generated dataset of 500 rows, `live.db` in a folder.
 pub fn dataset(folder: &Path) -> (Manifest, PathBuf) {
     let path = folder.join("live.db");
-    let dataset = Dataset { rows: 500, seed: 310, page_size_bytes: 1024 };
+    let dataset = Dataset { rows: 500, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 };
     (generate(&dataset, &path, &Arc::default(), &mut |_| ()).unwrap(), path)
 }
 

@@ -21,11 +21,17 @@ pub fn impatient() -> StrategyOptions {
         wait.busy_timeout_ms = 50;
     }
     options.stop_copy.busy_timeout_ms = 50;
+    options.essential.busy_timeout_ms = 50;
     options.held_copy.busy_timeout_ms = 50;
     options.held_copy_gentle.busy_timeout_ms = 50;
     options.command.line = Some("cp {db} {out}".to_owned());
     options.command.shell = Some(false);
     options
+}
+
+/// Those that copy any database, a tracker's or not.
+pub fn of_any_database() -> impl Iterator<Item = Strategy> {
+    Strategy::all().iter().copied().filter(|strategy| *strategy != Strategy::Essential)
 }
 
 /// How a strategy ended.
@@ -53,7 +59,8 @@ pub fn run(
     match strategy.procedure(&Site { programs: &programs, options, live, folder, counted_sync_delay: None }) {
         Procedure::Nothing => None,
         Procedure::Unavailable(why) => {
-            assert!(matches!(strategy, Strategy::CpReflink | Strategy::Sqlite3Rsync), "{strategy}: {why}");
+            use Strategy::{CpReflink, IoniceCp, Rsync, Sqlite3Rsync};
+            assert!(matches!(strategy, CpReflink | Sqlite3Rsync | IoniceCp | Rsync), "{strategy}: {why}");
             None
         }
         Procedure::Run(Task::Child(command) | Task::WhileStopped(command)) => {
