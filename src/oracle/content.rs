@@ -96,7 +96,7 @@ impl FileContent {
         let mut trees = vec![Tree { name: "sqlite_schema".into(), root: 1, is_index: false }];
         let (mut meanings, mut layouts) = (vec![Meaning::Other], vec![Layout::Other]);
         for (row, root) in rows.iter().filter(|(row, _)| row.kind == "table" || row.kind == "index") {
-            let (meaning, layout) = meaning(row);
+            let (meaning, layout) = meaning(&row.kind, &row.name);
             meanings.push(meaning);
             layouts.push(layout);
             trees.push(Tree { name: row.name.clone(), root: *root, is_index: row.kind == "index" });
@@ -182,12 +182,13 @@ impl FileContent {
     }
 }
 
-fn meaning(row: &SchemaRow) -> (Meaning, Layout) {
+/// What an object of this kind and name holds in a tracker's database, and how its records are read.
+pub(super) fn meaning(kind: &str, named: &str) -> (Meaning, Layout) {
     for (pair, (name, part, columns, with_id, index)) in TABLES.into_iter().enumerate() {
-        if row.kind == "table" && row.name == name {
+        if kind == "table" && named == name {
             return (Meaning::Rows { part, pair: index.map(|_| pair) }, Layout::Rows { columns, with_id });
         }
-        if row.kind == "index" && index == Some(row.name.as_str()) {
+        if kind == "index" && index == Some(named) {
             return (Meaning::Entries { pair }, Layout::Entries);
         }
     }
@@ -211,7 +212,7 @@ fn read_schema(file: &DatabaseFile) -> Result<Vec<(SchemaRow, u32)>, PageFault> 
         let is_leaf = page.kind().is_leaf();
         page.visit(&mut space, |_, cell| {
             if is_leaf {
-                rows.push(schema_row(&Record::decode(cell.payload)?)?);
+                rows.push(schema_row(&Record::decode(cell.whole()?.payload)?)?);
             } else {
                 pages.push(cell.child);
             }

@@ -6,6 +6,7 @@
 use std::{
     fs::File,
     io::{self, ErrorKind},
+    num::NonZeroU64,
     os::unix::fs::FileExt,
     path::Path,
 };
@@ -64,6 +65,16 @@ impl DatabaseFile {
     pub fn read(&self, page: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.resize(self.page_bytes, 0);
         self.file.read_exact_at(buffer, u64::from(page - 1) * self.page_bytes as u64)
+    }
+
+    /// Lets the page cache forget the pages from `first` to `last`, none where `last` is less. A hint: what was not written to
+    /// disk yet stays, and so does what shares a page of memory with its neighbours.
+    pub fn drop_pages(&self, first: u32, last: u32) {
+        let start = u64::from(first.max(1) - 1) * self.page_bytes as u64;
+        let bytes = (u64::from(last) * self.page_bytes as u64).saturating_sub(start);
+        if let Some(bytes) = NonZeroU64::new(bytes) {
+            let _ = fadvise(&self.file, start, Some(bytes), Advice::DontNeed);
+        }
     }
 
     /// Reads as many bytes into `buffer` as the file has from the beginning of a page on, and says how many.

@@ -5,6 +5,8 @@
 //! the difference says how a torn one differs from the nearest; [`examine`] does all three for several snapshots. What it
 //! was tested with, and what SQLite's own checks say of the same faults, is in `docs/oracle.md`.
 //!
+//! Of any other SQLite database the `structure` alone is read, by which `journalbench snapshot --verify` knows a sound copy.
+//!
 //! # Why a bad snapshot does not pass
 //!
 //! `exact` takes all of the following; the rule for whatever is not understood is that it is not `exact`.
@@ -43,6 +45,7 @@ mod file;
 mod inspect;
 mod judge;
 mod scan;
+mod structure;
 mod verdict;
 mod walk;
 
@@ -52,5 +55,6 @@ pub use error::JudgeError;
 pub use examine::{Evidence, Examination, Question, examine};
 pub use inspect::{Check, Inspection, SqliteChecks, content_digest, inspect, read_pages};
 pub use judge::{Claim, Judgement, judge};
+pub use structure::{Reading, Structure, read_structure};
 pub use verdict::Verdict;
 pub use walk::{Finding, Findings};

@@ -51,6 +51,48 @@ const STRETCH_BYTES: usize = 1 << 20;
 /// Bytes of interior pages that a thread keeps.
 const KEPT_BYTES: usize = 4 << 20;
 
+/// What a thread does with the pages that it is given.
+pub(super) trait Worker: Send {
+    /// Reads the pages from this one on that fill `buffer`.
+    fn read_stretch(&mut self, first: u32, buffer: &mut [u8]);
+}
+
+/// Gives every page to one of as many workers as there are cores, and returns those; fewer of them where a thread panicked, of
+/// which nothing is known then.
+pub(super) fn stretches<W: Worker>(
+    file: &DatabaseFile,
+    watch: Watch<'_>,
+    worker: impl Fn() -> W + Sync,
+) -> (Vec<W>, Findings) {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let pages_at_once = u32::try_from(STRETCH_BYTES / file.page_bytes).unwrap_or(1).max(1);
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut worker = worker();
+        let mut buffer = vec![0; pages_at_once as usize * file.page_bytes];
+        while !watch.interrupted.load(Ordering::Relaxed) {
+            let first = next.fetch_add(1, Ordering::Relaxed) * u64::from(pages_at_once) + 1;
+            let Some(first) = u32::try_from(first).ok().filter(|first| *first <= file.pages) else { break };
+            let count = pages_at_once.min(file.pages - first + 1);
+            worker.read_stretch(first, &mut buffer[..count as usize * file.page_bytes]);
+            watch.pages_done.fetch_add(u64::from(count), Ordering::Relaxed);
+        }
+        worker
+    };
+    let mut findings = Findings::default();
+    let mut workers = Vec::new();
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for handle in handles {
+            match handle.join() {
+                Ok(worker) => workers.push(worker),
+                Err(_) => findings.add(1, None, "a thread of the scan panicked"),
+            }
+        }
+    });
+    (workers, findings)
+}
+
 /// Reads every page on all cores. `layouts` has an entry for each tree. Returns what is wrong, and the visitors.
 pub(super) fn scan<V: Visitor>(
     file: &DatabaseFile,
@@ -59,36 +101,12 @@ pub(super) fn scan<V: Visitor>(
     watch: Watch<'_>,
     visitor: impl Fn() -> V + Sync,
 ) -> (Findings, Vec<V>) {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let pages_at_once = u32::try_from(STRETCH_BYTES / file.page_bytes).unwrap_or(1).max(1);
-    let next = AtomicU64::new(0);
-    let work = || {
-        let mut reader = Reader::new(file, map, layouts, visitor());
-        let mut buffer = vec![0; pages_at_once as usize * file.page_bytes];
-        while !watch.interrupted.load(Ordering::Relaxed) {
-            let first = next.fetch_add(1, Ordering::Relaxed) * u64::from(pages_at_once) + 1;
-            let Some(first) = u32::try_from(first).ok().filter(|first| *first <= file.pages) else { break };
-            let count = pages_at_once.min(file.pages - first + 1);
-            reader.read_stretch(first, &mut buffer[..count as usize * file.page_bytes]);
-            watch.pages_done.fetch_add(u64::from(count), Ordering::Relaxed);
-        }
-        (reader.findings, reader.visitor)
-    };
-    let mut findings = Findings::default();
+    let (readers, mut findings) = stretches(file, watch, || Reader::new(file, map, layouts, visitor()));
     let mut visitors = Vec::new();
-    thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for handle in handles {
-            match handle.join() {
-                Ok((found, visitor)) => {
-                    findings.merge(found);
-                    visitors.push(visitor);
-                }
-                // Nothing is known of what it read.
-                Err(_) => findings.add(1, None, "a thread of the scan panicked"),
-            }
-        }
-    });
+    for reader in readers {
+        findings.merge(reader.findings);
+        visitors.push(reader.visitor);
+    }
     (findings, visitors)
 }
 
@@ -128,7 +146,7 @@ impl<'a, V: Visitor> Reader<'a, V> {
         }
     }
 
-    fn read_stretch(&mut self, first: u32, buffer: &mut [u8]) {
+    fn check_stretch(&mut self, first: u32, buffer: &mut [u8]) {
         let held = match self.file.read_from(first, buffer) {
             Ok(held) => held,
             Err(error) => return self.findings.add(first, None, format!("cannot be read: {error}")),
@@ -174,7 +192,7 @@ impl<'a, V: Visitor> Reader<'a, V> {
         let layout = self.layouts[tree];
         if page.kind().is_index() && layout != Layout::Entries {
             // Of another index than a tracker's the order is not known.
-            return page.visit(space, |_, _| Ok(()));
+            return page.visit(space, |_, cell| cell.whole().map(drop));
         }
         if page.kind().is_index() {
             let mut last = lower.is_there.then_some(lower.text.as_slice());
@@ -200,7 +218,7 @@ impl<'a, V: Visitor> Reader<'a, V> {
                 return Err("its rowids are out of order".into());
             }
             last = Some(cell.rowid);
-            if leaf { row(layout, cell, |values| visitor.row(tree, number, values)) } else { Ok(()) }
+            if leaf { row(layout, cell.whole()?, |values| visitor.row(tree, number, values)) } else { Ok(()) }
         })?;
         match last {
             Some(last) if upper.is_there && last > upper.rowid => Err("its rowids reach beyond its bounds".into()),
@@ -209,10 +227,16 @@ impl<'a, V: Visitor> Reader<'a, V> {
     }
 }
 
+impl<V: Visitor> Worker for Reader<'_, V> {
+    fn read_stretch(&mut self, first: u32, buffer: &mut [u8]) {
+        self.check_stretch(first, buffer);
+    }
+}
+
 /// The text and the rowid of an index's cell.
 #[inline]
 fn entry(cell: Cell<'_>) -> Result<(&[u8], i64), PageFault> {
-    let record = Record::decode(cell.payload)?;
+    let record = Record::decode(cell.whole()?.payload)?;
     match record.values() {
         [ValueRef::Text(text), ValueRef::Integer(rowid)] => Ok((text, *rowid)),
         _ => Err("it holds an entry that is not a text and a rowid".into()),
@@ -238,12 +262,12 @@ fn row(layout: Layout, cell: Cell<'_>, visit: impl FnOnce(&[ValueRef<'_>])) -> R
 }
 
 /// A few interior pages, each at the one place that its number has.
-struct Ancestors {
+pub(super) struct Ancestors {
     pages: Vec<(u32, Vec<u8>)>,
 }
 
 impl Ancestors {
-    fn new(page_bytes: usize) -> Self {
+    pub fn new(page_bytes: usize) -> Self {
         Self { pages: vec![(0, Vec::new()); (KEPT_BYTES / page_bytes).max(16)] }
     }
 
@@ -258,7 +282,25 @@ impl Ancestors {
         key: &mut Bound,
     ) -> Result<(), PageFault> {
         key.is_there = at.is_some();
-        let Some(CellAt { interior, slot }) = at else { return Ok(()) };
+        let Some(at) = at else { return Ok(()) };
+        let number = map.interiors[at.interior as usize].page;
+        let cell = self.cell(file, map, at)?;
+        key.rowid = cell.rowid;
+        if layout == Layout::Entries {
+            let (text, _) = entry(cell).map_err(|_| unreadable(number))?;
+            key.text.clear();
+            key.text.extend_from_slice(text);
+        }
+        Ok(())
+    }
+
+    /// A cell of an interior page, which is read where it is not kept.
+    ///
+    /// # Errors
+    /// Where the page cannot be read, or has no such cell.
+    #[inline]
+    pub fn cell(&mut self, file: &DatabaseFile, map: &PageMap, at: CellAt) -> Result<Cell<'_>, PageFault> {
+        let CellAt { interior, slot } = at;
         let number = map.interiors[interior as usize].page;
         let place = interior as usize % self.pages.len();
         let (kept, bytes) = &mut self.pages[place];
@@ -267,18 +309,15 @@ impl Ancestors {
             read(file, number, bytes)?;
             *kept = number;
         }
-        let unreadable = |_| PageFault(format!("page {number} above it cannot be read"));
-        let page = Page::new(bytes, DatabaseFile::header_of(number)).map_err(unreadable)?;
+        let page = Page::new(bytes, DatabaseFile::header_of(number)).map_err(|_| unreadable(number))?;
         if usize::from(slot) >= page.cells() {
             return Err("the page above it has changed".into());
         }
-        let (cell, _) = page.cell(usize::from(slot)).map_err(unreadable)?;
-        key.rowid = cell.rowid;
-        if layout == Layout::Entries {
-            let (text, _) = entry(cell).map_err(unreadable)?;
-            key.text.clear();
-            key.text.extend_from_slice(text);
-        }
-        Ok(())
+        let (cell, _) = page.cell(usize::from(slot)).map_err(|_| unreadable(number))?;
+        Ok(cell)
     }
+}
+
+fn unreadable(number: u32) -> PageFault {
+    PageFault(format!("page {number} above it cannot be read"))
 }

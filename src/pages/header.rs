@@ -80,6 +80,30 @@ impl Header {
         (get_u32(&self.0, 32), get_u32(&self.0, 36))
     }
 
+    /// Times that the file was changed in a rollback mode; under WAL it need not count.
+    #[must_use]
+    pub(crate) fn change_counter(&self) -> u32 {
+        get_u32(&self.0, 24)
+    }
+
+    /// Times that the schema was changed.
+    #[must_use]
+    pub(crate) fn schema_cookie(&self) -> u32 {
+        get_u32(&self.0, 40)
+    }
+
+    /// The format of the schema, 1 to 4; 0 in a database without tables.
+    #[must_use]
+    pub(crate) fn schema_format(&self) -> u32 {
+        get_u32(&self.0, 44)
+    }
+
+    /// `SQLITE_VERSION_NUMBER` of the library that wrote the file last.
+    #[must_use]
+    pub(crate) fn sqlite_version_number(&self) -> u32 {
+        get_u32(&self.0, 96)
+    }
+
     /// Whether the file has pointer maps.
     #[must_use]
     pub(crate) fn has_auto_vacuum(&self) -> bool {

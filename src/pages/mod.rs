@@ -1,8 +1,8 @@
 //! The SQLite file format (<https://sqlite.org/fileformat2.html>), in its own terms: varints, records, cells, b-tree
 //! pages and the database header.
 //!
-//! Only as much of the format as a tracker's database needs: pages are used to their full size (no reserved region), and
-//! every cell fits on its page (no overflow pages). Nothing here knows what the rows mean, which page goes where or what
+//! Only as much of the format as is needed here: pages are used to their full size (no reserved region), and what is written
+//! fits on its page (overflow pages are only read). Nothing here knows what the rows mean, which page goes where or what
 //! a file is; that is [`crate::dataset`]'s business.
 
 pub mod header;

@@ -20,6 +20,22 @@ impl fmt::Display for PageFault {
     }
 }
 
+impl Cell<'_> {
+    /// Refuses a record that goes on elsewhere.
+    ///
+    /// # Errors
+    /// That it does not fit on a page.
+    #[inline]
+    pub(crate) fn whole(self) -> Result<Self, PageFault> {
+        match self.overflow {
+            None => Ok(self),
+            Some(Overflow { record_bytes, .. }) => {
+                Err(PageFault(format!("it has a record of {record_bytes} bytes, which does not fit on a page")))
+            }
+        }
+    }
+}
+
 impl From<&str> for PageFault {
     fn from(what: &str) -> Self {
         Self(what.to_owned())
@@ -33,8 +49,19 @@ pub struct Cell<'p> {
     pub child: u32,
     /// The rowid; 0 in an index.
     pub rowid: i64,
-    /// The record; empty on an interior page of a table.
+    /// The record, or the part of it that is on this page; empty on an interior page of a table.
     pub payload: &'p [u8],
+    /// Where the rest of the record is, if there is one.
+    pub overflow: Option<Overflow>,
+}
+
+/// A record that goes on in a chain of overflow pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overflow {
+    /// The first page of the chain.
+    pub first: u32,
+    /// Bytes of the whole record.
+    pub record_bytes: u64,
 }
 
 /// A b-tree page whose header is in range.
@@ -123,7 +150,7 @@ impl<'p> Page<'p> {
     /// The cell at a position, and the bytes of the page that it takes.
     ///
     /// # Errors
-    /// Where it is not inside the cell content area, or has a part on overflow pages.
+    /// Where it is not inside the cell content area.
     #[inline]
     pub fn cell(&self, position: usize) -> Result<(Cell<'p>, std::ops::Range<usize>), PageFault> {
         let at = get_u16(self.bytes, self.header + self.kind.header_bytes() + position * CELL_POINTER_BYTES);
@@ -132,35 +159,44 @@ impl<'p> Page<'p> {
         }
         let outside = || PageFault(format!("cell {position} does not end on its page"));
         let mut rest = &self.bytes[at..];
-        let mut cell = Cell { child: 0, rowid: 0, payload: &[] };
+        let mut cell = Cell { child: 0, rowid: 0, payload: &[], overflow: None };
         if !self.kind.is_leaf() {
             let (child, after) = rest.split_first_chunk::<CHILD_BYTES>().ok_or_else(outside)?;
             (cell.child, rest) = (u32::from_be_bytes(*child), after);
         }
         let length = match self.kind {
             PageKind::TableInterior => 0,
-            _ => take_varint(&mut rest).ok_or_else(outside)?,
+            PageKind::IndexInterior | PageKind::IndexLeaf | PageKind::TableLeaf => {
+                take_varint(&mut rest).ok_or_else(outside)?
+            }
         };
         if !self.kind.is_index() {
             cell.rowid = take_varint(&mut rest).ok_or_else(outside)?.cast_signed();
         }
-        if length > self.local_bytes_max() as u64 {
-            return Err(PageFault(format!(
-                "cell {position} has a record of {length} bytes, which does not fit on a page"
-            )));
+        let local = self.local_bytes(length);
+        cell.payload = rest.get(..local).ok_or_else(outside)?;
+        let mut end = self.bytes.len() - rest.len() + local;
+        if local as u64 != length {
+            let first = rest[local..].first_chunk::<CHILD_BYTES>().ok_or_else(outside)?;
+            cell.overflow = Some(Overflow { first: u32::from_be_bytes(*first), record_bytes: length });
+            end += CHILD_BYTES;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "at most a page")]
-        let length = length as usize;
-        cell.payload = rest.get(..length).ok_or_else(outside)?;
-        let end = self.bytes.len() - rest.len() + length;
         let end = end.max(at + CELL_BYTES_MIN);
         if end > self.bytes.len() { Err(outside()) } else { Ok((cell, at..end)) }
     }
 
-    /// Bytes of a record that fit on a page without overflow pages ("Cell payload overflow pages" of the file format).
-    fn local_bytes_max(&self) -> usize {
+    /// Bytes of a record of this length that stand on the page ("Cell payload overflow pages" of the file format).
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "at most a page")]
+    fn local_bytes(&self, length: u64) -> usize {
         let usable = self.bytes.len();
-        if self.kind.is_index() { (usable - 12) * 64 / 255 - 23 } else { usable - 35 }
+        let most = if self.kind.is_index() { (usable - 12) * 64 / 255 - 23 } else { usable - 35 };
+        if length <= most as u64 {
+            return length as usize;
+        }
+        let least = (usable - 12) * 32 / 255 - 23;
+        let local = least + ((length - least as u64) % (usable as u64 - CHILD_BYTES as u64)) as usize;
+        if local <= most { local } else { least }
     }
 
     /// Visits every cell in order of its key and accounts for every byte of the page.
@@ -241,6 +277,51 @@ impl Space {
 /// The most columns that a table or index of a tracker's database, SQLite's own tables included, has.
 pub(crate) const COLUMNS_MAX: usize = 5;
 
+/// The values of a record of any number of columns, one after the other. The last one is followed by a fault where bytes are
+/// left that belong to no value.
+#[derive(Debug)]
+pub(crate) struct Values<'p> {
+    types: &'p [u8],
+    body: &'p [u8],
+}
+
+impl<'p> Values<'p> {
+    /// Those of a record that is `payload` to its last byte.
+    ///
+    /// # Errors
+    /// Where the header is longer than the record.
+    #[inline]
+    pub fn new(payload: &'p [u8]) -> Result<Self, PageFault> {
+        let mut rest = payload;
+        let header_bytes = take_varint(&mut rest).and_then(|bytes| usize::try_from(bytes).ok());
+        let taken = payload.len() - rest.len();
+        let header_bytes = header_bytes.filter(|bytes| (taken..=payload.len()).contains(bytes));
+        let header_bytes = header_bytes.ok_or("a record's header is longer than the record")?;
+        Ok(Self { types: &payload[taken..header_bytes], body: &payload[header_bytes..] })
+    }
+}
+
+impl<'p> Iterator for Values<'p> {
+    type Item = Result<ValueRef<'p>, PageFault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.types.is_empty() {
+            let left = !std::mem::take(&mut self.body).is_empty();
+            return left.then(|| Err("a record has bytes that belong to no value".into()));
+        }
+        let Some(serial) = take_varint(&mut self.types) else {
+            (self.types, self.body) = (&[], &[]);
+            return Some(Err("a record's header ends inside a serial type".into()));
+        };
+        let value = take_value(serial, &mut self.body);
+        if value.is_none() {
+            (self.types, self.body) = (&[], &[]);
+        }
+        Some(value.ok_or_else(|| PageFault(format!("a value of serial type {serial} does not fit its record"))))
+    }
+}
+
 /// The values of a record.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'p> {
@@ -255,21 +336,13 @@ impl<'p> Record<'p> {
     /// Where header and body do not add up, or a serial type is none.
     #[inline]
     pub(crate) fn decode(payload: &'p [u8]) -> Result<Self, PageFault> {
-        let mut rest = payload;
-        let header_bytes = take_varint(&mut rest).and_then(|bytes| usize::try_from(bytes).ok());
-        let taken = payload.len() - rest.len();
-        let header_bytes = header_bytes.filter(|bytes| (taken..=payload.len()).contains(bytes));
-        let header_bytes = header_bytes.ok_or("a record's header is longer than the record")?;
-        let (mut types, mut body) = (&payload[taken..header_bytes], &payload[header_bytes..]);
         let mut record = Self { values: [ValueRef::Null; COLUMNS_MAX], columns: 0 };
-        while !types.is_empty() {
-            let serial = take_varint(&mut types).ok_or("a record's header ends inside a serial type")?;
+        for value in Values::new(payload)? {
             let slot = record.values.get_mut(record.columns).ok_or("a record has more columns than any table")?;
-            *slot = take_value(serial, &mut body)
-                .ok_or_else(|| PageFault(format!("a value of serial type {serial} does not fit its record")))?;
+            *slot = value?;
             record.columns += 1;
         }
-        if body.is_empty() { Ok(record) } else { Err("a record has bytes that belong to no value".into()) }
+        Ok(record)
     }
 
     /// The values in column order.

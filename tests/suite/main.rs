@@ -36,6 +36,7 @@ mod snapshot;
 mod stall;
 mod stops;
 mod strategies;
+mod structure;
 mod thresholds;
 mod verdicts;
 mod verify;

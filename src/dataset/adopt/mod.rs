@@ -70,6 +70,20 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, ReadError> {
     Err(ReadError::Refused(reason.into()))
 }
 
+/// Whether a database has the tables of a tracker, and nothing else but what it notes its migrations in.
+///
+/// # Errors
+/// What SQLite says.
+pub(crate) fn is_trackers(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut schema = SchemaRow::read_all(connection)?;
+    schema.retain(|row| row.table != shape::MIGRATIONS);
+    match shape::check(connection, &schema) {
+        Ok(_) => Ok(true),
+        Err(ReadError::Refused(_)) => Ok(false),
+        Err(ReadError::Sqlite(error)) => Err(error),
+    }
+}
+
 /// The database and its journal or WAL, where there is something in it, as they are now.
 ///
 /// # Errors

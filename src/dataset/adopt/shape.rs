@@ -61,7 +61,7 @@ const TABLES: [Table; 4] = [
 ];
 
 /// What newer trackers note their migrations in.
-const MIGRATIONS: &str = "_sqlx_migrations";
+pub const MIGRATIONS: &str = "_sqlx_migrations";
 
 /// Refuses what the header shows.
 pub fn check_header(header: &Header) -> Result<(), String> {
