@@ -12,7 +12,7 @@
 //! doctor     what a measurement here is worth
 //! run        a scenario, trial by trial           analysis  results -> what to know before believing them
 //! trial      one trial: prepare, connect,         results   the JSON
-//!            conduct, evaluate, judge
+//!            conduct, evaluate, judge             copies    of anybody's database: sound or not, manifests
 //!
 //! scenario   TOML -> one plan for each trial      oracle    snapshot + history -> verdict
 //! threshold  text -> what a figure must keep      history   which commits, in which order; the ledger
@@ -85,6 +85,7 @@
 pub mod analysis;
 mod child;
 pub mod cli;
+pub mod copies;
 pub mod dataset;
 mod digest;
 mod doctor;

@@ -221,7 +221,7 @@ fn only_so_many_verified_copies_of_the_database_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let live = database(folder.path());
     let out = |name: &str| folder.path().join(name);
-    assert!(snapshot(&["--verify"], &live, &out("by-hand.db")).status.success());
+    assert!(snapshot(&[], &live, &out("not-verified.db")).status.success());
     for day in 1..=4 {
         let output = snapshot(&["--keep", "2", "--json"], &live, &out(&format!("day-{day}.db")));
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -229,11 +229,14 @@ fn only_so_many_verified_copies_of_the_database_are_kept() {
         assert_eq!(said.lines().count(), 1, "{said}");
         let json: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!(json["status"], "made");
-        assert!(json["integrity_check_s"].as_f64().is_some() && json["sync_s"].as_f64().is_some(), "{said}");
+        assert!(json["verify_s"].as_f64().is_some() && json["sync_s"].as_f64().is_some(), "{said}");
+        assert_eq!((&json["verified_by"], json["integrity_check_s"].is_null()), (&"walk".into(), true), "{said}");
         let removed = json["removed"].as_array().unwrap();
         assert_eq!(removed.len(), usize::from(day > 2), "{said}");
     }
-    assert_eq!(names(folder.path()), [".journalbench-copies.json", "by-hand.db", "day-3.db", "day-4.db", "live.db"]);
+    let expected =
+        ["day-3.db", "day-3.db.manifest.json", "day-4.db", "day-4.db.manifest.json", "live.db", "not-verified.db"];
+    assert_eq!(names(folder.path()), expected);
 
     // A copy that is not sound neither counts nor costs one that is.
     let mut bytes = fs::read(&live).unwrap();

@@ -107,7 +107,7 @@ fn copies_of_a_database_that_is_written_to_are_states_of_it_in_their_order() {
             let output = snapshot(&["--verify"], &live, &out);
             assert!(output.status.success(), "{journal_mode} {number}: {}", words(&output));
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(text.contains("integrity_check: ok") && text.contains("main file"), "{text}");
+            assert!(text.contains("verified by reading every page: ok") && text.contains("main file"), "{text}");
             assert_eq!(words(&output).contains("nobody can commit until the copy is done"), journal_mode == "delete");
             for suffix in SIDE_FILES {
                 assert!(!sqlite::side_file(&out, suffix).exists());
@@ -118,7 +118,7 @@ fn copies_of_a_database_that_is_written_to_are_states_of_it_in_their_order() {
         }
         drop(writer);
         assert!(last > 0, "the writer did write under {journal_mode}");
-        assert_eq!(beside_live(folder.path()).len(), 6, "{:?}", beside_live(folder.path()));
+        assert_eq!(beside_live(folder.path()).len(), 12, "{:?}", beside_live(folder.path()));
     }
 }
 
@@ -164,7 +164,7 @@ fn nothing_is_overwritten_and_nothing_foreign_becomes_a_part_of_the_copy() {
     let folder = tempfile::tempdir().unwrap();
     let live = database(folder.path(), "wal");
     let out = folder.path().join("out.db");
-    for suffix in ["", "-wal", "-journal", "-shm"] {
+    for suffix in ["", "-wal", "-journal", "-shm", ".manifest.json"] {
         let file = sqlite::side_file(&out, suffix);
         fs::write(&file, "mine").unwrap();
         let output = snapshot(&[], &live, &out);
@@ -208,16 +208,50 @@ fn what_cannot_be_copied_leaves_nothing() {
 fn an_unsound_copy_gets_no_name() {
     let folder = tempfile::tempdir().unwrap();
     let live = database(folder.path(), "delete");
-    // A page of the middle, gone: held-copy copies what is there, and integrity_check sees it.
+    // A page of the middle, gone: held-copy copies what is there, and the check sees it.
     let mut bytes = fs::read(&live).unwrap();
     let middle = bytes.len() / 4096 / 2 * 4096;
     bytes[middle..middle + 4096].fill(0);
     fs::write(&live, bytes).unwrap();
     let out = folder.path().join("out.db");
-    let output = snapshot(&["--verify"], &live, &out);
-    assert_eq!(output.status.code(), Some(3), "{}", words(&output));
-    assert!(words(&output).contains("the copy is not sound"), "{}", words(&output));
-    assert_eq!(beside_live(folder.path()), Vec::<String>::new());
+    for how in ["--verify", "--verify=integrity-check"] {
+        let output = snapshot(&[how], &live, &out);
+        assert_eq!(output.status.code(), Some(3), "{how}: {}", words(&output));
+        assert!(words(&output).contains("the copy is not sound"), "{how}: {}", words(&output));
+        assert_eq!(beside_live(folder.path()), Vec::<String>::new(), "{how}");
+    }
+}
+
+#[test]
+fn what_the_walk_does_not_understand_is_left_to_integrity_check_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (sql, by, because)) in [
+        ("CREATE TABLE t (x); CREATE INDEX i ON t (x);", "walk", None),
+        (
+            "CREATE TABLE t (x); CREATE TABLE p (x); CREATE INDEX i ON p (x) WHERE x > 1;",
+            "walk-and-integrity-check",
+            Some("p has"),
+        ),
+        (
+            "CREATE VIRTUAL TABLE f USING fts5 (x); INSERT INTO f VALUES ('word');",
+            "walk-and-integrity-check",
+            Some("f has"),
+        ),
+        ("PRAGMA auto_vacuum = INCREMENTAL; CREATE TABLE t (x);", "integrity-check", Some("auto_vacuum")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let live = folder.path().join(format!("live.db-{number}"));
+        Connection::open(&live).unwrap().execute_batch(sql).unwrap();
+        let output = snapshot(&["--verify", "--json"], &live, &folder.path().join(format!("{number}.db")));
+        assert!(output.status.success(), "{sql}: {}", words(&output));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["verified_by"], by, "{json}");
+        let said = json["verified_because"].as_str().unwrap_or_default();
+        assert!(because.map_or(said.is_empty(), |because| said.contains(because)), "{json}");
+        assert_eq!(json["integrity_check_s"].is_null(), by == "walk", "{json}");
+    }
 }
 
 /// The copying child of a snapshot.

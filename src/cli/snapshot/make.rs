@@ -1,29 +1,34 @@
 //! A copy from nothing to its name: made in a hidden folder beside its place, checked, synced, and only then named.
 //!
 //! No half file ever stands under the name, and nothing is overwritten. A killed process leaves the hidden folder, which the
-//! next copy in that place removes.
+//! next copy in that place removes. The manifest of a verified copy is written last: one that was killed before has made a copy
+//! that is not known to be verified, which no later one counts or removes.
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 
 use super::{
     Arguments, Order,
     copy::{Copied, copy},
     pace::Forecast,
-    refuse_existing,
+    refuse_existing, refuse_manifest,
     retention::{self, Removal},
 };
 use crate::{
+    copies::{self, Checked, Hashed, HeaderFacts, LivePath, Manifest, Soundness, Verified, manifest_path},
     interrupt::Interrupt,
     own_folder::OwnFolder,
+    pages::header::Header,
     progress::{self, print_line},
     snapshot::SNAPSHOT_FILE,
-    sqlite, work,
+    work,
 };
 
 /// A copy that stands under its name.
@@ -33,8 +38,10 @@ pub(super) struct Made {
     pub(super) forecast: Option<Forecast>,
     pub(super) bytes: u64,
     pub(super) sync_s: f64,
-    /// How long `integrity_check` took, where it was asked.
-    pub(super) integrity_check_s: Option<f64>,
+    /// How it was found sound, where that was asked.
+    pub(super) checked: Option<Checked>,
+    /// The manifest that was written of it.
+    pub(super) manifest: Option<Manifest>,
     pub(super) removed: Vec<PathBuf>,
 }
 
@@ -48,11 +55,19 @@ pub(super) struct Planned {
 
 /// How making a copy ended.
 pub(super) enum Ending {
-    Made(Made),
+    Made(Box<Made>),
     Planned(Planned),
-    /// It was made, and is not sound: what `integrity_check` said. Nothing stands under its name.
+    /// It was made, and is not sound: what was found. Nothing stands under its name.
     Unsound(String),
     Interrupted,
+}
+
+/// What a manifest says of a copy that has no name yet.
+struct Facts {
+    checked: Checked,
+    hashed: Hashed,
+    header: HeaderFacts,
+    verified_at: Timestamp,
 }
 
 /// Makes the copy in a hidden folder, which is this process's own until it ends.
@@ -68,31 +83,79 @@ pub(super) fn make(
     fs::create_dir(&folder).with_context(|| format!("cannot write in {}", hidden.path().display()))?;
     let copied = copy(arguments, order, &folder, interrupt)?;
     let copy = folder.join(SNAPSHOT_FILE);
-    let checked = check(&copy, arguments.verifies(), interrupt)?;
-    if let Some(checked) = checked.as_ref().filter(|checked| checked.answer != "ok") {
-        return Ok(if interrupt.is_set() { Ending::Interrupted } else { Ending::Unsound(checked.answer.clone()) });
-    }
     let begun = Instant::now();
+    // Before it is read again: only what is on the disk can leave the page cache.
     File::open(&copy)?.sync_all().with_context(|| format!("cannot sync {}", copy.display()))?;
     let sync_s = begun.elapsed().as_secs_f64();
+    let facts = match copies::check(&copy, arguments.check(), interrupt.flag())? {
+        Soundness::Opened => None,
+        Soundness::Sound(checked) => Some(facts(&copy, checked, interrupt)?),
+        Soundness::Unsound(_) if interrupt.is_set() => return Ok(Ending::Interrupted),
+        Soundness::Unsound(why) => return Ok(Ending::Unsound(why)),
+    };
     let bytes = work::file_bytes(&copy);
     refuse_existing(out)?;
+    refuse_manifest(out)?;
     work::give_name(&copy, out).with_context(|| format!("cannot give the copy its name {}", out.display()))?;
-    let removed = remove_outdated(arguments, order);
-    Ok(Ending::Made(Made {
-        copied,
-        forecast,
-        bytes,
-        sync_s,
-        integrity_check_s: checked.map(|checked| checked.duration_s),
-        removed,
-    }))
+    let checked = facts.as_ref().map(|facts| facts.checked.clone());
+    let manifest = facts.and_then(|facts| write_manifest(arguments, order, facts));
+    let removed = manifest.as_ref().map_or_else(Vec::new, |manifest| remove_outdated(arguments, order, manifest));
+    Ok(Ending::Made(Box::new(Made { copied, forecast, bytes, sync_s, checked, manifest, removed })))
+}
+
+fn facts(copy: &Path, checked: Checked, interrupt: &Interrupt) -> Result<Facts> {
+    let verified_at = Timestamp::now();
+    let describe = || format!("cannot read {}", copy.display());
+    let header = HeaderFacts::of(&Header::read(copy).with_context(describe)?);
+    let of_bytes = work::file_bytes(copy);
+    let mut display = progress::Bytes::new("SHA-256");
+    let mut show = |bytes| display.show(bytes, of_bytes);
+    let hashed = copies::hash_while_copying(copy, &mut io::sink(), false, interrupt.flag(), &mut show);
+    display.finish();
+    Ok(Facts { checked, hashed: hashed.with_context(describe)?, header, verified_at })
+}
+
+/// Writes the manifest of a copy that stands; where that fails the copy is one that nobody knows to be verified.
+fn write_manifest(arguments: &Arguments, order: &Order, facts: Facts) -> Option<Manifest> {
+    let Facts { checked, hashed, header, verified_at } = facts;
+    let path = manifest_path(&order.out);
+    let write = || -> io::Result<Manifest> {
+        let manifest = Manifest {
+            format: Manifest::FORMAT,
+            bytes: hashed.bytes,
+            modified_ns: copies::modified_ns(&order.out.metadata()?),
+            sha256: hashed.sha256,
+            compression: None,
+            uncompressed_bytes: hashed.bytes,
+            content_digest: checked.content,
+            header,
+            made_at: Timestamp::now(),
+            live: LivePath::from(order.live.as_path()),
+            strategy: arguments.strategy(),
+            journalbench_version: env!("CARGO_PKG_VERSION").to_owned(),
+            verified: Verified { by: checked.by, at: verified_at, duration_s: checked.verify_s },
+        };
+        manifest.write(&path)?;
+        Ok(manifest)
+    };
+    match write() {
+        Ok(manifest) => Some(manifest),
+        Err(error) => {
+            print_line(&format!(
+                "journalbench: {} stands and is sound, but {} cannot be written ({error}): it counts as not verified, and no \
+                older copy was removed",
+                order.out.display(),
+                path.display()
+            ));
+            None
+        }
+    }
 }
 
 /// Removes older copies where that was asked for. The new copy stands, whatever becomes of them.
-fn remove_outdated(arguments: &Arguments, order: &Order) -> Vec<PathBuf> {
+fn remove_outdated(arguments: &Arguments, order: &Order, newest: &Manifest) -> Vec<PathBuf> {
     let Some(rule) = arguments.retention() else { return Vec::new() };
-    match retention::apply(rule, &order.live, &order.out) {
+    match retention::apply(rule, order.parent(), newest) {
         Ok(Removal { removed, problems }) => {
             for problem in problems {
                 print_line(&format!("journalbench: {problem}"));
@@ -104,32 +167,4 @@ fn remove_outdated(arguments: &Arguments, order: &Order) -> Vec<PathBuf> {
             Vec::new()
         }
     }
-}
-
-struct Checked {
-    answer: String,
-    duration_s: f64,
-}
-
-/// Lets SQLite open the copy, and check it where that was asked for.
-fn check(copy: &Path, verify: bool, interrupt: &Interrupt) -> Result<Option<Checked>> {
-    let describe = || format!("SQLite cannot open the copy {}", copy.display());
-    let connection = sqlite::open_file(copy, interrupt.flag()).with_context(describe)?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).with_context(describe)?;
-    let mut checked = None;
-    if verify {
-        let _waiting = progress::Spinner::new("integrity_check reads the copy");
-        let begun = Instant::now();
-        // What it cannot read to the end is not sound either; an interrupt is noticed by the caller.
-        let answer = sqlite::check(&connection, "integrity_check").unwrap_or_else(|error| error.to_string());
-        checked = Some(Checked { answer, duration_s: begun.elapsed().as_secs_f64() });
-    }
-    connection.close().map_err(|(_, error)| error).with_context(describe)?;
-    for suffix in sqlite::SIDE_FILES {
-        let beside = sqlite::side_file(copy, suffix);
-        if beside.exists() {
-            bail!("{} is still there after the copy was closed", beside.display());
-        }
-    }
-    Ok(checked)
 }

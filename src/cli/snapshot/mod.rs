@@ -5,16 +5,18 @@
 
 mod copy;
 mod make;
+mod metrics;
 mod pace;
 mod retention;
 
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use make::{Ending, Made, Planned};
@@ -24,6 +26,7 @@ use retention::Rule;
 use super::{CommandError, CommandOutcome, absolute, tell};
 use crate::{
     child::watchdog::Watchdog,
+    copies::{Check, Sha256Sum, VerifiedBy, manifest_path},
     dataset::{Size, SizeError},
     interrupt::Interrupt,
     own_folder::{self, Busy, OwnFolder},
@@ -35,11 +38,16 @@ use crate::{
 
 /// What stands below the options.
 pub(super) const HELP: &str = "\
-Exit status 0: the copy is complete and synced to disk under its name (with --verify: and integrity_check says ok).
+Exit status 0: the copy is complete and synced to disk under its name (with --verify: and found sound).
 Anything else: nothing stands under its name. 1 it failed; 2 refused: usage, no room, or another snapshot to OUT.db is
 running; 3 it was made and is not sound; 130 it was interrupted (Ctrl-C, SIGTERM, SIGHUP).
 One that is killed leaves a hidden folder .OUT.db.journalbench beside the copy; the next snapshot into that folder removes
 it, and so does `journalbench clean`.
+
+--verify reads every page of the copy and compares each index with its table, several times as fast as SQLite's
+integrity_check, which it asks of what it does not understand (auto_vacuum, UTF-16, indexes on expressions) and says so. Of a
+verified copy it writes OUT.db.manifest.json: size, SHA-256, header, how and when it was verified. `journalbench restore`
+reads it, and --keep counts by it.
 
 The database is only read. Under WAL nobody waits for a lock of held-copy-gentle; it reads and writes past the page cache,
 syncs a MiB at a time, and rests, so that nobody waits for the disk either. In the other journal modes nobody can commit until
@@ -54,6 +62,7 @@ Examples:
   journalbench snapshot --dry-run tracker.db /backup/tracker.db
   journalbench snapshot --max-rate 100MB/s --wal-max 2GB tracker.db /backup/tracker.db
   journalbench snapshot --zstd tracker.db /backup/tracker.db.zst
+  journalbench snapshot --keep 7 --metrics /var/lib/node_exporter/tracker.prom tracker.db /backup/tracker-$(date +%F).db
   journalbench snapshot --strategy vacuum-into tracker.db smaller.db";
 
 /// What the command is given.
@@ -65,9 +74,10 @@ pub(super) struct Arguments {
     /// As --strategy essential
     #[arg(long, conflicts_with = "strategy")]
     essential: bool,
-    /// Ask SQLite's `integrity_check` of the copy before it gets its name
-    #[arg(long)]
-    verify: bool,
+    /// Check the copy before it gets its name, and write a manifest of it beside it: `walk` reads every page without SQLite,
+    /// `integrity-check` asks SQLite, many times as slow
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "walk")]
+    verify: Option<Verify>,
     #[command(flatten)]
     pace: Pace,
     /// Give up after so many seconds
@@ -77,7 +87,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SIZE", default_value = "500MB", value_parser = keep_free)]
     keep_free: KeepFree,
     /// Remove older copies of this database in the same folder, all but the last N (this one among them). Copies count
-    /// that were made with --keep or --keep-days, which ask for --verify
+    /// that were verified, by their manifests; asks for --verify
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "keep_days")]
     keep: Option<u32>,
     /// As --keep, but for those that are not older than D days
@@ -86,6 +96,10 @@ pub(super) struct Arguments {
     /// Print one line of JSON, whatever comes of it
     #[arg(long)]
     json: bool,
+    /// Write figures for Prometheus into this file, whatever comes of it: for the text-file collector of its node exporter,
+    /// which reads every FILE.prom in its folder. A file for each database
+    #[arg(long, value_name = "FILE.prom", value_parser = metrics::file)]
+    metrics: Option<PathBuf>,
     /// The live database
     #[arg(value_name = "LIVE.db")]
     live: PathBuf,
@@ -101,6 +115,13 @@ fn strategy_help() -> String {
     };
     let names: Vec<_> = Strategy::all().iter().filter(can_copy).map(Strategy::to_string).collect();
     format!("How it is copied: {}", names.join(", "))
+}
+
+/// How a copy is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Verify {
+    Walk,
+    IntegrityCheck,
 }
 
 fn deadline(text: &str) -> Result<f64, String> {
@@ -130,9 +151,13 @@ impl Arguments {
         self.keep.map(Rule::Last).or(self.keep_days.map(Rule::Days))
     }
 
-    /// Only a copy that was verified counts.
-    fn verifies(&self) -> bool {
-        self.verify || self.retention().is_some()
+    /// How the copy is checked. Only one that was verified counts for retention.
+    fn check(&self) -> Check {
+        match (self.verify, self.retention()) {
+            (Some(Verify::IntegrityCheck), _) => Check::IntegrityCheck,
+            (Some(Verify::Walk), _) | (None, Some(_)) => Check::Walk,
+            (None, None) => Check::Open,
+        }
     }
 }
 
@@ -170,13 +195,28 @@ struct Line {
     pace: Option<PaceResult>,
     sync_s: Option<f64>,
     integrity_check_s: Option<f64>,
+    /// How long finding it sound took, `integrity_check` included.
+    verify_s: Option<f64>,
+    verified_by: Option<VerifiedBy>,
+    /// Why `integrity_check` was asked though it was not asked for.
+    verified_because: Option<String>,
+    sha256: Option<Sha256Sum>,
+    /// The manifest that was written.
+    manifest: Option<String>,
     /// Older copies that were removed.
     removed: Vec<String>,
 }
 
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
 pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
+    let begun = Instant::now();
     let ended = try_snapshot(arguments, interrupt_again);
+    if let Some(file) = &arguments.metrics {
+        let run = metrics::Run::new(&arguments.live, &ended, begun.elapsed());
+        if let Err(error) = run.write(file) {
+            print_line(&format!("journalbench: cannot write {}: {error}", file.display()));
+        }
+    }
     if arguments.json {
         let json = serde_json::to_string(&line(arguments, &ended)).context("cannot write the answer as JSON")?;
         tell(&format!("{json}\n"));
@@ -256,6 +296,11 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
         pace: None,
         sync_s: None,
         integrity_check_s: None,
+        verify_s: None,
+        verified_by: None,
+        verified_because: None,
+        sha256: None,
+        manifest: None,
         removed: Vec::new(),
     };
     match ended {
@@ -265,7 +310,16 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
             (line.duration_s, line.parts) = (Some(made.copied.duration_s), made.copied.parts.clone());
             line.pace = made.copied.pace;
             line.expect(made.forecast.as_ref());
-            line.integrity_check_s = made.integrity_check_s;
+            if let Some(checked) = &made.checked {
+                line.integrity_check_s = checked.integrity_check_s;
+                line.verify_s = Some(checked.verify_s);
+                line.verified_by = Some(checked.by);
+                line.verified_because.clone_from(&checked.because);
+            }
+            if let Some(manifest) = &made.manifest {
+                line.sha256 = Some(manifest.sha256);
+                line.manifest = Some(manifest_path(&arguments.out).display().to_string());
+            }
             line.removed = made.removed.iter().map(|path| path.display().to_string()).collect();
         }
         Ok(Ending::Planned(planned)) => {
@@ -301,8 +355,12 @@ fn words(arguments: &Arguments, made: &Made) -> String {
         words += &pace::words(pace);
     }
     // Writing to a String does not fail.
-    if let Some(duration_s) = made.integrity_check_s {
-        let _ = writeln!(words, "integrity_check: ok, {duration_s:.2} s");
+    if let Some(checked) = &made.checked {
+        let because = checked.because.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        let _ = writeln!(words, "verified by {}: ok, {:.2} s{because}", checked.by, checked.verify_s);
+    }
+    if let Some(manifest) = &made.manifest {
+        let _ = writeln!(words, "{}  SHA-256", manifest.sha256);
     }
     for path in &made.removed {
         let _ = writeln!(words, "removed {}", path.display());
@@ -316,20 +374,13 @@ fn order(arguments: &Arguments) -> Result<Order, CommandError> {
     // SQLite's side files lie beside what a link leads to.
     let live = live.canonicalize().with_context(|| format!("cannot find the database {}", live.display()))?;
     let out = absolute(out)?;
-    refuse_existing(&out).map_err(CommandError::Usage)?;
+    refuse_existing(&out).and_then(|()| refuse_manifest(&out)).map_err(CommandError::Usage)?;
     // Opening a pipe would wait for somebody who writes to it.
     work::check_regular(&live).with_context(|| format!("{} is no SQLite database", live.display()))?;
     let header = Header::read(&live).ok().filter(Header::is_database);
     let Some(header) = header else {
         return Err(anyhow!("{} is no SQLite database", live.display()).into());
     };
-    if arguments.retention().is_some() && (live.to_str().is_none() || out.to_str().is_none()) {
-        return Err(CommandError::Usage(anyhow!(
-            "--keep: {} or {} is not UTF-8, and the note of the copies could not name it",
-            live.display(),
-            out.display()
-        )));
-    }
     let bytes = work::file_bytes(&live) + work::file_bytes(&sqlite::side_file(&live, "-wal"));
     Ok(Order { live, out, bytes, in_wal: header.file_version() == FileVersion::Wal })
 }
@@ -349,8 +400,17 @@ fn check_room(order: &Order, keep_free: KeepFree) -> Result<(), CommandError> {
     }
 }
 
+/// A manifest that is there already is another copy's.
+fn refuse_manifest(out: &Path) -> Result<()> {
+    let manifest = manifest_path(out);
+    if manifest.symlink_metadata().is_ok() {
+        bail!("{} exists, the manifest of another copy: move it away, or name the copy otherwise", manifest.display());
+    }
+    Ok(())
+}
+
 /// A file of SQLite's that stands beside the copy would become part of it (`docs/sqlite.md`, 23).
-fn refuse_existing(out: &Path) -> Result<()> {
+pub(super) fn refuse_existing(out: &Path) -> Result<()> {
     let beside = sqlite::SIDE_FILES.map(|suffix| sqlite::side_file(out, suffix));
     match [out].into_iter().chain(beside.iter().map(PathBuf::as_path)).find(|file| file.symlink_metadata().is_ok()) {
         Some(file) if file == out => bail!("{} exists, and nothing is overwritten", file.display()),
