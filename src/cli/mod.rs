@@ -8,6 +8,7 @@ mod merge;
 mod out_folder;
 mod probe;
 mod report;
+mod restore;
 mod run;
 mod scenarios;
 mod schema;
@@ -58,6 +59,8 @@ Examples:
   journalbench generate --size 17GB tracker.db
   journalbench verify my-results/kept/wal-full-8000-cp-1 backup.db
   journalbench snapshot --verify /var/lib/tracker.db /backup/tracker.db
+  journalbench restore /backup/tracker.db /var/lib/restored.db
+  journalbench restore --check /backup/tracker.db
   journalbench run --resume my-results
   journalbench run quick --shard 1/4 --out shard-1
   journalbench merge shard-*/results.json --out merged
@@ -66,7 +69,7 @@ Examples:
 
 Exit status: 0 done (a bad verdict is a finding, not an error); 1 the environment or a trial failed, or `doctor` found it bad;
 2 usage or scenario, or no room; 3 a threshold is broken (with --strict: or inconclusive), `verify` found another verdict than exact, \
-`snapshot --verify` an unsound copy, `compare` a regression; 4 `compare` found no regression and cannot say that there is none;
+`snapshot --verify` or `restore` an unsound copy, `compare` a regression; 4 `compare` found no regression and cannot say that there is none;
 130 interrupted, with what was measured so far written out.";
 
 #[derive(Debug, Subcommand)]
@@ -97,6 +100,9 @@ enum Command {
     /// Copy any live SQLite database, whole and synced, or not at all
     #[command(after_help = snapshot::HELP)]
     Snapshot(snapshot::Arguments),
+    /// Make a database of a copy again, whole, checked and synced, or prove that it could be done
+    #[command(after_help = restore::HELP)]
+    Restore(restore::Arguments),
     /// List what killed runs and snapshots have left in a folder, and remove it on request
     Clean(clean::Arguments),
     /// Print the JSON Schema of a results.json
@@ -191,6 +197,7 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
+        Command::Restore(arguments) => restore::restore(&arguments, interrupt_again)?,
         Command::Clean(arguments) => clean::clean(&arguments)?,
         Command::Schema => schema::schema()?,
         Command::Completions(arguments) => shell::completions(&arguments)?,

@@ -155,6 +155,7 @@ fn shells_and_man_are_told_of_every_command_that_is_for_people() {
         "generate",
         "verify",
         "snapshot",
+        "restore",
         "clean",
         "completions",
         "man",

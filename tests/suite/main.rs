@@ -28,6 +28,7 @@ mod probe;
 mod programs;
 mod refusals;
 mod reports;
+mod restore;
 mod schedule;
 mod scripts;
 mod seams;
