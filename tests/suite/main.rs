@@ -22,6 +22,7 @@ mod io;
 mod ledger;
 mod load;
 mod locks;
+mod monitoring;
 mod mutations;
 mod paths;
 mod probe;
