@@ -24,6 +24,7 @@ mod load;
 mod locks;
 mod monitoring;
 mod mutations;
+mod nights;
 mod paths;
 mod probe;
 mod programs;

@@ -41,7 +41,7 @@ impl Trouble {
 }
 
 /// A database of some hundred pages, all of its counts 0.
-fn database(folder: &Path) -> PathBuf {
+pub(super) fn database(folder: &Path) -> PathBuf {
     let path = folder.join("tracker.db");
     let connection = Connection::open(&path).unwrap();
     let sql = "CREATE TABLE torrents (id INTEGER PRIMARY KEY, info_hash TEXT NOT NULL, completed INTEGER NOT NULL);
@@ -77,7 +77,7 @@ fn run(script: &str, database: &Path, copy: &Path, trouble: Option<Trouble>) -> 
 }
 
 /// What somebody finds who restores a copy.
-fn restore(copy: &Path) -> &'static str {
+pub(super) fn restore(copy: &Path) -> &'static str {
     if !copy.exists() {
         return "nothing";
     }
@@ -94,7 +94,7 @@ fn restore(copy: &Path) -> &'static str {
 }
 
 /// Makes every copy a day older.
-fn pass_a_day(folder: &Path) {
+pub(super) fn pass_a_day(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let file = File::options().append(true).open(entry.unwrap().path()).unwrap();
         let modified = file.metadata().unwrap().modified().unwrap();
