@@ -110,7 +110,13 @@ fn what_is_not_read_is_said() {
 fn of_a_trackers_database_it_says_the_oracles_digest() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    generate(&Dataset { rows: 3_000, seed: 310, page_size_bytes: 1024 }, &path, &Arc::default(), &mut |_| ()).unwrap();
+    generate(
+        &Dataset { rows: 3_000, seed: 310, page_size_bytes: 1024, zero_share_ppm: 0 },
+        &path,
+        &Arc::default(),
+        &mut |_| (),
+    )
+    .unwrap();
     let expected = oracle::content_digest(&path, &Arc::default()).unwrap();
     assert_eq!(reading(&path).content, Some(expected));
     // What a tracker notes its migrations in is no part of it; anything else makes it another database.

@@ -22,12 +22,14 @@ use super::{
     retention::{self, Removal},
 };
 use crate::{
-    copies::{self, Checked, Hashed, HeaderFacts, LivePath, Manifest, Soundness, Verified, manifest_path},
+    copies::{
+        self, Check, Checked, Compression, Hashed, HeaderFacts, LivePath, Manifest, Soundness, Verified, manifest_path,
+    },
     interrupt::Interrupt,
     own_folder::OwnFolder,
     pages::header::Header,
     progress::{self, print_line},
-    snapshot::SNAPSHOT_FILE,
+    snapshot::{SNAPSHOT_FILE, protocol::Part},
     work,
 };
 
@@ -38,6 +40,8 @@ pub(super) struct Made {
     pub(super) forecast: Option<Forecast>,
     pub(super) bytes: u64,
     pub(super) sync_s: f64,
+    /// How long nobody could commit because the copy held its lock, where that is known.
+    pub(super) stop_s: Option<f64>,
     /// How it was found sound, where that was asked.
     pub(super) checked: Option<Checked>,
     /// The manifest that was written of it.
@@ -66,6 +70,8 @@ pub(super) enum Ending {
 struct Facts {
     checked: Checked,
     hashed: Hashed,
+    compression: Option<Compression>,
+    uncompressed_bytes: u64,
     header: HeaderFacts,
     verified_at: Timestamp,
 }
@@ -87,9 +93,20 @@ pub(super) fn make(
     // Before it is read again: only what is on the disk can leave the page cache.
     File::open(&copy)?.sync_all().with_context(|| format!("cannot sync {}", copy.display()))?;
     let sync_s = begun.elapsed().as_secs_f64();
-    let facts = match copies::check(&copy, arguments.check(), interrupt.flag())? {
+    let (soundness, facts_of) = match arguments.pace.zstd {
+        Some(_) if arguments.check() == Check::Open => (Soundness::Opened, None),
+        Some(_) => {
+            let unpacked = hidden.path().join("unpacked.db");
+            let hashed = unpack(&copy, &unpacked, interrupt)?;
+            (copies::check(&unpacked, arguments.check(), interrupt.flag())?, Some((unpacked, Some(hashed))))
+        }
+        None => (copies::check(&copy, arguments.check(), interrupt.flag())?, Some((copy.clone(), None))),
+    };
+    let facts = match soundness {
         Soundness::Opened => None,
-        Soundness::Sound(checked) => Some(facts(&copy, checked, interrupt)?),
+        Soundness::Sound(checked) => {
+            facts_of.map(|(plain, hashed)| facts(&copy, &plain, hashed, checked, interrupt)).transpose()?
+        }
         Soundness::Unsound(_) if interrupt.is_set() => return Ok(Ending::Interrupted),
         Soundness::Unsound(why) => return Ok(Ending::Unsound(why)),
     };
@@ -100,24 +117,69 @@ pub(super) fn make(
     let checked = facts.as_ref().map(|facts| facts.checked.clone());
     let manifest = facts.and_then(|facts| write_manifest(arguments, order, facts));
     let removed = manifest.as_ref().map_or_else(Vec::new, |manifest| remove_outdated(arguments, order, manifest));
-    Ok(Ending::Made(Box::new(Made { copied, forecast, bytes, sync_s, checked, manifest, removed })))
+    Ok(Ending::Made(Box::new(Made {
+        stop_s: stop_s(arguments, order, &copied),
+        copied,
+        forecast,
+        bytes,
+        sync_s,
+        checked,
+        manifest,
+        removed,
+    })))
 }
 
-fn facts(copy: &Path, checked: Checked, interrupt: &Interrupt) -> Result<Facts> {
+/// Under WAL nobody waits for the lock; in rollback modes it is held as long as the main file is copied.
+fn stop_s(arguments: &Arguments, order: &Order, copied: &Copied) -> Option<f64> {
+    arguments.pace.hold(arguments.strategy())?;
+    if order.in_wal {
+        return Some(0.0);
+    }
+    copied.parts.iter().find(|part| part.part == Part::CopyMain).map(|part| part.duration_s)
+}
+
+/// Unpacks a compressed copy, so that it can be checked, and says what the packed one is.
+fn unpack(copy: &Path, to: &Path, interrupt: &Interrupt) -> Result<Hashed> {
+    let describe = || format!("cannot unpack {} to check it", copy.display());
+    let mut out = File::create_new(to).with_context(describe)?;
+    let hashed = hash("unpacking", copy, &mut out, true, interrupt).with_context(describe)?;
+    // Before it is read again: only what is on the disk can leave the page cache.
+    out.sync_all().with_context(describe)?;
+    Ok(hashed)
+}
+
+fn hash(
+    words: &'static str,
+    copy: &Path,
+    to: &mut dyn io::Write,
+    unpack: bool,
+    interrupt: &Interrupt,
+) -> io::Result<Hashed> {
+    let of_bytes = work::file_bytes(copy);
+    let mut display = progress::Bytes::new(words);
+    let hashed =
+        copies::hash_while_copying(copy, to, unpack, interrupt.flag(), &mut |bytes| display.show(bytes, of_bytes));
+    display.finish();
+    hashed
+}
+
+/// `plain` is the copy as SQLite reads it.
+fn facts(copy: &Path, plain: &Path, hashed: Option<Hashed>, checked: Checked, interrupt: &Interrupt) -> Result<Facts> {
     let verified_at = Timestamp::now();
     let describe = || format!("cannot read {}", copy.display());
-    let header = HeaderFacts::of(&Header::read(copy).with_context(describe)?);
-    let of_bytes = work::file_bytes(copy);
-    let mut display = progress::Bytes::new("SHA-256");
-    let mut show = |bytes| display.show(bytes, of_bytes);
-    let hashed = copies::hash_while_copying(copy, &mut io::sink(), false, interrupt.flag(), &mut show);
-    display.finish();
-    Ok(Facts { checked, hashed: hashed.with_context(describe)?, header, verified_at })
+    let header = HeaderFacts::of(&Header::read(plain).with_context(describe)?);
+    let compression = hashed.is_some().then_some(Compression::Zstd);
+    let hashed = match hashed {
+        Some(hashed) => hashed,
+        None => hash("SHA-256", copy, &mut io::sink(), false, interrupt).with_context(describe)?,
+    };
+    let uncompressed_bytes = work::file_bytes(plain);
+    Ok(Facts { checked, hashed, compression, uncompressed_bytes, header, verified_at })
 }
 
 /// Writes the manifest of a copy that stands; where that fails the copy is one that nobody knows to be verified.
 fn write_manifest(arguments: &Arguments, order: &Order, facts: Facts) -> Option<Manifest> {
-    let Facts { checked, hashed, header, verified_at } = facts;
+    let Facts { checked, hashed, compression, uncompressed_bytes, header, verified_at } = facts;
     let path = manifest_path(&order.out);
     let write = || -> io::Result<Manifest> {
         let manifest = Manifest {
@@ -125,8 +187,8 @@ fn write_manifest(arguments: &Arguments, order: &Order, facts: Facts) -> Option<
             bytes: hashed.bytes,
             modified_ns: copies::modified_ns(&order.out.metadata()?),
             sha256: hashed.sha256,
-            compression: None,
-            uncompressed_bytes: hashed.bytes,
+            compression,
+            uncompressed_bytes,
             content_digest: checked.content,
             header,
             made_at: Timestamp::now(),

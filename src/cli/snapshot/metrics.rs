@@ -42,6 +42,8 @@ pub(super) struct Run {
     /// Of the copy, where one was made.
     bytes: Option<f64>,
     is_verified: bool,
+    stop_s: Option<f64>,
+    wal_bytes: Option<f64>,
 }
 
 /// Refuses a name that the collector does not read.
@@ -61,7 +63,7 @@ impl Run {
         let database = std::path::absolute(live).unwrap_or_else(|_| live.to_owned()).display().to_string();
         let made = match ended {
             Ok(Ending::Made(made)) => Some(made),
-            Ok(Ending::Unsound(_) | Ending::Interrupted) | Err(_) => None,
+            Ok(Ending::Planned(_) | Ending::Unsound(_) | Ending::Interrupted) | Err(_) => None,
         };
         Self {
             database,
@@ -69,6 +71,8 @@ impl Run {
             duration_s: duration.as_secs_f64(),
             bytes: made.map(|made| made.bytes as f64),
             is_verified: made.is_some_and(|made| made.manifest.is_some()),
+            stop_s: made.and_then(|made| made.stop_s),
+            wal_bytes: made.and_then(|made| made.copied.pace).map(|pace| pace.wal_bytes_max as f64),
         }
     }
 
@@ -101,6 +105,16 @@ impl Run {
             ("success", "Whether the last run made a copy", Some(f64::from(u8::from(success)))),
             ("verified", "Whether the last run made a verified copy", Some(f64::from(u8::from(self.is_verified)))),
             ("duration_seconds", "How long the last run took", Some(self.duration_s)),
+            (
+                "commit_stop_seconds",
+                "How long nobody could commit while the copy was made that was made last",
+                kept("commit_stop_seconds", self.stop_s),
+            ),
+            (
+                "wal_peak_bytes",
+                "Largest size of the WAL while the copy was made that was made last",
+                kept("wal_peak_bytes", self.wal_bytes),
+            ),
             ("bytes", "Size of the file of the copy that was made last", kept("bytes", bytes)),
         ];
         let mut registry = Registry::with_prefix(PREFIX);
@@ -129,7 +143,15 @@ mod tests {
     use super::*;
 
     fn run(at_s: f64, bytes: Option<f64>, is_verified: bool) -> Run {
-        Run { database: "/a \"b\"\\\n.db".to_owned(), at_s, duration_s: 1.5, bytes, is_verified }
+        Run {
+            database: "/a \"b\"\\\n.db".to_owned(),
+            at_s,
+            duration_s: 1.5,
+            bytes,
+            is_verified,
+            stop_s: None,
+            wal_bytes: bytes,
+        }
     }
 
     #[test]

@@ -193,6 +193,8 @@ struct Line {
     expected_stop_s: Option<f64>,
     parts: Vec<PartResult>,
     pace: Option<PaceResult>,
+    /// How long nobody could commit because the copy held its lock, where that is known.
+    stop_s: Option<f64>,
     sync_s: Option<f64>,
     integrity_check_s: Option<f64>,
     /// How long finding it sound took, `integrity_check` included.
@@ -211,7 +213,8 @@ struct Line {
 pub(super) fn snapshot(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let begun = Instant::now();
     let ended = try_snapshot(arguments, interrupt_again);
-    if let Some(file) = &arguments.metrics {
+    // A question is no run.
+    if let Some(file) = arguments.metrics.as_ref().filter(|_| !arguments.pace.dry_run) {
         let run = metrics::Run::new(&arguments.live, &ended, begun.elapsed());
         if let Err(error) = run.write(file) {
             print_line(&format!("journalbench: cannot write {}: {error}", file.display()));
@@ -294,6 +297,7 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
         expected_stop_s: None,
         parts: Vec::new(),
         pace: None,
+        stop_s: None,
         sync_s: None,
         integrity_check_s: None,
         verify_s: None,
@@ -308,7 +312,7 @@ fn line(arguments: &Arguments, ended: &Result<Ending, CommandError>) -> Line {
             line.status = "made";
             (line.bytes, line.sync_s) = (Some(made.bytes), Some(made.sync_s));
             (line.duration_s, line.parts) = (Some(made.copied.duration_s), made.copied.parts.clone());
-            line.pace = made.copied.pace;
+            (line.pace, line.stop_s) = (made.copied.pace, made.stop_s);
             line.expect(made.forecast.as_ref());
             if let Some(checked) = &made.checked {
                 line.integrity_check_s = checked.integrity_check_s;

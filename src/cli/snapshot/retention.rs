@@ -86,7 +86,7 @@ pub(super) fn apply(rule: Rule, folder: &Path, newest: &Manifest) -> Result<Remo
     for file in &files {
         finish_removal(file, &mut removal);
     }
-    let mut copies = with_manifests(&files, &newest.live, &mut removal.problems);
+    let mut copies = with_manifests(&files, newest, &mut removal.problems);
     copies.extend(of_note(folder, &noted, &newest.live));
     for copy in outdated(rule, copies, Timestamp::now()) {
         match remove(&copy) {
@@ -101,13 +101,15 @@ pub(super) fn apply(rule: Rule, folder: &Path, newest: &Manifest) -> Result<Remo
     Ok(removal)
 }
 
-/// The copies of a database that have a manifest and are still what it says.
-fn with_manifests(files: &[PathBuf], live: &LivePath, problems: &mut Vec<String>) -> Vec<Copy> {
+/// The copies that have a manifest, are still what it says, and are of the same database as another one and of as much of it: a
+/// copy of a part takes the place of no whole one.
+fn with_manifests(files: &[PathBuf], newest: &Manifest, problems: &mut Vec<String>) -> Vec<Copy> {
+    let of = |manifest: &Manifest| (manifest.live.clone(), manifest.strategy.definition().portion);
     let mut copies = Vec::new();
     for file in files {
         let Some(path) = Manifest::copy_of(file) else { continue };
         match Manifest::read(file) {
-            Ok(Some(manifest)) if manifest.live == *live && manifest.is_of(&path) => {
+            Ok(Some(manifest)) if of(&manifest) == of(newest) && manifest.is_of(&path) => {
                 copies.push(Copy { path, made_at: manifest.made_at, has_manifest: true });
             }
             Ok(Some(_) | None) => {}
