@@ -198,3 +198,23 @@ fn name(file: &Path, live: &Path, copy: &Path) -> Result<()> {
     refuse_existing(live)?;
     work::give_name(file, live).with_context(|| format!("cannot give the database its name {}", live.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupt_ends_it_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copy, live) = (folder.path().join("copy.db"), folder.path().join("live.db"));
+        rusqlite::Connection::open(&copy).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let bytes = work::file_bytes(&copy);
+        let order = Order { copy: copy.clone(), live: Some(live.clone()), compression: None, manifest: None, bytes };
+        let interrupt = Interrupt::default();
+        let hidden = OwnFolder::beside(&live).unwrap();
+        interrupt.set();
+        assert!(matches!(make(&order, &hidden, &interrupt), Ok(Ending::Interrupted)));
+        drop(hidden);
+        assert_eq!(work::files_in(folder.path()).unwrap(), [copy]);
+    }
+}

@@ -217,7 +217,7 @@ fn write_manifest(arguments: &Arguments, order: &Order, facts: Facts) -> Option<
 /// Removes older copies where that was asked for. The new copy stands, whatever becomes of them.
 fn remove_outdated(arguments: &Arguments, order: &Order, newest: &Manifest) -> Vec<PathBuf> {
     let Some(rule) = arguments.retention() else { return Vec::new() };
-    match retention::apply(rule, order.parent(), newest) {
+    match retention::apply(rule, &order.out, newest) {
         Ok(Removal { removed, problems }) => {
             for problem in problems {
                 print_line(&format!("journalbench: {problem}"));

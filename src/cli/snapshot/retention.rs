@@ -74,11 +74,13 @@ pub(super) struct Removal {
     pub(super) problems: Vec<String>,
 }
 
-/// Removes the copies in a folder that the rule does not keep, of the same database as one that has just been made.
+/// Removes the copies that the rule does not keep, of the same database as one that has just been made at `out`, and in the
+/// same folder. The new one stays, even where a clock that was wrong has dated others later.
 ///
 /// # Errors
 /// When the folder, or an earlier version's note in it, cannot be read: then nothing was removed.
-pub(super) fn apply(rule: Rule, folder: &Path, newest: &Manifest) -> Result<Removal> {
+pub(super) fn apply(rule: Rule, out: &Path, newest: &Manifest) -> Result<Removal> {
+    let folder = out.parent().context("a copy without a folder")?;
     let note = folder.join(NOTE);
     let noted = read_note(&note)?;
     let files = work::files_in(folder).with_context(|| format!("cannot list {}", folder.display()))?;
@@ -88,7 +90,7 @@ pub(super) fn apply(rule: Rule, folder: &Path, newest: &Manifest) -> Result<Remo
     }
     let mut copies = with_manifests(&files, newest, &mut removal.problems);
     copies.extend(of_note(folder, &noted, &newest.live));
-    for copy in outdated(rule, copies, Timestamp::now()) {
+    for copy in outdated(rule, copies, Timestamp::now()).into_iter().filter(|copy| copy.path != out) {
         match remove(&copy) {
             Ok(()) => removal.removed.push(copy.path),
             Err(error) => removal.problems.push(format!("cannot remove {}: {error}", copy.path.display())),
@@ -293,7 +295,7 @@ mod tests {
         fs::write(folder.path().join("2.db"), "somebody else's by now").unwrap();
         fs::write(folder.path().join("0.db"), "never verified").unwrap();
         fs::write(folder.path().join("5.db.manifest.json"), "{}").unwrap();
-        let removal = apply(Rule::Last(1), folder.path(), &newest).unwrap();
+        let removal = apply(Rule::Last(1), &folder.path().join("4.db"), &newest).unwrap();
         assert_eq!(removal.removed, [folder.path().join("1.db")]);
         assert!(removal.problems[0].contains("5.db.manifest.json is no manifest"), "{:?}", removal.problems);
         assert_eq!(names(folder.path()), ["0.db", "2.db", "3.db", "4.db", "5.db.manifest.json"]);
@@ -308,13 +310,14 @@ mod tests {
         note(folder.path(), "mine.db", 1);
         fs::write(folder.path().join("mine.db"), "somebody else's by now").unwrap();
         let newest = make(folder.path(), "3.db", "/live", 3);
-        let removal = apply(Rule::Last(2), folder.path(), &newest).unwrap();
+        let out = folder.path().join("3.db");
+        let removal = apply(Rule::Last(2), &out, &newest).unwrap();
         assert_eq!(removal.removed, [folder.path().join("1.db")]);
         assert_eq!(names(folder.path()), [NOTE, "2.db", "3.db", "mine.db"]);
-        assert_eq!(apply(Rule::Days(1), folder.path(), &newest).unwrap().removed, [folder.path().join("2.db")]);
+        assert_eq!(apply(Rule::Days(1), &out, &newest).unwrap().removed, [folder.path().join("2.db")]);
         assert_eq!(names(folder.path()), ["3.db", "mine.db"]);
         fs::write(folder.path().join(NOTE), "nonsense").unwrap();
-        assert!(apply(Rule::Last(1), folder.path(), &newest).is_err());
+        assert!(apply(Rule::Last(1), &out, &newest).is_err());
     }
 
     #[test]
@@ -327,8 +330,17 @@ mod tests {
         noted[0].name = "../precious".to_owned();
         write_note(&inner.join(NOTE), &noted).unwrap();
         let newest = make(&inner, "out.db", "/live", 2);
-        assert_eq!(apply(Rule::Last(1), &inner, &newest).unwrap().removed, [] as [PathBuf; 0]);
+        assert_eq!(apply(Rule::Last(1), &inner.join("out.db"), &newest).unwrap().removed, [] as [PathBuf; 0]);
         assert!(folder.path().join("precious").exists());
+    }
+
+    #[test]
+    fn the_copy_that_was_just_made_stays_whatever_the_clock_said_before() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), "future.db", "/live", 9);
+        let newest = make(folder.path(), "new.db", "/live", 4);
+        let removal = apply(Rule::Last(1), &folder.path().join("new.db"), &newest).unwrap();
+        assert_eq!((removal.removed, names(folder.path()).len()), (vec![], 2));
     }
 
     #[test]
@@ -343,7 +355,7 @@ mod tests {
         fs::remove_file(path("2.db")).unwrap();
         make(folder.path(), "3.db", "/live", 2);
         let newest = make(folder.path(), "4.db", "/live", 4);
-        let removal = apply(Rule::Last(9), folder.path(), &newest).unwrap();
+        let removal = apply(Rule::Last(9), &path("4.db"), &newest).unwrap();
         assert_eq!((removal.removed, removal.problems), (vec![path("1.db")], vec![]));
         assert_eq!(names(folder.path()), ["3.db", "4.db"]);
     }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use rusqlite::{Connection, types::Value};
+use rusqlite::{Connection, limits::Limit, types::Value};
 
 use super::{
     super::walk::Tree,
@@ -20,6 +20,9 @@ use crate::{
     oracle::scan::Layout,
     sqlite,
 };
+
+/// Bytes of the default value of a column at most.
+const DEFAULT_BYTES_MOST: i32 = 1 << 24;
 
 /// The trees of a database.
 #[derive(Debug)]
@@ -291,11 +294,12 @@ fn stored_places(columns: &[Column], key: Option<&[IndexColumn]>) -> Vec<Option<
 fn default_of(column: &Column) -> rusqlite::Result<Value> {
     let Some(default) = &column.default else { return Ok(Value::Null) };
     let table = Connection::open_in_memory()?;
-    // Both were accepted by SQLite in just such a place.
-    table.execute_batch(&format!(
-        "CREATE TABLE t (c {} DEFAULT ({default})); INSERT INTO t DEFAULT VALUES;",
-        column.declared
-    ))?;
+    table.set_limit(Limit::SQLITE_LIMIT_LENGTH, DEFAULT_BYTES_MOST)?;
+    // Quoted, a type is one word, whatever it says; of more than one statement only the first would be executed.
+    let declared = column.declared.replace('"', "\"\"");
+    let declared = if declared.is_empty() { declared } else { format!("\"{declared}\"") };
+    table.execute(&format!("CREATE TABLE t (c {declared} DEFAULT ({default}))"), [])?;
+    table.execute("INSERT INTO t DEFAULT VALUES", [])?;
     table.query_row("SELECT c FROM t", [], |row| row.get(0))
 }
 
