@@ -7,6 +7,7 @@
 
 pub mod header;
 pub mod read;
+mod record;
 
 use rusqlite::types::ValueRef;
 
