@@ -181,6 +181,10 @@ fn what_cannot_be_done_is_refused() {
         assert_eq!(output.status.code(), Some(status), "{paths:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(words), "{words} in {}", text(&output.stderr));
     }
+    let gone = folder.path().join("no/such/folder");
+    let output = run("restore", &["--check", "--work-dir", gone.to_str().unwrap()], &[&copy]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("name another folder with --work-dir: cannot create the folder"));
     fs::write(manifest(&copy), "{}").unwrap();
     let output = run("restore", &["--check"], &[&copy]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));

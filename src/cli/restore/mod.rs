@@ -122,7 +122,11 @@ fn try_restore(arguments: &Arguments, interrupt_again: fn()) -> Result<(Order, E
     // Before the room is looked at, which it takes.
     own_folder::remove_abandoned(place.parent().unwrap_or(Path::new("/")), print_line);
     order.check_room(&place)?;
-    let refused = |error: anyhow::Error| if error.is::<Busy>() { CommandError::Usage(error) } else { error.into() };
+    let refused = |error: anyhow::Error| match error.is::<Busy>() {
+        true => CommandError::Usage(error),
+        false if arguments.check => error.context("name another folder with --work-dir").into(),
+        false => error.into(),
+    };
     let hidden = OwnFolder::beside(&place).map_err(refused)?;
     let ending = match make::make(&order, &hidden, &interrupt) {
         Err(_) if interrupt.is_set() => Ending::Interrupted,
