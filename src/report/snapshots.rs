@@ -179,7 +179,12 @@ pub fn took(group: &Group<'_>) -> Table {
 /// The parts of the copying, of the strategies that say.
 pub fn parts(group: &Group<'_>) -> Table {
     let mut columns = label_columns();
-    columns.extend(Part::ALL.map(|part| Column::of(&part.to_string(), Unit::Seconds)));
+    let occurs = |part: &Part| {
+        let mut all = trials(group).flat_map(|trial| &trial.snapshots).flat_map(|one| one.progress.parts.entries());
+        all.any(|result| result.part == *part)
+    };
+    let parts: Vec<Part> = Part::ALL.into_iter().filter(occurs).collect();
+    columns.extend(parts.iter().map(|part| Column::of(&part.to_string(), Unit::Seconds)));
     let row = |trial: &TrialResult| {
         let times = |part: Part| {
             let all = trial.snapshots.iter().flat_map(|snapshot| snapshot.progress.parts.entries());
@@ -187,7 +192,7 @@ pub fn parts(group: &Group<'_>) -> Table {
             Cell::from(Value::range(of_part.map(|result| result.duration_s), Value::Duration))
         };
         let mut cells = labels(trial);
-        cells.extend(Part::ALL.map(times));
+        cells.extend(parts.iter().copied().map(times));
         cells
     };
     let has_parts = |snapshot: &SnapshotResult| !snapshot.progress.parts.entries().is_empty();

@@ -141,7 +141,7 @@ fn a_drill_reads_everything_and_leaves_nothing() {
     // Without a manifest the pages tell, where they can.
     fs::remove_file(manifest(&copy)).unwrap();
     let bytes = fs::read(&copy).unwrap();
-    file.write_all_at(&[0; 4096], bytes.len() as u64 / 4096 / 2 * 4096).unwrap();
+    file.write_all_at(&[0xff; 4096], bytes.len() as u64 / 4096 / 2 * 4096).unwrap();
     let restored = folder.path().join("restored.db");
     let output = run("restore", &[], &[&copy, &restored]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));

@@ -208,7 +208,11 @@ fn writers_that_are_stopped_make_no_commit_and_go_on() {
 #[test]
 fn the_writers_own_copy_carries_its_writes_over() {
     // A page a step, so that many transactions fall between the steps.
-    let strategy = ["snapshots.strategies=backup-in-writer", "snapshots.options.backup-in-writer.pages_per_step=1"];
+    let strategy = [
+        "snapshots.strategies=backup-in-writer",
+        "snapshots.options.backup-in-writer.pages_per_step=1",
+        "dataset.rows=20000",
+    ];
     for (id, snapshot) in snapshots(&[&SHORT[..], &strategy].concat()) {
         assert_eq!(snapshot.ruling.verdict, Some(Verdict::Exact), "{id}: {:?}", snapshot.ruling.evidence);
         assert!(snapshot.run.commit_at_end > snapshot.run.commit_at_start, "{id}: {snapshot:?}");
