@@ -9,7 +9,7 @@ use super::{
     tables::{label_columns, labels},
 };
 use crate::{
-    results::{Recorded, SnapshotResult, StepResult, TrialResult},
+    results::{LiveCached, Recorded, SnapshotResult, StepResult, TrialResult},
     snapshot::protocol::Part,
 };
 
@@ -160,6 +160,8 @@ pub fn took(group: &Group<'_>) -> Table {
     columns.extend(["copy", "sync", "deadline"].map(|title| Column::of(title, Unit::Seconds)));
     columns.push(Column::of("size", Unit::Megabytes));
     columns.extend(["commits meanwhile", "restarts", "pages in vain"].map(|title| Column::of(title, Unit::One)));
+    let is_looked_at = trials(group).flat_map(|trial| &trial.snapshots).any(|one| one.cost.live_cached.is_some());
+    columns.extend(is_looked_at.then(|| Column::of("live database no longer in memory", Unit::Megabytes)));
     let row = |trial: &TrialResult| {
         let mut cells = labels(trial);
         cells.extend([
@@ -171,6 +173,9 @@ pub fn took(group: &Group<'_>) -> Table {
             counted(trial, Value::Count, |snapshot| snapshot.progress.restarts.into()),
             counted(trial, Value::Count, |snapshot| snapshot.progress.pages_in_vain),
         ]);
+        let lost =
+            || counted(trial, Value::Bytes, |snapshot| snapshot.cost.live_cached.map(LiveCached::lost_bytes).into());
+        cells.extend(is_looked_at.then(lost));
         cells
     };
     Table { columns, rows: trials(group).map(row).collect() }

@@ -49,7 +49,7 @@ pub use part::{MergedRun, Part};
 pub use recorded::Recorded;
 pub use schema::schema;
 pub use snapshot::{
-    CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, ProgressPoint, Ruling,
+    CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, LiveCached, ProgressPoint, Ruling,
     SnapshotResult, StepResult, StepStatus, WalResult,
 };
 pub use threshold::{ThresholdInterval, ThresholdOutcome, ThresholdResult};

@@ -299,6 +299,7 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
             writer_cpu_s: Recorded::Known(None),
             io: None,
             pace: None,
+            live_cached: None,
         },
         copy: CopyFiles {
             bytes: 8_000_000,
@@ -328,7 +329,8 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 43] = [
+    const NEWER: [&str; 44] = [
+        "live_cached",
         "pace",
         "claims",
         "timer_late",

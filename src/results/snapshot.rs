@@ -112,6 +112,26 @@ pub struct CopyCost {
     /// What its pace was, where it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<PaceResult>,
+    /// How much of the live database was in memory, where the program `fincore` is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_cached: Option<LiveCached>,
+}
+
+/// How much of the live database's main file the page cache held. What a copy throws out of it has to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveCached {
+    /// Before the copy began, in bytes.
+    pub before_bytes: u64,
+    /// When it had been made and synced, in bytes.
+    pub after_bytes: u64,
+}
+
+impl LiveCached {
+    /// By how much less it was after the copy than before, in bytes.
+    #[must_use]
+    pub fn lost_bytes(self) -> u64 {
+        self.before_bytes.saturating_sub(self.after_bytes)
+    }
 }
 
 /// What a snapshot left, before anything opened it.

@@ -140,6 +140,8 @@ pub struct Programs {
     pub sqlite3_rsync: Option<PathBuf>,
     /// `ionice`, where it is installed.
     pub ionice: Option<PathBuf>,
+    /// `fincore`, where it is installed: no way to copy, but what says how much of a file is in memory.
+    pub fincore: Option<PathBuf>,
     /// `rsync`, where it is installed.
     pub rsync: Option<PathBuf>,
     /// `sh`, where it is installed: what runs a command line of the user's own.
@@ -187,6 +189,7 @@ impl Programs {
             sqlite3: on_path("sqlite3"),
             sqlite3_rsync: on_path("sqlite3_rsync"),
             ionice: on_path("ionice"),
+            fincore: on_path("fincore"),
             rsync: on_path("rsync"),
             sh: on_path("sh"),
         }

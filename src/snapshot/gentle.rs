@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     copy_pace::CopyPace,
-    past_cache::{self, Block, CacheUse, PIECE_BYTES, Source, Target},
+    past_cache::{self, BLOCK_BYTES, Block, CacheUse, PIECE_BYTES, Source, Target},
     wal_frames::WalFrames,
 };
 use crate::sqlite;
@@ -137,8 +137,10 @@ pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut
     while offset < bytes {
         let begun = Instant::now();
         let length = usize::try_from(bytes - offset).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        let piece = &mut block.bytes()[..length];
-        let from_main = source.read_at(piece, offset).context("cannot read the live database")?;
+        // Whole blocks are read past the cache, also at the end.
+        let blocks = &mut block.bytes()[..length.next_multiple_of(BLOCK_BYTES)];
+        let from_main = source.read_at(blocks, offset).context("cannot read the live database")?.min(length);
+        let piece = &mut blocks[..length];
         frames.overlay(piece, offset, from_main).context("cannot read the live database")?;
         target.write(piece).with_context(describe)?;
         offset += length as u64;

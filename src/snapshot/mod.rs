@@ -195,6 +195,7 @@ mod tests {
             sqlite3: Some("sqlite3".into()),
             sqlite3_rsync: Some("sqlite3_rsync".into()),
             ionice: Some("ionice".into()),
+            fincore: Some("fincore".into()),
             rsync: Some("rsync".into()),
             sh: Some("sh".into()),
         };

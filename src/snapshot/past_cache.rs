@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 /// What the memory and the lengths of transfers past the cache must be a multiple of, on any disk of today.
-const BLOCK_BYTES: usize = 4096;
+pub(super) const BLOCK_BYTES: usize = 4096;
 
 /// Whether a copy leaves the page cache as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -97,7 +97,7 @@ impl Source {
         Ok(self.through_cache.metadata()?.len())
     }
 
-    /// Fills the buffer from an offset that is a multiple of [`BLOCK_BYTES`], as far as the file goes.
+    /// Fills the buffer from an offset, as far as the file goes. Offset and length are multiples of [`BLOCK_BYTES`].
     pub(super) fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let cached = self.read_cached(buffer, offset)?;
         self.cached_bytes += cached as u64;
@@ -299,5 +299,94 @@ fn read_all(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 fn throw_out(file: &File, offset: u64, length: u64) {
     if let Some(length) = NonZeroU64::new(length) {
         let _ = fadvise(file, offset, Some(length), Advice::DontNeed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTHS: [usize; 7] = [0, 1, 4_095, 4_096, PIECE_BYTES - 1, PIECE_BYTES, 3 * PIECE_BYTES + 1_234];
+
+    fn content(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn what_is_read_is_the_file_whether_it_is_in_memory_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in LENGTHS {
+            let path = folder.path().join(length.to_string());
+            std::fs::write(&path, content(length)).unwrap();
+            for (cache, is_in_memory) in
+                [(CacheUse::Normal, true), (CacheUse::Neutral, true), (CacheUse::Neutral, false)]
+            {
+                let file = File::open(&path).unwrap();
+                file.sync_all().unwrap();
+                if !is_in_memory {
+                    throw_out(&file, 0, length as u64);
+                }
+                let mut source = Source::open(&path, cache).unwrap();
+                let (mut read, mut block) = (Vec::new(), Block::new());
+                loop {
+                    let bytes = source.read_at(block.bytes(), read.len() as u64).unwrap();
+                    if bytes == 0 {
+                        break;
+                    }
+                    read.extend_from_slice(&block.bytes()[..bytes]);
+                }
+                let context = format!("{length} {cache:?} {is_in_memory}: {source:?}");
+                assert!(read == content(length), "{context}");
+                let all = source.cached_bytes + source.past_cache_bytes + source.through_cache_bytes;
+                assert_eq!(all, length as u64, "{context}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_the_file_however_it_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in LENGTHS {
+            for (cache, sync_every_bytes) in [
+                (CacheUse::Normal, None),
+                (CacheUse::Normal, Some(4_096)),
+                (CacheUse::Neutral, None),
+                (CacheUse::Neutral, Some(4_096)),
+                (CacheUse::Neutral, Some(2 << 20)),
+            ] {
+                for expected_bytes in [0, length as u64, 9 << 20] {
+                    let path = folder.path().join("written");
+                    let mut target = Target::create(&path, expected_bytes, cache, sync_every_bytes).unwrap();
+                    for part in content(length).chunks(300_001) {
+                        target.write_all(part).unwrap();
+                    }
+                    target.finish().unwrap();
+                    assert!(std::fs::read(&path).unwrap() == content(length), "{length} {cache:?} {expected_bytes}");
+                    std::fs::remove_file(&path).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_exists_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "somebody's").unwrap();
+        assert!(Target::create(&path, 10, CacheUse::Neutral, None).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
+    }
+
+    #[test]
+    fn writing_back_changes_nothing_and_tells_of_each_piece() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in LENGTHS {
+            let path = folder.path().join(length.to_string());
+            std::fs::write(&path, content(length)).unwrap();
+            let mut told = 0;
+            write_back(&path, |bytes| told += bytes).unwrap();
+            assert_eq!(told, length as u64);
+            assert!(std::fs::read(&path).unwrap() == content(length), "{length}");
+        }
     }
 }

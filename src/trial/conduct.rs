@@ -62,6 +62,8 @@ pub struct Order<'a, T> {
     pub writers: &'a Writers,
     /// The live database.
     pub live: &'a Path,
+    /// The program that says how much of it is in memory, where it is installed.
+    pub fincore: Option<&'a Path>,
     /// The snapshots to take, in time order; none in a trial of the control.
     pub jobs: Vec<Job>,
     /// What is done with each of them afterwards.
@@ -124,6 +126,7 @@ async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Even
         ledger: order.ledger,
         writers: order.writers,
         live: order.live,
+        fincore: order.fincore,
         progress: &progress,
         turns: &turns,
         syncs: plan.syncs,

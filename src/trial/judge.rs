@@ -157,6 +157,7 @@ fn row(
             writer_cpu_s: Recorded::Known(run.outcome.writer_cpu.map(|cpu| cpu.as_secs_f64())),
             io: run.outcome.io.clone(),
             pace: run.outcome.pace,
+            live_cached: run.live_cached,
         },
         copy: CopyFiles {
             bytes: run.files.iter().map(|file| file.bytes).sum(),

@@ -13,6 +13,7 @@ mod evaluate;
 mod event;
 pub mod folder;
 mod judge;
+mod live_cache;
 mod machine_log;
 mod observation;
 mod prepare;
@@ -230,6 +231,7 @@ impl Rooms<'_, '_> {
             ledger: &ledger,
             writers: &writers,
             live: &live,
+            fincore: self.context.programs.fincore.as_deref(),
             jobs,
             steps: &steps,
             machine,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    blocking, folder,
+    blocking, folder, live_cache,
     steps::{Candidate, Steps},
     task_runner::{self, TaskOutcome, Writers},
 };
@@ -21,7 +21,7 @@ use crate::{
     history::ledger::Ledger,
     measure::SLICE_NS,
     oracle::Claim,
-    results::{FileLeft, PartName, StepResult},
+    results::{FileLeft, LiveCached, PartName, StepResult},
     scenario::Turn,
     snapshot::{CopyProgress, Task},
     sqlite,
@@ -52,6 +52,8 @@ pub struct Surroundings<'a> {
     pub writers: &'a Writers,
     /// The live database.
     pub live: &'a Path,
+    /// The program that says how much of it is in memory, where it is installed.
+    pub fincore: Option<&'a Path>,
     /// Becomes what the strategy last said of its progress.
     pub progress: &'a Cell<Option<CopyProgress>>,
     /// Receives what follows the copy, with the slice in which it begins, which lies ahead.
@@ -90,6 +92,8 @@ pub struct SnapshotRun {
     pub files: Vec<FileLeft>,
     /// How long the sync of that took; `None` where the copy had failed, or nobody syncs it.
     pub sync: Option<Result<Duration, String>>,
+    /// How much of the live database was in memory before it and after its sync.
+    pub live_cached: Option<LiveCached>,
     /// What was done with it while the load ran.
     pub steps: Vec<StepResult>,
 }
@@ -113,8 +117,11 @@ impl Surroundings<'_> {
 pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun {
     let Job { number, portion, task, folder } = job;
     let Turn { planned_slice, first_slice, deadline } = turn;
-    let Surroundings { start, ledger, writers, live, progress, steps, load_end, free_bytes_min, syncs, .. } = around;
+    let Surroundings {
+        start, ledger, writers, live, fincore, progress, steps, load_end, free_bytes_min, syncs, ..
+    } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
+    let cached_before = live_cache::cached_bytes(fincore, live).await;
     tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
     progress.set(None);
     let commit_at_start = ledger.acknowledged();
@@ -128,6 +135,9 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
     let files = sizes(&folder);
     around.turn_to(PartName::Sync);
     let sync = if syncs && claim.finished { Some(sync_aside(folder.clone(), live.to_owned()).await) } else { None };
+    let cached_after = live_cache::cached_bytes(fincore, live).await;
+    let live_cached =
+        cached_before.zip(cached_after).map(|(before_bytes, after_bytes)| LiveCached { before_bytes, after_bytes });
     folder::write_claim(&folder, claim, deadline);
     let candidate = Candidate { number, folder: &folder, finished: claim.finished };
     let steps = if steps.are_during_load() {
@@ -148,6 +158,7 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
         progress: progress.get(),
         files,
         sync,
+        live_cached,
         steps,
     }
 }

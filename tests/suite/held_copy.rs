@@ -25,8 +25,8 @@ fn manners() -> Vec<HeldCopy> {
     let options = [
         by_cp,
         neutral,
-        HoldOptions { max_rate_bytes_s: Some(20 << 20), ..by_cp },
-        HoldOptions { max_rate_bytes_s: Some(20 << 20), ..neutral },
+        HoldOptions { max_rate_bytes_s: Some(100 << 20), ..by_cp },
+        HoldOptions { max_rate_bytes_s: Some(100 << 20), ..neutral },
         HoldOptions { writeback_bytes: Some(4096), ..neutral },
         HoldOptions { writeback_bytes: Some(8 << 20), ..neutral },
         // So small that it hurries.

@@ -17,6 +17,7 @@ mod essential;
 mod exact;
 mod first_minute;
 mod formats;
+mod gentle;
 mod held_copy;
 mod io;
 mod ledger;

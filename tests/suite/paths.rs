@@ -25,11 +25,12 @@ journal_mode = "wal"
 rate_ops = 100
 [snapshots]
 strategies = "vacuum-into"
-deadline_s = 0.1
+deadline_s = 2 # an instant where nothing else runs
 [phases]
 warmup_s = 0
 baseline_s = 0.1
 recovery_s = 0
+horizon_s = 0.1
 "#;
 
 /// Names of files and of folders.
@@ -101,7 +102,7 @@ fn generate_and_report_take_any_name() {
 #[test]
 fn snapshot_takes_any_name() {
     for name in names() {
-        for strategy in ["held-copy", "vacuum-into", "backup", "cli-backup"] {
+        for strategy in ["held-copy-gentle", "held-copy", "vacuum-into", "backup", "cli-backup"] {
             let folder = tempfile::tempdir().unwrap();
             let live = database(folder.path(), &name);
             Connection::open(&live).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();

@@ -16,7 +16,7 @@ use std::{
 use journalbench::{
     oracle::Verdict,
     results::{SnapshotResult, Status},
-    snapshot::{SNAPSHOT_FILE, Strategy, StrategyOptions, protocol::Part},
+    snapshot::{Programs, SNAPSHOT_FILE, Strategy, StrategyOptions, protocol::Part},
     sqlite,
 };
 use rusqlite::Connection;
@@ -255,6 +255,12 @@ fn a_gentle_copy_is_exact_under_load_and_says_what_it_did() {
         };
         assert_eq!(parts, expected, "{id}");
         assert!(snapshot.cost.pace.is_some_and(|pace| pace.pieces > 0 && pace.rested_s > 0.0), "{id}: {snapshot:?}");
+        let can_look = Programs::find("journalbench".into()).fincore.is_some();
+        assert_eq!(
+            snapshot.cost.live_cached.is_some_and(|cached| cached.after_bytes > 0),
+            can_look,
+            "{id}: {snapshot:?}"
+        );
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Made {
     pub(super) forecast: Option<Forecast>,
     pub(super) bytes: u64,
     pub(super) sync_s: f64,
+    /// Whether the database is in WAL mode.
+    pub(super) in_wal: bool,
     /// How long nobody could commit because the copy held its lock, where that is known.
     pub(super) stop_s: Option<f64>,
     /// How it was found sound, where that was asked.
@@ -93,20 +95,10 @@ pub(super) fn make(
     // Before it is read again: only what is on the disk can leave the page cache.
     File::open(&copy)?.sync_all().with_context(|| format!("cannot sync {}", copy.display()))?;
     let sync_s = begun.elapsed().as_secs_f64();
-    let (soundness, facts_of) = match arguments.pace.zstd {
-        Some(_) if arguments.check() == Check::Open => (Soundness::Opened, None),
-        Some(_) => {
-            let unpacked = hidden.path().join("unpacked.db");
-            let hashed = unpack(&copy, &unpacked, interrupt)?;
-            (copies::check(&unpacked, arguments.check(), interrupt.flag())?, Some((unpacked, Some(hashed))))
-        }
-        None => (copies::check(&copy, arguments.check(), interrupt.flag())?, Some((copy.clone(), None))),
-    };
+    let Examined { soundness, plain, hashed } = examine(&copy, arguments, hidden, interrupt)?;
     let facts = match soundness {
         Soundness::Opened => None,
-        Soundness::Sound(checked) => {
-            facts_of.map(|(plain, hashed)| facts(&copy, &plain, hashed, checked, interrupt)).transpose()?
-        }
+        Soundness::Sound(checked) => Some(facts(&copy, &plain, hashed, checked, interrupt)?),
         Soundness::Unsound(_) if interrupt.is_set() => return Ok(Ending::Interrupted),
         Soundness::Unsound(why) => return Ok(Ending::Unsound(why)),
     };
@@ -118,6 +110,7 @@ pub(super) fn make(
     let manifest = facts.and_then(|facts| write_manifest(arguments, order, facts));
     let removed = manifest.as_ref().map_or_else(Vec::new, |manifest| remove_outdated(arguments, order, manifest));
     Ok(Ending::Made(Box::new(Made {
+        in_wal: order.in_wal,
         stop_s: stop_s(arguments, order, &copied),
         copied,
         forecast,
@@ -136,6 +129,32 @@ fn stop_s(arguments: &Arguments, order: &Order, copied: &Copied) -> Option<f64> 
         return Some(0.0);
     }
     copied.parts.iter().find(|part| part.part == Part::CopyMain).map(|part| part.duration_s)
+}
+
+/// What a look at a copy found.
+struct Examined {
+    soundness: Soundness,
+    /// The copy as SQLite reads it.
+    plain: PathBuf,
+    /// What the copy is, where it was unpacked.
+    hashed: Option<Hashed>,
+}
+
+/// Checks a copy as it was asked for. One that is compressed is unpacked for that, and only for that.
+fn examine(copy: &Path, arguments: &Arguments, hidden: &OwnFolder, interrupt: &Interrupt) -> Result<Examined> {
+    let check = arguments.check();
+    let (plain, hashed) = match (arguments.pace.zstd, check) {
+        (None, _) => (copy.to_owned(), None),
+        (Some(_), Check::Open) => {
+            return Ok(Examined { soundness: Soundness::Opened, plain: copy.to_owned(), hashed: None });
+        }
+        (Some(_), Check::Walk | Check::IntegrityCheck) => {
+            let unpacked = hidden.path().join("unpacked.db");
+            let hashed = unpack(copy, &unpacked, interrupt)?;
+            (unpacked, Some(hashed))
+        }
+    };
+    Ok(Examined { soundness: copies::check(&plain, check, interrupt.flag())?, plain, hashed })
 }
 
 /// Unpacks a compressed copy, so that it can be checked, and says what the packed one is.

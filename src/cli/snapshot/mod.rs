@@ -356,7 +356,7 @@ fn words(arguments: &Arguments, made: &Made) -> String {
         copied.duration_s
     );
     if let Some(pace) = &copied.pace {
-        words += &pace::words(pace);
+        words += &pace::words(pace, arguments.strategy(), made.in_wal);
     }
     // Writing to a String does not fail.
     if let Some(checked) = &made.checked {

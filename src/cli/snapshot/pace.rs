@@ -181,23 +181,24 @@ impl fmt::Display for Took {
     }
 }
 
-/// What a copy at a pace did, and what its file system could not do.
-pub(super) fn words(pace: &PaceResult) -> String {
+/// What a copy at a pace did, and what its file systems could not do.
+pub(super) fn words(pace: &PaceResult, strategy: Strategy, in_wal: bool) -> String {
     let PaceResult { longest_piece_s, rested_s, pressed_s, wal_bytes_max, .. } = *pace;
-    let mut words = vec![format!(
-        "rested {rested_s:.2} s; the slowest MiB took {:.0} ms; the WAL had {:.1} MB at most",
-        longest_piece_s * 1e3,
-        wal_bytes_max as f64 / 1e6
-    )];
+    let mut words = vec![format!("rested {rested_s:.2} s; the slowest MiB took {:.0} ms", longest_piece_s * 1e3)];
+    if in_wal {
+        words.push(format!("the WAL had {:.1} MB at most", wal_bytes_max as f64 / 1e6));
+    }
     if pressed_s > 0.0 {
         words.push(format!("hurried for {pressed_s:.1} s, so that the WAL kept to --wal-max"));
     }
-    if wal_bytes_max > 0 && !pace.is_written_past_cache {
+    // In rollback modes it is not asked of them.
+    let is_asked = in_wal && strategy == Strategy::HeldCopyGentle;
+    if is_asked && !pace.is_written_past_cache {
         let what = "the file system of the copy does not write past the page cache: the copy went through it, and out of it after \
             each sync";
         words.push(what.to_owned());
     }
-    if pace.read_through_cache_bytes > 0 {
+    if is_asked && pace.read_through_cache_bytes > 0 {
         let what =
             "the file system of the database does not read past the page cache: what was not in memory came through it";
         words.push(what.to_owned());
@@ -209,6 +210,19 @@ pub(super) fn words(pace: &PaceResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_system_cannot_do_is_said_where_it_was_asked() {
+        let pace = PaceResult { read_through_cache_bytes: 1, wal_bytes_max: 2_000_000, ..PaceResult::default() };
+        for (strategy, in_wal, lines) in
+            [(Strategy::HeldCopyGentle, true, 4), (Strategy::HeldCopy, true, 2), (Strategy::HeldCopyGentle, false, 1)]
+        {
+            let said = words(&pace, strategy, in_wal);
+            assert_eq!(said.lines().count(), lines, "{strategy} {in_wal}: {said}");
+        }
+        let past = PaceResult { is_written_past_cache: true, pressed_s: 1.0, ..PaceResult::default() };
+        assert!(words(&past, Strategy::HeldCopyGentle, true).ends_with("kept to --wal-max\n"));
+    }
 
     #[test]
     fn rates_and_times_by_table() {

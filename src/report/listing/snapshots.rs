@@ -11,8 +11,8 @@ use crate::{
     child::Resources,
     oracle::Difference,
     results::{
-        CopyCost, CopyCourse, CopyFiles, CopyRun, Evidence, ProgressPoint, Ruling, SnapshotResult, StepResult,
-        WalResult,
+        CopyCost, CopyCourse, CopyFiles, CopyRun, Evidence, LiveCached, ProgressPoint, Ruling, SnapshotResult,
+        StepResult, WalResult,
     },
     snapshot::{
         PaceResult,
@@ -80,7 +80,7 @@ fn course(figures: &mut List, course: &CopyCourse) {
 }
 
 fn cost(figures: &mut List, cost: &CopyCost) {
-    let CopyCost { downtime_s, resources, writer_cpu_s, io, pace } = cost;
+    let CopyCost { downtime_s, resources, writer_cpu_s, io, pace, live_cached } = cost;
     figures.put("downtime", Seconds, "How long no write was let through", *downtime_s);
     if let Some(resources) = resources.found() {
         let Resources {
@@ -107,6 +107,20 @@ fn cost(figures: &mut List, cost: &CopyCost) {
         }
         figures.put("copy_lock_waits", One, "Times that the copying process slept because of a lock", *lock_waits);
         figures.put("copy_lock_wait_time", Seconds, "How long it slept because of locks", *lock_wait_s);
+    }
+    if let Some(LiveCached { before_bytes, after_bytes }) = *live_cached {
+        figures.put(
+            "live_cached_before",
+            Bytes,
+            "Of the live database, what was in memory before the copy",
+            before_bytes,
+        );
+        figures.put(
+            "live_cached_after",
+            Bytes,
+            "Of the live database, what was in memory after copy and sync",
+            after_bytes,
+        );
     }
     if let Some(pace) = pace {
         paced(figures, pace);

@@ -5,7 +5,7 @@
 //!
 //! **What it costs:** in WAL mode the log grows as long as the copy takes; in rollback modes nobody can commit meanwhile. `cp` fills
 //! memory with the copy, and the sync at its end competes with the commits' own; where the options ask for that, the copy
-//! is made at a pace instead ([`crate::snapshot::gentle`]).
+//! is made at a pace instead (`src/snapshot/gentle.rs`).
 //!
 //! # Why it is sound
 //!
