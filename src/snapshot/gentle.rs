@@ -50,11 +50,9 @@ pub struct PaceResult {
     pub pressed_s: f64,
     /// The largest size of the live WAL that it saw, in bytes; 0 where there was none.
     pub wal_bytes_max: u64,
-    /// Bytes of the main file that were in memory already.
-    pub cached_bytes: u64,
     /// Bytes of the main file that were read past the page cache.
     pub read_past_cache_bytes: u64,
-    /// Bytes of the main file that came through the page cache and were, as far as is known, not in it.
+    /// Bytes of the main file that came through the page cache.
     pub read_through_cache_bytes: u64,
     /// Whether the copy was written past the page cache.
     pub is_written_past_cache: bool,
@@ -152,7 +150,6 @@ pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut
     Ok(PaceResult {
         pressed_s: watch.pressed.as_secs_f64(),
         wal_bytes_max: watch.most_bytes,
-        cached_bytes: source.cached_bytes,
         read_past_cache_bytes: source.past_cache_bytes,
         read_through_cache_bytes: source.through_cache_bytes,
         is_written_past_cache,

@@ -3,18 +3,19 @@
 //! **What for:** a copy by `cp` reads the whole database into memory and leaves as much again there as pages to be written. The
 //! database's own pages have to make room, and the sync at the end, or the next commit's, waits until all of it is on the disk.
 //!
-//! * **Reading:** what is in memory is taken from there (`preadv2` with `RWF_NOWAIT` reads no more than that), and what is not is
-//!   read past the cache (`O_DIRECT`), so that it does not come in. No page that was hot is thrown out.
+//! * **Reading:** past the cache (`O_DIRECT`): what is not in memory does not come in, and what is stays. Asking for no more than is
+//!   in memory (`RWF_NOWAIT`) would be no way to spare the disk what it has given already: the kernel then reads ahead, and brings in
+//!   the whole file.
 //! * **Writing:** past the cache, into space that was allocated before, and synced after so many bytes: a commit that is synced
 //!   meanwhile waits for that much at most. Without these syncs the disk's own cache fills, and a commit's sync waits for all
 //!   of it: 120 ms instead of 24 at 1 GB on one disk (`docs/copying.md`).
 //!
-//! Where a file system knows one of these calls not, the file goes through the cache, and is thrown out of it after each sync;
-//! [`Source`] and [`Target`] say so. Nothing here knows of databases, and `source` must be a file that this process may open.
+//! Where a file system knows one of these calls not, the file goes through the cache, and what was written is thrown out of it after
+//! each sync; [`Source`] and [`Target`] say so. Nothing here knows of databases, and `source` must be a file that this process may open.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IoSliceMut, Write},
+    io::{self, Write},
     num::NonZeroU64,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
@@ -22,7 +23,7 @@ use std::{
 
 use rustix::{
     fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl},
-    io::{Errno, ReadWriteFlags, preadv2},
+    io::{Errno, ReadWriteFlags},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,13 +69,9 @@ pub(super) struct Source {
     through_cache: File,
     /// The same, opened for reading past the cache.
     past_cache: Option<File>,
-    /// Whether it can be asked for no more than is in memory.
-    tells_cached: bool,
-    /// Bytes that were in memory.
-    pub(super) cached_bytes: u64,
     /// Bytes that were read past the cache.
     pub(super) past_cache_bytes: u64,
-    /// Bytes that came through the cache and were not, or perhaps not, in memory.
+    /// Bytes that came through the cache.
     pub(super) through_cache_bytes: u64,
 }
 
@@ -87,9 +84,7 @@ impl Source {
         let flag = OFlags::DIRECT.bits().cast_signed();
         let open_past_cache = || OpenOptions::new().read(true).custom_flags(flag).open(path).ok();
         let past_cache = if is_neutral { open_past_cache() } else { None };
-        let (cached_bytes, past_cache_bytes, through_cache_bytes) = (0, 0, 0);
-        let tells_cached = is_neutral;
-        Ok(Self { through_cache, past_cache, tells_cached, cached_bytes, past_cache_bytes, through_cache_bytes })
+        Ok(Self { through_cache, past_cache, past_cache_bytes: 0, through_cache_bytes: 0 })
     }
 
     /// Bytes of the file, now.
@@ -99,45 +94,19 @@ impl Source {
 
     /// Fills the buffer from an offset, as far as the file goes. Offset and length are multiples of [`BLOCK_BYTES`].
     pub(super) fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let cached = self.read_cached(buffer, offset)?;
-        self.cached_bytes += cached as u64;
-        if cached == buffer.len() {
-            return Ok(cached);
-        }
-        // What is read past the cache begins at a block.
-        let begin = cached / BLOCK_BYTES * BLOCK_BYTES;
-        let rest = &mut buffer[begin..];
         if let Some(past_cache) = &self.past_cache {
-            match read_all(past_cache, rest, offset + begin as u64) {
+            match read_all(past_cache, buffer, offset) {
                 Ok(read) => {
-                    self.past_cache_bytes += (begin + read).saturating_sub(cached) as u64;
-                    return Ok(begin + read);
+                    self.past_cache_bytes += read as u64;
+                    return Ok(read);
                 }
                 Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => self.past_cache = None,
                 Err(error) => return Err(error),
             }
         }
-        let read = read_all(&self.through_cache, rest, offset + begin as u64)?;
-        self.through_cache_bytes += (begin + read).saturating_sub(cached) as u64;
-        if self.tells_cached {
-            throw_out(&self.through_cache, offset + begin as u64, read as u64);
-        }
-        Ok(begin + read)
-    }
-
-    /// Reads as much from the offset as is in memory.
-    fn read_cached(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        while self.tells_cached {
-            let to = &mut [IoSliceMut::new(buffer)];
-            match preadv2(&self.through_cache, to, offset, ReadWriteFlags::NOWAIT) {
-                Ok(read) => return Ok(read),
-                Err(Errno::AGAIN) => return Ok(0),
-                Err(Errno::INTR) => {}
-                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.tells_cached = false,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(0)
+        let read = read_all(&self.through_cache, buffer, offset)?;
+        self.through_cache_bytes += read as u64;
+        Ok(read)
     }
 }
 
@@ -337,7 +306,7 @@ mod tests {
                 }
                 let context = format!("{length} {cache:?} {is_in_memory}: {source:?}");
                 assert!(read == content(length), "{context}");
-                let all = source.cached_bytes + source.past_cache_bytes + source.through_cache_bytes;
+                let all = source.past_cache_bytes + source.through_cache_bytes;
                 assert_eq!(all, length as u64, "{context}");
             }
         }

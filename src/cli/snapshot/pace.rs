@@ -199,8 +199,7 @@ pub(super) fn words(pace: &PaceResult, strategy: Strategy, in_wal: bool) -> Stri
         words.push(what.to_owned());
     }
     if is_asked && pace.read_through_cache_bytes > 0 {
-        let what =
-            "the file system of the database does not read past the page cache: what was not in memory came through it";
+        let what = "the file system of the database does not read past the page cache: the copy came through it";
         words.push(what.to_owned());
     }
     words.push(String::new());

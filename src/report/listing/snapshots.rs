@@ -134,7 +134,6 @@ fn paced(figures: &mut List, pace: &PaceResult) {
         rested_s,
         pressed_s,
         wal_bytes_max,
-        cached_bytes,
         read_past_cache_bytes,
         read_through_cache_bytes,
         is_written_past_cache,
@@ -149,10 +148,9 @@ fn paced(figures: &mut List, pace: &PaceResult) {
     figures.put("pace_rested", Seconds, "How long the copy rested", rested_s);
     figures.put("pace_pressed", Seconds, "How long it did not rest because of the WAL", pressed_s);
     figures.put("pace_wal_max", Bytes, "Largest size of the WAL that the copy saw", wal_bytes_max);
-    figures.put("pace_cached", Bytes, "Of the main file, what was in memory already", cached_bytes);
     let past = "Of the main file, what was read past the page cache";
     figures.put("pace_read_past_cache", Bytes, past, read_past_cache_bytes);
-    let through = "Of the main file, what came through the page cache and was not in it";
+    let through = "Of the main file, what came through the page cache";
     figures.put("pace_read_through_cache", Bytes, through, read_through_cache_bytes);
     let written = "Whether the copy was written past the page cache";
     figures.put("pace_written_past_cache", Word, written, is_written_past_cache);
