@@ -100,9 +100,9 @@ pub struct Dataset {
     pub zero_share_ppm: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+/// Whether a number is what older versions, which did not know it, had in its place.
+pub(crate) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// Where the database that a trial starts from comes from.

@@ -95,16 +95,11 @@ pub struct DatasetKeys {
     #[serde(default = "default::seed")]
     pub seed: u64,
     /// Of the rows of `torrents` of a generated dataset, how many have a count of zero, from 0 to 1. On the live demo 0.969.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::dataset::is_zero")]
     pub zero_share: f64,
     /// How each trial gets its copy.
     #[serde(default)]
     pub copy: DatasetCopy,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(share: &f64) -> bool {
-    *share == 0.0
 }
 
 /// `[sqlite]`: the settings of every connection.
