@@ -8,7 +8,7 @@
 //!   the whole file.
 //! * **Writing:** past the cache, into space that was allocated before, and synced after so many bytes: a commit that is synced
 //!   meanwhile waits for that much at most. Without these syncs the disk's own cache fills, and a commit's sync waits for all
-//!   of it: 120 ms instead of 24 at 1 GB on one disk (`docs/copying.md`).
+//!   of it (`docs/copying.md` has figures).
 //!
 //! Where a file system knows one of these calls not, the file goes through the cache, and what was written is thrown out of it after
 //! each sync; [`Source`] and [`Target`] say so. Nothing here knows of databases, and `source` must be a file that this process may open.

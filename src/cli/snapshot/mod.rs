@@ -50,7 +50,7 @@ verified copy it writes OUT.db.manifest.json: size, SHA-256, header, how and whe
 reads it, and --keep counts by it.
 
 The database is only read. Under WAL nobody waits for a lock of held-copy-gentle; it reads and writes past the page cache,
-syncs a MiB at a time, and rests, so that nobody waits for the disk either. In the other journal modes nobody can commit until
+syncs a MiB at a time, and rests, so that a commit waits for little of it. In the other journal modes nobody can commit until
 it is done, and once somebody waits to, nobody new can read: there it copies as fast as cp, says beforehand how long
 that will be, and refuses more than --stop-max. Under WAL, where nobody else has the database open, an empty -wal and
 a -shm stay beside it, as with every reader that may not write.

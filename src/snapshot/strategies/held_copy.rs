@@ -43,7 +43,7 @@ use crate::{
         gentle::{self, Live, Manner, PaceResult},
         main_file,
         options::{HoldOptions, OptionProblem, check_busy_timeout, within},
-        past_cache::{CacheUse, Source},
+        past_cache::{self, CacheUse, Source},
         protocol::{ChildMessage, HeldCopy, Method, Part, PartResult},
         wal_frames::WalFrames,
     },
@@ -111,7 +111,7 @@ pub(super) fn check(keys: &Keys, options: HoldOptions) -> Result<(), OptionProbl
 }
 
 /// Bytes of the WAL that are copied at once.
-pub const PIECE_BYTES: usize = 1 << 20;
+pub const PIECE_BYTES: usize = past_cache::PIECE_BYTES;
 
 /// How often the WAL is copied at most. It can begin again once while the transaction is held.
 const TRIES: u32 = 5;
