@@ -1,6 +1,6 @@
 //! The VFS: every call of SQLite's is passed on to the system's own VFS, and noted.
 //!
-//! This is the one place with unsafe code. What it relies on:
+//! Unsafe code here relies on:
 //!
 //! * SQLite calls a method of a file only between a successful `xOpen` (or one that failed and set `pMethods`) and `xClose`, with the
 //!   pointer that `xOpen` was given, and gives `xOpen` zeroed or stale memory of `szOsFile` bytes, aligned to 8.

@@ -2,7 +2,7 @@
 //!
 //! A copy works a piece at a time, and rests after each. It rests a quarter of the time that the piece took where that is what a
 //! piece takes in quiet; where it took twice as long somebody else was using the disk, and it rests longer in proportion to
-//! both. So its share of the disk's time falls from four fifths to a half, a third and less, and nobody has to say how
+//! both. What is quiet for a piece that was in memory is another time than for one that comes from the disk. So its share of the disk's time falls from four fifths to a half, a third and less, and nobody has to say how
 //! fast the disk is. The system's own measure, `/proc/pressure/io`, is of no use here: it counts this copy's waiting, too.
 //!
 //! Where the WAL comes close to its bound while the copy holds it, resting ends.
@@ -11,6 +11,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use super::past_cache::ReadFrom;
 
 /// The share of a quiet piece's time that is rested after it.
 const REST: f64 = 0.25;
@@ -28,8 +30,10 @@ pub(super) struct CopyPace {
     yields: bool,
     max_rate_bytes_s: Option<u64>,
     bytes: u64,
-    /// What a piece takes in quiet.
-    quiet_s: Option<f64>,
+    /// What a piece takes in quiet that was in memory.
+    quiet_from_cache_s: Option<f64>,
+    /// What one takes that comes from the disk.
+    quiet_from_disk_s: Option<f64>,
     /// Pieces so far.
     pub(super) pieces: u64,
     /// The longest that one took.
@@ -46,7 +50,8 @@ impl CopyPace {
             yields,
             max_rate_bytes_s,
             bytes: 0,
-            quiet_s: None,
+            quiet_from_cache_s: None,
+            quiet_from_disk_s: None,
             pieces: 0,
             longest_piece: Duration::ZERO,
             rested: Duration::ZERO,
@@ -54,11 +59,11 @@ impl CopyPace {
     }
 
     /// Rests after a piece of so many bytes that took so long, unless the copy is pressed.
-    pub(super) fn after_piece(&mut self, bytes: u64, took: Duration, is_pressed: bool) {
+    pub(super) fn after_piece(&mut self, bytes: u64, read_from: ReadFrom, took: Duration, is_pressed: bool) {
         self.bytes += bytes;
         self.pieces += 1;
         self.longest_piece = self.longest_piece.max(took);
-        let yielding = self.yielding(took);
+        let yielding = self.yielding(read_from, took);
         if is_pressed {
             return;
         }
@@ -71,10 +76,14 @@ impl CopyPace {
     }
 
     /// How long to rest so that others can work; notes what a piece takes.
-    fn yielding(&mut self, took: Duration) -> Duration {
+    fn yielding(&mut self, read_from: ReadFrom, took: Duration) -> Duration {
         let took_s = took.as_secs_f64();
-        let quiet_s = self.quiet_s.map_or(took_s, |quiet_s| took_s.min(quiet_s * FORGET));
-        self.quiet_s = Some(quiet_s);
+        let quiet = match read_from {
+            ReadFrom::Cache => &mut self.quiet_from_cache_s,
+            ReadFrom::Disk => &mut self.quiet_from_disk_s,
+        };
+        let quiet_s = quiet.map_or(took_s, |quiet_s| took_s.min(quiet_s * FORGET));
+        *quiet = Some(quiet_s);
         if !self.yields || took_s <= 0.0 {
             return Duration::ZERO;
         }
@@ -110,12 +119,26 @@ mod tests {
             let mut pace = CopyPace::begin(true, None);
             let mut rest = Duration::ZERO;
             for piece_ms in pieces_ms {
-                rest = pace.yielding(Duration::from_secs_f64(piece_ms / 1e3));
+                rest = pace.yielding(ReadFrom::Disk, Duration::from_secs_f64(piece_ms / 1e3));
             }
             let rest_is_ms = rest.as_secs_f64() * 1e3;
             assert!((rest_is_ms - rest_ms).abs() < 0.02 * rest_ms, "{pieces_ms:?}: {rest_is_ms}");
         }
-        assert_eq!(CopyPace::begin(false, None).yielding(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(CopyPace::begin(false, None).yielding(ReadFrom::Disk, Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_piece_from_the_disk_is_not_slow_because_one_from_memory_was_fast() {
+        let mut pace = CopyPace::begin(true, None);
+        for (read_from, piece_ms, rest_ms) in
+            [(ReadFrom::Cache, 4, 1), (ReadFrom::Disk, 8, 2), (ReadFrom::Disk, 16, 8), (ReadFrom::Cache, 8, 4)]
+        {
+            let rest = pace.yielding(read_from, Duration::from_millis(piece_ms));
+            assert!(
+                rest.abs_diff(Duration::from_millis(rest_ms)) < Duration::from_micros(100),
+                "{read_from:?}: {rest:?}"
+            );
+        }
     }
 
     #[test]
@@ -132,7 +155,7 @@ mod tests {
     #[test]
     fn who_is_pressed_rests_not() {
         let mut pace = CopyPace::begin(true, Some(1));
-        pace.after_piece(1 << 20, Duration::from_secs(1), true);
+        pace.after_piece(1 << 20, ReadFrom::Disk, Duration::from_secs(1), true);
         assert_eq!((pace.pieces, pace.rested), (1, Duration::ZERO));
     }
 }

@@ -65,7 +65,7 @@ fn at_full_speed(live: &Path, bytes: u64, offsets: &[u64], out: &Path) -> io::Re
     let mut piece = vec![0; PIECE_BYTES];
     let mut sampled = 0;
     for offset in offsets {
-        let read = source.read_at(&mut piece, *offset)?;
+        let (read, _) = source.read_at(&mut piece, *offset)?;
         target.write_all(&piece[..read])?;
         sampled += read;
     }

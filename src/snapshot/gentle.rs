@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     copy_pace::CopyPace,
-    past_cache::{self, BLOCK_BYTES, Block, CacheUse, PIECE_BYTES, Source, Target},
+    past_cache::{self, BLOCK_BYTES, Block, CacheUse, PIECE_BYTES, ReadFrom, Source, Target},
     wal_frames::WalFrames,
 };
 use crate::sqlite;
@@ -52,8 +52,10 @@ pub struct PaceResult {
     pub wal_bytes_max: u64,
     /// Bytes of the main file that were read past the page cache.
     pub read_past_cache_bytes: u64,
-    /// Bytes of the main file that came through the page cache.
+    /// Bytes of the main file that were taken from the page cache, or came through it.
     pub read_through_cache_bytes: u64,
+    /// Whether what was not in the page cache was read past it; else it came through it.
+    pub is_read_past_cache: bool,
     /// Whether the copy was written past the page cache.
     pub is_written_past_cache: bool,
 }
@@ -137,13 +139,13 @@ pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut
         let length = usize::try_from(bytes - offset).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
         // Whole blocks are read past the cache, also at the end.
         let blocks = &mut block.bytes()[..length.next_multiple_of(BLOCK_BYTES)];
-        let from_main = source.read_at(blocks, offset).context("cannot read the live database")?.min(length);
+        let (read, read_from) = source.read_at(blocks, offset).context("cannot read the live database")?;
         let piece = &mut blocks[..length];
-        frames.overlay(piece, offset, from_main).context("cannot read the live database")?;
+        frames.overlay(piece, offset, read.min(length)).context("cannot read the live database")?;
         target.write(piece).with_context(describe)?;
         offset += length as u64;
         let is_pressed = watch.is_pressed(offset as f64 / bytes as f64)?;
-        pace.after_piece(length as u64, begun.elapsed(), is_pressed);
+        pace.after_piece(length as u64, read_from, begun.elapsed(), is_pressed);
         after_piece(offset);
     }
     let is_written_past_cache = target.finish().with_context(describe)?;
@@ -152,6 +154,7 @@ pub(super) fn copy(live: Live<'_>, out: &Path, manner: Manner, after_piece: &mut
         wal_bytes_max: watch.most_bytes,
         read_past_cache_bytes: source.past_cache_bytes,
         read_through_cache_bytes: source.through_cache_bytes,
+        is_read_past_cache: source.is_past_cache(),
         is_written_past_cache,
         ..said_by(&pace)
     })
@@ -167,9 +170,9 @@ pub(super) fn copy_parts(from: &Path, offsets: &[u64], out: &Path, manner: Manne
     let mut block = Block::new();
     for offset in offsets {
         let begun = Instant::now();
-        let read = source.read_at(block.bytes(), *offset)?;
+        let (read, read_from) = source.read_at(block.bytes(), *offset)?;
         target.write(&block.bytes()[..read])?;
-        pace.after_piece(read as u64, begun.elapsed(), false);
+        pace.after_piece(read as u64, read_from, begun.elapsed(), false);
     }
     target.finish()?;
     Ok(begun.elapsed())
@@ -192,7 +195,7 @@ pub(super) fn write_back(out: &Path, manner: Manner) -> Result<PaceResult> {
     let mut pace = manner.pace();
     let mut begun = Instant::now();
     let written = past_cache::write_back(out, |bytes| {
-        pace.after_piece(bytes, begun.elapsed(), false);
+        pace.after_piece(bytes, ReadFrom::Cache, begun.elapsed(), false);
         begun = Instant::now();
     });
     written.with_context(|| format!("cannot write back {}", out.display()))?;

@@ -17,7 +17,8 @@
 //! main_file    opened, checkpointed and copied in the child
 //! gentle       a copy at a pace that others do not feel: of the
 //! wal_frames   pages in a WAL, read and written
-//! past_cache   without a trace in the page cache, at a
+//! past_cache   without a trace in the page cache
+//! cached       (what of a file is in there), at a
 //! copy_pace    pace that yields
 //! expected     how long it will take
 //! in_writer    the copy on the connection that writes
@@ -26,6 +27,7 @@
 //! ```
 
 mod backup_api;
+mod cached;
 mod copy_pace;
 pub(crate) mod copy_process;
 mod definition;

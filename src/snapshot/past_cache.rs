@@ -3,9 +3,8 @@
 //! **What for:** a copy by `cp` reads the whole database into memory and leaves as much again there as pages to be written. The
 //! database's own pages have to make room, and the sync at the end, or the next commit's, waits until all of it is on the disk.
 //!
-//! * **Reading:** past the cache (`O_DIRECT`): what is not in memory does not come in, and what is stays. Asking for no more than is
-//!   in memory (`RWF_NOWAIT`) would be no way to spare the disk what it has given already: the kernel then reads ahead, and brings in
-//!   the whole file.
+//! * **Reading:** a piece that is in memory, all of it, is taken from there, which spares the disk, and does not come nearer to
+//!   staying there by that; any other is read past the cache (`O_DIRECT`): what is not in memory does not come in, and what is stays.
 //! * **Writing:** past the cache, into space that was allocated before, and synced after so many bytes: a commit that is synced
 //!   meanwhile waits for that much at most. Without these syncs the disk's own cache fills, and a commit's sync waits for all
 //!   of it (`docs/copying.md` has figures).
@@ -27,6 +26,8 @@ use rustix::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::cached::is_all_cached;
 
 /// Bytes that are read and written at once.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
@@ -63,6 +64,15 @@ impl Block {
     }
 }
 
+/// Where a piece of a file was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadFrom {
+    /// All of it was in the page cache, or it came through it because there was no other way.
+    Cache,
+    /// Past the page cache.
+    Disk,
+}
+
 /// A file to read, from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -71,7 +81,7 @@ pub(super) struct Source {
     past_cache: Option<File>,
     /// Bytes that were read past the cache.
     pub(super) past_cache_bytes: u64,
-    /// Bytes that came through the cache.
+    /// Bytes that were taken from the cache, or came through it.
     pub(super) through_cache_bytes: u64,
 }
 
@@ -84,7 +94,17 @@ impl Source {
         let flag = OFlags::DIRECT.bits().cast_signed();
         let open_past_cache = || OpenOptions::new().read(true).custom_flags(flag).open(path).ok();
         let past_cache = if is_neutral { open_past_cache() } else { None };
+        if is_neutral {
+            // Reading neither ages the other pages nor brings in the next ones. Advice: a kernel may know it not.
+            let _ = fadvise(&through_cache, 0, None, Advice::Random);
+            let _ = fadvise(&through_cache, 0, None, Advice::NoReuse);
+        }
         Ok(Self { through_cache, past_cache, past_cache_bytes: 0, through_cache_bytes: 0 })
+    }
+
+    /// Whether what is not in memory is read past the cache.
+    pub(super) fn is_past_cache(&self) -> bool {
+        self.past_cache.is_some()
     }
 
     /// Bytes of the file, now.
@@ -93,12 +113,13 @@ impl Source {
     }
 
     /// Fills the buffer from an offset, as far as the file goes. Offset and length are multiples of [`BLOCK_BYTES`].
-    pub(super) fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if let Some(past_cache) = &self.past_cache {
+    /// Says how many bytes that were, and where from.
+    pub(super) fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<(usize, ReadFrom)> {
+        if let Some(past_cache) = self.past_cache.as_ref().filter(|_| !self.is_in_cache(buffer.len(), offset)) {
             match read_all(past_cache, buffer, offset) {
                 Ok(read) => {
                     self.past_cache_bytes += read as u64;
-                    return Ok(read);
+                    return Ok((read, ReadFrom::Disk));
                 }
                 Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => self.past_cache = None,
                 Err(error) => return Err(error),
@@ -106,7 +127,14 @@ impl Source {
         }
         let read = read_all(&self.through_cache, buffer, offset)?;
         self.through_cache_bytes += read as u64;
-        Ok(read)
+        Ok((read, ReadFrom::Cache))
+    }
+
+    /// Whether a part of the file is in memory, as far as the file goes. Where nobody knows, it is not.
+    fn is_in_cache(&self, length: usize, offset: u64) -> bool {
+        let left = self.length().unwrap_or(0).saturating_sub(offset);
+        let length = left.min(length as u64);
+        length > 0 && is_all_cached(&self.through_cache, offset, length) == Some(true)
     }
 }
 
@@ -298,7 +326,7 @@ mod tests {
                 let mut source = Source::open(&path, cache).unwrap();
                 let (mut read, mut block) = (Vec::new(), Block::new());
                 loop {
-                    let bytes = source.read_at(block.bytes(), read.len() as u64).unwrap();
+                    let (bytes, _) = source.read_at(block.bytes(), read.len() as u64).unwrap();
                     if bytes == 0 {
                         break;
                     }

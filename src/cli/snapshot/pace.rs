@@ -198,7 +198,7 @@ pub(super) fn words(pace: &PaceResult, strategy: Strategy, in_wal: bool) -> Stri
             each sync";
         words.push(what.to_owned());
     }
-    if is_asked && pace.read_through_cache_bytes > 0 {
+    if is_asked && !pace.is_read_past_cache {
         let what = "the file system of the database does not read past the page cache: the copy came through it";
         words.push(what.to_owned());
     }
@@ -212,14 +212,19 @@ mod tests {
 
     #[test]
     fn what_a_file_system_cannot_do_is_said_where_it_was_asked() {
-        let pace = PaceResult { read_through_cache_bytes: 1, wal_bytes_max: 2_000_000, ..PaceResult::default() };
+        let pace = PaceResult { wal_bytes_max: 2_000_000, ..PaceResult::default() };
         for (strategy, in_wal, lines) in
             [(Strategy::HeldCopyGentle, true, 4), (Strategy::HeldCopy, true, 2), (Strategy::HeldCopyGentle, false, 1)]
         {
             let said = words(&pace, strategy, in_wal);
             assert_eq!(said.lines().count(), lines, "{strategy} {in_wal}: {said}");
         }
-        let past = PaceResult { is_written_past_cache: true, pressed_s: 1.0, ..PaceResult::default() };
+        let past = PaceResult {
+            is_read_past_cache: true,
+            is_written_past_cache: true,
+            pressed_s: 1.0,
+            ..PaceResult::default()
+        };
         assert!(words(&past, Strategy::HeldCopyGentle, true).ends_with("kept to --wal-max\n"));
     }
 

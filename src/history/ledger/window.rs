@@ -9,7 +9,7 @@
 //! Should a user cut it by hand, or the disk fail, the process ends, and what it had acknowledged is in the file as after
 //! any kill.
 
-#![expect(unsafe_code, reason = "mapped memory is reached through a pointer; the only place in this crate")]
+#![expect(unsafe_code, reason = "mapped memory is reached through a pointer")]
 
 use std::{fs::File, io, os::unix::fs::FileExt, slice, sync::atomic::AtomicU64};
 

@@ -136,6 +136,7 @@ fn paced(figures: &mut List, pace: &PaceResult) {
         wal_bytes_max,
         read_past_cache_bytes,
         read_through_cache_bytes,
+        is_read_past_cache,
         is_written_past_cache,
     } = *pace;
     figures.put("pace_pieces", One, "Pieces that the database was copied in", pieces);
@@ -150,8 +151,10 @@ fn paced(figures: &mut List, pace: &PaceResult) {
     figures.put("pace_wal_max", Bytes, "Largest size of the WAL that the copy saw", wal_bytes_max);
     let past = "Of the main file, what was read past the page cache";
     figures.put("pace_read_past_cache", Bytes, past, read_past_cache_bytes);
-    let through = "Of the main file, what came through the page cache";
+    let through = "Of the main file, what was taken from the page cache, or came through it";
     figures.put("pace_read_through_cache", Bytes, through, read_through_cache_bytes);
+    let can_read = "Whether the live database's file system reads past the page cache, where that was asked";
+    figures.put("pace_reads_past_cache", Word, can_read, is_read_past_cache);
     let written = "Whether the copy was written past the page cache";
     figures.put("pace_written_past_cache", Word, written, is_written_past_cache);
 }
