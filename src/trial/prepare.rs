@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{self, Read},
+    path::Path,
 };
 
 use anyhow::{Context as _, Result};
@@ -17,7 +18,8 @@ use crate::{
 };
 
 /// Makes the folders of the trial and of its snapshots, copies the dataset, writes it and everything else back to the disk,
-/// and brings it into the page cache or out of it.
+/// and brings it into the page cache or out of it. The dataset itself leaves the page cache: of a database that is larger than half
+/// of the memory, a part would have no place beside it.
 ///
 /// Nothing has the database open yet, so that reading its file here takes nobody's locks away.
 ///
@@ -43,10 +45,16 @@ pub fn prepare(
             .map_err(|error| work::explain_full(error, folder.path(), Some(dataset.manifest.bytes)))?,
         DatasetCopy::Reflink => work::reflink(&dataset.path, &live).context("dataset.copy = reflink")?,
     }
+    drop_from_memory(&dataset.path).with_context(|| format!("cannot prepare {}", dataset.path.display()))?;
     settle(&live, plan.page_cache).with_context(|| format!("cannot prepare {}", live.display()))
 }
 
-fn settle(live: &std::path::Path, page_cache: PageCache) -> Result<()> {
+/// Advice: what the kernel is busy with stays.
+fn drop_from_memory(path: &Path) -> io::Result<()> {
+    Ok(fadvise(File::open(path)?, 0, None, Advice::DontNeed)?)
+}
+
+fn settle(live: &Path, page_cache: PageCache) -> Result<()> {
     let mut file = File::open(live)?;
     file.sync_all()?;
     // Waits for the writeback of the whole file system, so that none of it falls into the trial.
@@ -56,14 +64,14 @@ fn settle(live: &std::path::Path, page_cache: PageCache) -> Result<()> {
             let mut buffer = vec![0; 1 << 20];
             while file.read(&mut buffer)? > 0 {}
         }
-        PageCache::Cold => fadvise(&file, 0, None, Advice::DontNeed)?,
+        PageCache::Cold => drop_from_memory(live)?,
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::IoSliceMut, path::Path};
+    use std::io::IoSliceMut;
 
     use rustix::{
         fs::statfs,
