@@ -8,6 +8,7 @@ use super::pairs::{Group, groups, neighbours, pairs};
 use crate::{
     measure::OperationKind,
     results::{Change, Comparison, Figure, Outcome, PhaseName, Results, Subject, TrialResult},
+    scenario::Conditions,
     snapshot::Strategy,
     sqlite::JournalMode,
     statistics::{self, ERROR_SHARE},
@@ -40,15 +41,7 @@ pub fn comparisons(results: &Results) -> Vec<Comparison> {
                 let same = neighbours(&group.trials).into_iter().filter(|(trial, _)| is_of(trial, subject));
                 let value = |trial: &TrialResult| value_us(trial, subject, timeout_us);
                 let change = change(&ratios, noise_floor(&self::ratios(same, value)));
-                comparisons.push(Comparison {
-                    base: *base,
-                    new: *new,
-                    synchronous: group.synchronous,
-                    offered_rate_ops: group.rate_ops,
-                    announce_connections: group.announce_connections,
-                    subject,
-                    change,
-                });
+                comparisons.push(Comparison { base: *base, new: *new, conditions: group.conditions, subject, change });
             }
         }
     }
@@ -75,9 +68,7 @@ impl PairTimes {
 /// What a comparison of these results rests on, pair by pair.
 #[must_use]
 pub fn pair_times(results: &Results, one: &Comparison) -> Vec<PairTimes> {
-    let of_one = (one.synchronous, one.offered_rate_ops, one.announce_connections);
-    let is_its = |group: &Group<'_>| (group.synchronous, group.rate_ops, group.announce_connections) == of_one;
-    let group = groups(results).into_iter().find(is_its);
+    let group = groups(results).into_iter().find(|group| group.conditions == one.conditions);
     group.map_or_else(Vec::new, |group| times(&group, (one.base, one.new), one.subject, timeout_us(results)))
 }
 
@@ -122,11 +113,13 @@ pub fn baseline_times(results: &Results) -> Vec<BaselineTime> {
                 let of_mode = group.trials.iter().filter(|trial| trial.journal_mode == *mode);
                 let values: Vec<f64> = of_mode.filter_map(|trial| value_us(trial, subject, timeout_us)).collect();
                 let Some(median_us) = statistics::median(&values) else { continue };
-                let rate = group.rate_ops.map_or_else(String::new, |rate| format!(", {rate} operations a second"));
+                let Conditions { synchronous, offered_rate_ops, .. } = group.conditions;
+                let rate = offered_rate_ops.map_or_else(String::new, |rate| format!(", {rate} operations a second"));
+                let others = group.conditions.others(", ");
                 times.push(BaselineTime {
                     name: format!(
-                        "{mode}, synchronous {}{rate}: {} {}",
-                        group.synchronous, subject.kind, subject.figure
+                        "{mode}, synchronous {synchronous}{rate}{others}: {} {}",
+                        subject.kind, subject.figure
                     ),
                     median_us,
                     least_us: values.iter().copied().fold(f64::INFINITY, f64::min),

@@ -37,7 +37,7 @@ fn rule() -> String {
 fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
     let (mut because, mut open, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups(results) {
-        let at = words_of(&group);
+        let at = group.conditions.in_words(" and ");
         if group.is_saturated() {
             open.push(format!("At {at} more was offered than a mode could do, so response times are not compared."));
             outcomes.push(ModeOutcome::Open);
@@ -81,16 +81,7 @@ fn journal_mode(results: &Results, comparisons: &[Comparison]) -> ModeDecision {
 fn is_baseline_of(one: &Comparison, group: &Group<'_>) -> bool {
     let is_baseline = one.subject.phase == PhaseName::Baseline;
     let has_modes = (one.base, one.new) == (JournalMode::Delete, JournalMode::Wal);
-    let of_one = (one.synchronous, one.offered_rate_ops, one.announce_connections);
-    is_baseline && has_modes && of_one == (group.synchronous, group.rate_ops, group.announce_connections)
-}
-
-fn words_of(group: &Group<'_>) -> String {
-    let rate =
-        group.rate_ops.map_or_else(|| "the rate of the load".to_owned(), |rate| format!("{rate} operations a second"));
-    let connections =
-        group.announce_connections.map_or_else(String::new, |number| format!(" over {number} announce connections"));
-    format!("{rate}{connections} and synchronous {}", group.synchronous)
+    is_baseline && has_modes && one.conditions == group.conditions
 }
 
 fn words(one: &Comparison) -> String {
@@ -208,11 +199,8 @@ fn rank(trials: &[&TrialResult], strategies: &mut [BackupStrategy]) {
 fn is_beaten(trials: &[&TrialResult], strategy: Strategy, other: Strategy) -> bool {
     let of = |trial: &TrialResult, repetition: u32| (trial.strategy, trial.repetition) == (other, repetition);
     let differences = trials.iter().filter(|trial| trial.strategy == strategy).filter_map(|trial| {
-        let is_partner = |partner: &&&TrialResult| {
-            of(partner, trial.repetition)
-                && (partner.synchronous, partner.offered_rate_ops, partner.announce_connections)
-                    == (trial.synchronous, trial.offered_rate_ops, trial.announce_connections)
-        };
+        let is_partner =
+            |partner: &&&TrialResult| of(partner, trial.repetition) && partner.conditions() == trial.conditions();
         let partner = trials.iter().find(is_partner)?;
         Some(lost_client_s(trial)? - lost_client_s(partner)?)
     });

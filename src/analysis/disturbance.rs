@@ -47,12 +47,11 @@ fn limit_share(results: &Results, trial: &TrialResult, by: DisturbedBy) -> Optio
 /// left out: what is found does not change when they are added.
 fn like_trials<'a>(results: &'a Results, trial: &'a TrialResult) -> impl Iterator<Item = &'a TrialResult> {
     let key = |trial: &TrialResult| (trial.journal_mode, trial.strategy);
-    let connections = trial.announce_connections.found().copied();
     results.trials.iter().filter(move |like| {
         like.status.is_whole()
             && like.repetition <= results.scenario.repetitions
             && key(like) == key(trial)
-            && like.is_of(trial.offered_rate_ops, connections, trial.synchronous)
+            && like.is_of(trial.conditions())
     })
 }
 

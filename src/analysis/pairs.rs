@@ -2,17 +2,13 @@
 
 use crate::{
     results::{Results, TrialResult},
-    sqlite::Synchronous,
+    scenario::Conditions,
 };
 
 /// Whole trials, those left out that were disturbed and run again, that differ in journal mode, strategy and repetition only, in the order in which they ran.
 pub struct Group<'a> {
-    /// Operations that were offered, a second; `None` where that is not one number.
-    pub rate_ops: Option<f64>,
-    /// Connections for announces, where trials of the scenario differ in it.
-    pub announce_connections: Option<u32>,
-    /// When SQLite called fsync.
-    pub synchronous: Synchronous,
+    /// What they have in common.
+    pub conditions: Conditions,
     /// Its trials.
     pub trials: Vec<&'a TrialResult>,
 }
@@ -38,24 +34,13 @@ pub fn cannot_keep_up<'a>(trials: impl Iterator<Item = &'a TrialResult>) -> bool
 
 /// The groups of a run, in the order of its scenario.
 pub fn groups(results: &Results) -> Vec<Group<'_>> {
-    let scenario = &results.scenario;
-    let mut groups = Vec::new();
-    for rate_ops in scenario.rates_ops() {
-        for announce_connections in scenario.load.connection_choices() {
-            for &synchronous in &scenario.sqlite.synchronous {
-                let is_of_it = |trial: &&TrialResult| {
-                    trial.status.is_whole()
-                        && trial.is_of(rate_ops, announce_connections, synchronous)
-                        && !results.is_replaced(trial)
-                };
-                let trials: Vec<_> = results.trials.iter().filter(is_of_it).collect();
-                if !trials.is_empty() {
-                    groups.push(Group { rate_ops, announce_connections, synchronous, trials });
-                }
-            }
-        }
-    }
-    groups
+    let group = |conditions: Conditions| {
+        let is_of_it =
+            |trial: &&TrialResult| trial.status.is_whole() && trial.is_of(conditions) && !results.is_replaced(trial);
+        Group { conditions, trials: results.trials.iter().filter(is_of_it).collect() }
+    };
+    let groups = results.scenario.conditions().into_iter().map(group);
+    groups.filter(|group| !group.trials.is_empty()).collect()
 }
 
 /// The pairs of a trial that is a base and one that is new, of the same strategy and repetition.

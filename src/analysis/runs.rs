@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     results::{Change, Figure, Outcome, PhaseName, Results, Subject, TrialResult},
-    sqlite::{JournalMode, Synchronous},
+    scenario::Conditions,
+    sqlite::JournalMode,
     statistics::ERROR_SHARE,
 };
 
@@ -33,12 +34,8 @@ pub struct RunComparison {
 pub struct RunChange {
     /// The journal mode, in both.
     pub journal_mode: JournalMode,
-    /// When SQLite called fsync in the new run.
-    pub synchronous: Synchronous,
-    /// Operations that were offered, a second; `None` where that is not one number.
-    pub offered_rate_ops: Option<f64>,
-    /// Connections for announces, where trials differ in it.
-    pub announce_connections: Option<u32>,
+    /// The conditions of the new run.
+    pub conditions: Conditions,
     /// What is compared.
     pub subject: Subject,
     /// How it changed, with a 95 % interval of its own.
@@ -99,15 +96,7 @@ pub fn compare(base: &Results, new: &Results) -> RunComparison {
                 let same = neighbours(&old.trials).into_iter().chain(neighbours(&group.trials));
                 let floor = noise_floor(&self::ratios(same.filter(|(trial, _)| is_of_it(trial)), value));
                 let change = change(&ratios, floor);
-                let row = RunChange {
-                    journal_mode,
-                    synchronous: group.synchronous,
-                    offered_rate_ops: group.rate_ops,
-                    announce_connections: group.announce_connections,
-                    subject,
-                    change,
-                    corrected: None,
-                };
+                let row = RunChange { journal_mode, conditions: group.conditions, subject, change, corrected: None };
                 measured.push((row, ratios));
             }
         }
@@ -117,8 +106,7 @@ pub fn compare(base: &Results, new: &Results) -> RunComparison {
 
 /// The group of the same rate and `synchronous`; where each run has one of these only, that may differ.
 fn partner<'a>(base: &'a [Group<'a>], new: &[Group<'_>], group: &Group<'_>) -> Option<&'a Group<'a>> {
-    let conditions = |one: &Group<'_>| (one.rate_ops, one.announce_connections, one.synchronous);
-    let is_like = |one: &&Group<'_>| conditions(one) == conditions(group);
+    let is_like = |one: &&Group<'_>| one.conditions == group.conditions;
     match (base, new) {
         ([only], [_]) => Some(only),
         (several, _) => several.iter().find(is_like),

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     results::{Results, Status, ThresholdInterval, ThresholdResult, TrialResult},
+    scenario::Conditions,
     snapshot::Strategy,
     statistics::{ERROR_SHARE, Interval, PAIRS_LEAST, median, median_interval, share_interval},
     threshold::{Comparison, Figure, SnapshotFigure, Term, Threshold},
@@ -57,26 +58,14 @@ type Block<'a> = Vec<&'a TrialResult>;
 
 /// All groups that the scenario has.
 fn groups(results: &Results) -> Vec<Group<'_>> {
-    let scenario = &results.scenario;
-    let rates = scenario.rates_ops();
-    let choices = scenario.load.connection_choices();
-    let is_one = [rates.len(), choices.len(), scenario.sqlite.synchronous.len()] == [1; 3];
-    let mut groups = Vec::new();
-    for rate_ops in rates {
-        for &connections in &choices {
-            for &synchronous in &scenario.sqlite.synchronous {
-                let is_of_it = |trial: &&TrialResult| trial.is_of(rate_ops, connections, synchronous);
-                let rate = rate_ops.map_or_else(String::new, |rate_ops| format!("{rate_ops} operations a second, "));
-                let over = connections.map_or_else(String::new, |number| format!("announce connections: {number}, "));
-                groups.push(Group {
-                    results,
-                    name: (!is_one).then(|| format!("{rate}{over}synchronous {synchronous}")),
-                    trials: results.trials.iter().filter(is_of_it).collect(),
-                });
-            }
-        }
-    }
-    groups
+    let all = results.scenario.conditions();
+    let is_one = all.len() == 1;
+    let group = |conditions: Conditions| Group {
+        results,
+        name: (!is_one).then(|| conditions.in_words(", ")),
+        trials: results.trials.iter().filter(|trial| trial.is_of(conditions)).collect(),
+    };
+    all.into_iter().map(group).collect()
 }
 
 /// The worse comes first: broken, inconclusive, held, and of two alike the one that is nearer to being broken, or further

@@ -98,9 +98,7 @@ fn in_words(results: &Results, one: &Comparison) -> String {
     };
     let service = results.comparisons.entries().iter().find(|other| {
         let is_like = other.subject == Subject { figure: figure.of_service(), ..one.subject };
-        is_like
-            && (other.synchronous, other.offered_rate_ops) == (one.synchronous, one.offered_rate_ops)
-            && other.announce_connections == one.announce_connections
+        is_like && other.conditions == one.conditions
     });
     let once_begun = service.map(|service| format!(" Once begun, it takes {}.", factor(service))).unwrap_or_default();
     format!(
@@ -240,7 +238,7 @@ mod tests {
     use crate::{
         results::{Figure, samples},
         run::derive,
-        sqlite::{JournalMode, Synchronous},
+        sqlite::JournalMode,
         statistics::Interval,
     };
 
@@ -272,9 +270,7 @@ mod tests {
         let comparison = |kind, figure, outcome| Comparison {
             base: JournalMode::Delete,
             new: JournalMode::Wal,
-            synchronous: Synchronous::Full,
-            offered_rate_ops: Some(1_000.0),
-            announce_connections: None,
+            conditions: samples::conditions(),
             subject: Subject { phase: PhaseName::Baseline, strategy: None, kind, figure },
             change: Change {
                 pairs: 7,

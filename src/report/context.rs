@@ -4,8 +4,8 @@
 use super::figure_text::{count, number, sentence};
 use crate::{
     results::{Claim, Comparison, Results, TrialResult},
-    scenario::{Arrivals, FilesPlan, OfferedRate, Scenario},
-    sqlite::{JournalMode, Synchronous},
+    scenario::{Arrivals, Conditions, FilesPlan, OfferedRate, Scenario},
+    sqlite::JournalMode,
     workload::WriteProfile,
 };
 
@@ -53,18 +53,6 @@ impl<'a> Context<'a> {
         self.scenario.snapshots.sqlite_checks
     }
 
-    fn rates(self) -> Vec<Option<f64>> {
-        self.scenario.rates_ops()
-    }
-
-    fn announce_connections(self) -> Vec<Option<u32>> {
-        self.scenario.load.connection_choices()
-    }
-
-    fn synchronous(self) -> &'a [Synchronous] {
-        &self.scenario.sqlite.synchronous
-    }
-
     fn journal_modes(self) -> &'a [JournalMode] {
         &self.scenario.sqlite.journal_modes
     }
@@ -78,15 +66,11 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Trials that may be compared: the same offered rate and the same `synchronous`.
+/// Trials that may be compared.
 pub struct Group<'a> {
     context: Context<'a>,
-    /// `None` where the rate is not one number.
-    rate_ops: Option<f64>,
-    /// Connections for announces, where trials differ in it.
-    announce_connections: Option<u32>,
-    /// When SQLite called fsync.
-    pub synchronous: Synchronous,
+    /// What they have in common.
+    pub conditions: Conditions,
     /// By journal mode, then in the order in which they ran.
     pub trials: Vec<&'a TrialResult>,
 }
@@ -94,16 +78,14 @@ pub struct Group<'a> {
 impl<'a> Group<'a> {
     /// Rate, profile and `synchronous`, in words.
     pub fn title(&self) -> String {
-        let connections = self.announce_connections.map_or_else(String::new, |number| match number {
-            1 => ", 1 announce connection".to_owned(),
-            several => format!(", {several} announce connections"),
-        });
-        format!("{}, {}, synchronous {}{connections}", self.rate(), self.context.write_profile(), self.synchronous)
+        let Conditions { synchronous, .. } = self.conditions;
+        let others = self.conditions.others(", ");
+        format!("{}, {}, synchronous {synchronous}{others}", self.rate(), self.context.write_profile())
     }
 
     /// The offered rate in words.
     pub fn rate(&self) -> String {
-        match (self.rate_ops, self.context.arrivals()) {
+        match (self.conditions.offered_rate_ops, self.context.arrivals()) {
             (Some(1.0), _) => "1 operation a second".to_owned(),
             (Some(rate_ops), _) => format!("{} operations a second", count(rate_ops)),
             (None, Arrivals::Closed) => "as fast as the database answers".to_owned(),
@@ -124,14 +106,12 @@ impl<'a> Group<'a> {
 
     /// Whether a comparison is of its trials.
     pub fn has(&self, one: &Comparison) -> bool {
-        let of_it = (self.synchronous, self.rate_ops, self.announce_connections);
-        of_it == (one.synchronous, one.offered_rate_ops, one.announce_connections)
+        self.conditions == one.conditions
     }
 
     /// Whether a claim was tested on its trials.
     pub fn has_claim(&self, claim: &Claim) -> bool {
-        let of_it = (self.synchronous, self.rate_ops, self.announce_connections);
-        of_it == (claim.synchronous, claim.offered_rate_ops, claim.announce_connections)
+        self.conditions == claim.conditions
     }
 
     /// Whether a client waits for its answer before it asks again.
@@ -149,21 +129,13 @@ impl<'a> Group<'a> {
 /// The groups of these results that have trials.
 pub fn groups(results: &Results) -> Vec<Group<'_>> {
     let context = Context::new(results);
-    let mut groups = Vec::new();
-    for rate_ops in context.rates() {
-        for announce_connections in context.announce_connections() {
-            for &synchronous in context.synchronous() {
-                let is_of_it = |trial: &&TrialResult| trial.is_of(rate_ops, announce_connections, synchronous);
-                let of_mode = |mode: &JournalMode| {
-                    results.trials.iter().filter(is_of_it).filter(|trial| trial.journal_mode == *mode).collect()
-                };
-                let trials: Vec<_> =
-                    context.journal_modes().iter().flat_map(|mode| -> Vec<&TrialResult> { of_mode(mode) }).collect();
-                if !trials.is_empty() {
-                    groups.push(Group { context, rate_ops, announce_connections, synchronous, trials });
-                }
-            }
-        }
-    }
-    groups
+    let group = |conditions: Conditions| {
+        let of_mode = |mode: &JournalMode| {
+            let mode = *mode;
+            results.trials.iter().filter(move |trial| trial.is_of(conditions) && trial.journal_mode == mode)
+        };
+        Group { context, conditions, trials: context.journal_modes().iter().flat_map(of_mode).collect() }
+    };
+    let groups = results.scenario.conditions().into_iter().map(group);
+    groups.filter(|group| !group.trials.is_empty()).collect()
 }

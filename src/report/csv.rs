@@ -8,7 +8,7 @@ use csv::Writer;
 use super::listing::{self, Entry, Of, Unit, Value};
 use crate::{measure::Percentile, results::Results};
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "trial",
     "journal_mode",
     "synchronous",
@@ -16,6 +16,7 @@ const COLUMNS: [&str; 12] = [
     "repetition",
     "offered_rate_ops",
     "announce_connections",
+    "completed_rate_ops",
     "part",
     "kind",
     "figure",
@@ -42,6 +43,7 @@ fn table(results: &Results) -> Option<String> {
             trial.repetition.to_string(),
             trial.offered_rate_ops.map(|rate| rate.to_string()).unwrap_or_default(),
             trial.announce_connections.found().map(ToString::to_string).unwrap_or_default(),
+            trial.completed_rate_ops.map(|rate| rate.to_string()).unwrap_or_default(),
         ];
         for entry in listing::of_trial(trial).into_iter().chain(listing::over_time(trial)) {
             let cells = [
@@ -108,8 +110,8 @@ mod tests {
     fn rows(text: &str, part: &str, kind: &str) -> Vec<[String; 3]> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let rows = reader.records().map(Result::unwrap);
-        let of_part = rows.filter(|row| &row[7] == part && &row[8] == kind);
-        of_part.map(|row| [9, 10, 11].map(|column| row[column].to_owned())).collect()
+        let of_part = rows.filter(|row| &row[8] == part && &row[9] == kind);
+        of_part.map(|row| [10, 11, 12].map(|column| row[column].to_owned())).collect()
     }
 
     #[test]
@@ -124,7 +126,7 @@ mod tests {
         trial.snapshots[0].progress = CopyCourse { restarts: None, ..CopyCourse::default() };
         let text = render(&samples::results(vec![trial]));
         assert!(text.starts_with("trial,journal_mode,synchronous,strategy,repetition,offered_rate_ops,"), "{text}");
-        assert!(text.contains("\nwal-full-1000-cp-1,wal,full,cp,1,1000,1,trial,,status,completed,\n"), "{text}");
+        assert!(text.contains("\nwal-full-1000-cp-1,wal,full,cp,1,1000,1,,trial,,status,completed,\n"), "{text}");
         let operations = rows(&text, "baseline", &kind);
         let value = |rows: &[[String; 3]], figure: &str| {
             let found = rows.iter().find(|row| row[0] == figure);

@@ -138,6 +138,7 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
         repetition: _,
         offered_rate_ops: _,
         announce_connections: _,
+        completed_rate_ops: _,
         achieved_rate_ops,
         status,
         reason: _,

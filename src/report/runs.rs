@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     analysis::{RunChange, RunComparison, RunOutcome, SAME_MARGIN},
+    scenario::Conditions,
     statistics::PAIRS_LEAST,
 };
 
@@ -65,7 +66,7 @@ fn table(comparison: &RunComparison) -> Table {
 
 /// What tells groups of trials apart, in words.
 fn rate(row: &RunChange) -> String {
-    let rate = row.offered_rate_ops.map_or_else(|| "load".to_owned(), |rate| rate.to_string());
-    let connections = row.announce_connections.map_or_else(String::new, |number| format!(", {number} connections"));
-    format!("{}, {rate}/s{connections}", row.synchronous)
+    let Conditions { synchronous, offered_rate_ops, .. } = row.conditions;
+    let rate = offered_rate_ops.map_or_else(|| "load".to_owned(), |rate| rate.to_string());
+    format!("{synchronous}, {rate}/s{}", row.conditions.others(", "))
 }

@@ -249,11 +249,8 @@ fn modes(results: &Results) -> Vec<Line> {
     };
     let shown: Vec<_> = comparisons.iter().filter(is_shown).collect();
     let Some(first) = shown.first() else { return Vec::new() };
-    let is_like_first = |one: &&&Comparison| {
-        let group =
-            |one: &Comparison| (one.base, one.new, one.synchronous, one.offered_rate_ops, one.announce_connections);
-        group(one) == group(first)
-    };
+    let is_like_first =
+        |one: &&&Comparison| (one.base, one.new, one.conditions) == (first.base, first.new, first.conditions);
     let mut rows = vec![
         ["service time", &first.base.to_string(), &first.new.to_string(), "ratio", "95 %", "outcome"]
             .map(Span::bold)

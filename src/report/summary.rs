@@ -81,7 +81,7 @@ fn ceiling(group: &Group<'_>, mode: JournalMode) -> Option<String> {
         return Some(format!(
             "Closed loop, {mode}, synchronous {}: {commits} commits a second ({requests} requests). A closed loop waits for the \
             database, so its response times hide every stall.",
-            group.synchronous
+            group.conditions.synchronous
         ));
     }
     let offered = least_and_most(|phase| phase.offered_commits_per_s);

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{sqlite::Synchronous, statistics::Interval};
+use crate::{scenario::Conditions, statistics::Interval};
 
 /// A claim, and what a run says of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,12 +18,9 @@ pub struct Claim {
     pub stance: Stance,
     /// How it was tested.
     pub how: String,
-    /// When SQLite called fsync.
-    pub synchronous: Synchronous,
-    /// Operations that were offered, a second; `None` where that is not one number.
-    pub offered_rate_ops: Option<f64>,
-    /// Connections for announces, where trials of the run differ in it.
-    pub announce_connections: Option<u32>,
+    /// The conditions of the trials that it was tested on.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// The figure under `delete`; `None` where there is none.
     pub delete: Option<ClaimFigure>,
     /// The figure under `wal`; `None` where there is none.

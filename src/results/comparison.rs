@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{OperationResult, PhaseName};
 use crate::{
     measure::{OperationKind, Percentile},
+    scenario::Conditions,
     snapshot::Strategy,
-    sqlite::{JournalMode, Synchronous},
+    sqlite::JournalMode,
     statistics::Interval,
 };
 
@@ -20,12 +21,9 @@ pub struct Comparison {
     pub base: JournalMode,
     /// The mode that is compared.
     pub new: JournalMode,
-    /// When SQLite called fsync, under both.
-    pub synchronous: Synchronous,
-    /// Operations that were offered, a second, under both; `None` where that is not one number.
-    pub offered_rate_ops: Option<f64>,
-    /// Connections for announces, under both, where trials of the run differ in it.
-    pub announce_connections: Option<u32>,
+    /// What both have in common.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// What is compared.
     #[serde(flatten)]
     pub subject: Subject,

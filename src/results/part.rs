@@ -60,14 +60,13 @@ impl Results {
     #[must_use]
     pub(crate) fn is_replaced(&self, trial: &TrialResult) -> bool {
         let rerun = self.scenario.rerun_of(trial.repetition);
-        let connections = trial.announce_connections.found().copied();
         self.scenario.disturbance.rerun
             && trial.repetition <= self.scenario.repetitions
             && self.trials.iter().any(|other| {
                 other.status.is_whole()
                     && (other.repetition, other.strategy) == (rerun, trial.strategy)
                     && other.journal_mode == trial.journal_mode
-                    && other.is_of(trial.offered_rate_ops, connections, trial.synchronous)
+                    && other.is_of(trial.conditions())
             })
     }
 

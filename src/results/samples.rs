@@ -14,7 +14,7 @@ use crate::{
     measure::{IoRole, IoTally, KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
     probe::{DiskProbe, Latencies, SqliteFound, SyncEffect, Throughput},
-    scenario::{PageCache, Scenario, Shard},
+    scenario::{Conditions, PageCache, Scenario, Shard},
     snapshot::{SNAPSHOT_FILE, Strategy},
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
@@ -142,6 +142,16 @@ pub(crate) fn merged_run(number: u32, of: u32) -> MergedRun {
     }
 }
 
+/// The conditions of [`trial`], where trials differ in nothing else.
+pub(crate) fn conditions() -> Conditions {
+    Conditions {
+        synchronous: Synchronous::Full,
+        offered_rate_ops: Some(1_000.0),
+        announce_connections: None,
+        completed_rate_ops: None,
+    }
+}
+
 /// A whole trial at 1,000 operations a second: a baseline, one exact snapshot (none of the control), a recovery.
 pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResult {
     let is_control = strategy == Strategy::None;
@@ -157,6 +167,7 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         repetition: 1,
         offered_rate_ops: Some(1_000.0),
         announce_connections: Recorded::Known(Some(1)),
+        completed_rate_ops: None,
         achieved_rate_ops: 1_000.0,
         status: Status::Completed,
         reason: None,

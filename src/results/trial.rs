@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     measure::{Counts, OperationKind},
-    scenario::PageCache,
+    scenario::{Conditions, PageCache},
     snapshot::Strategy,
     sqlite::{JournalMode, Synchronous},
     workload::WriteProfile,
@@ -86,6 +86,9 @@ pub struct TrialResult {
     /// Connections for announces; `None` where a pool served announces and scrapes.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub announce_connections: Recorded<Option<u32>>,
+    /// Announces that complete a download, a second, where the scenario says their number and not their share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_rate_ops: Option<f64>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
     /// Whether it is whole.
@@ -365,19 +368,27 @@ impl TrialResult {
         (length_s > 0.0).then(|| sum_s / length_s)
     }
 
-    /// Whether it is of a rate, a number of announce connections and a `synchronous`; `None` where trials of its scenario do not
-    /// differ in that.
+    /// The conditions that it ran under.
     #[must_use]
-    pub(crate) fn is_of(
-        &self,
-        rate_ops: Option<f64>,
-        announce_connections: Option<u32>,
-        synchronous: Synchronous,
-    ) -> bool {
-        let has_rate = rate_ops.is_none_or(|rate_ops| self.offered_rate_ops == Some(rate_ops));
-        let own = self.announce_connections.found();
-        let has_connections = announce_connections.is_none_or(|number| own == Some(&number));
-        has_rate && has_connections && self.synchronous == synchronous
+    pub(crate) fn conditions(&self) -> Conditions {
+        Conditions {
+            synchronous: self.synchronous,
+            offered_rate_ops: self.offered_rate_ops,
+            announce_connections: self.announce_connections.found().copied(),
+            completed_rate_ops: self.completed_rate_ops,
+        }
+    }
+
+    /// Whether it ran under these conditions; where they say `None`, trials of its scenario do not differ in that.
+    #[must_use]
+    pub(crate) fn is_of(&self, conditions: Conditions) -> bool {
+        let own = self.conditions();
+        let has_rate = conditions.offered_rate_ops.is_none_or(|rate_ops| own.offered_rate_ops == Some(rate_ops));
+        let has_connections =
+            conditions.announce_connections.is_none_or(|number| own.announce_connections == Some(number));
+        let has_completed =
+            conditions.completed_rate_ops.is_none_or(|rate_ops| own.completed_rate_ops == Some(rate_ops));
+        has_rate && has_connections && has_completed && own.synchronous == conditions.synchronous
     }
 
     /// Everything that went wrong in it, in words: each problem with its stage, or what an older file says in its stead.

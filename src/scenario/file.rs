@@ -1,16 +1,14 @@
 //! The file format of a scenario: every key, its default, and what it means. Nothing is checked here but types, and nobody
 //! outside [`super`] sees these: what a scenario asks for is a [`super::Scenario`].
 
-use std::{borrow::Cow, fmt, path::PathBuf};
+use std::{borrow::Cow, path::PathBuf};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, IntoDeserializer, SeqAccess, Visitor, value::Error as ValueError},
-};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 
 use super::{
     machine::{DatasetCopy, PageCache},
+    one_or_many::{OneOrMany, one_as_itself, one_or_many},
     steps::Step,
 };
 use crate::{
@@ -202,6 +200,10 @@ pub struct LoadKeys {
     /// Share of announces that complete a download.
     #[serde(default = "default::completed_share")]
     pub completed_share: f64,
+    /// Announces that complete a download, a second, instead of their share: a trial for each number.
+    #[serde(deserialize_with = "one_or_many", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<f64>")]
+    pub completed_rate_ops: Vec<f64>,
     /// Share of announces that begin a download.
     #[serde(default = "default::started_share")]
     pub started_share: f64,
@@ -432,67 +434,5 @@ pub(super) mod default {
     }
     pub fn deadline_s() -> f64 {
         5.0
-    }
-}
-
-/// A list of one value as that value, as earlier results have it.
-fn one_as_itself<S: Serializer, T: Serialize>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
-    match values {
-        [one] => one.serialize(serializer),
-        several => several.serialize(serializer),
-    }
-}
-
-/// What [`one_or_many`] reads, and how a schema says it.
-struct OneOrMany<T>(std::marker::PhantomData<T>);
-
-impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("OneOrMany_{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (one, many) = (generator.subschema_for::<T>(), generator.subschema_for::<Vec<T>>());
-        json_schema!({ "anyOf": [one, many] })
-    }
-}
-
-/// A value, or a list of values.
-fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
-}
-
-fn one<'de, T: Deserialize<'de>, E: de::Error>(value: impl IntoDeserializer<'de, ValueError>) -> Result<Vec<T>, E> {
-    T::deserialize(value.into_deserializer()).map(|value| vec![value]).map_err(E::custom)
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value or a list of values")
-    }
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        one(value.to_owned())
-    }
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        one(value)
-    }
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        one(value)
-    }
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-        one(value)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element()? {
-            values.push(value);
-        }
-        Ok(values)
     }
 }

@@ -17,6 +17,8 @@ pub struct LoadPlan {
     pub streams: Vec<StreamPlan>,
     /// Connections for announces, a trial for each number; none where a pool serves announces and scrapes.
     pub announce_connections: Vec<u32>,
+    /// Announces that complete a download, a second: a trial for each number; none where the mix has their share.
+    pub completed_rates_ops: Vec<f64>,
     /// The shares and sizes of the workload, the write profile among them.
     pub mix: Mix,
     /// How long a connection of its own holds a read transaction, again and again, where there is one.
@@ -91,6 +93,24 @@ impl LoadPlan {
             [] | [_] => vec![None],
             several => several.iter().copied().map(Some).collect(),
         }
+    }
+
+    /// The numbers of completed downloads a second that trials are made for; `None` stands for the share of the mix.
+    #[must_use]
+    pub(crate) fn completed_choices(&self) -> Vec<Option<f64>> {
+        match self.completed_rates_ops.as_slice() {
+            [] => vec![None],
+            some => some.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// The mix of a trial: with so many completed downloads among so many operations a second, where both are numbers.
+    #[must_use]
+    pub(crate) fn mix_of(&self, rate_ops: Option<f64>, completed_rate_ops: Option<f64>) -> Mix {
+        let share =
+            |(rate_ops, completed_rate_ops): (f64, f64)| completed_rate_ops / (rate_ops * self.mix.announce_share);
+        let completed_share = rate_ops.zip(completed_rate_ops).map_or(self.mix.completed_share, share);
+        Mix { completed_share, ..self.mix }
     }
 
     /// Connections that write: only one of them can copy the database by itself.

@@ -9,10 +9,13 @@
 //! Nothing here opens a database or starts a thread.
 
 pub mod builtin;
+mod conditions;
 mod error;
 mod file;
+mod from_keys;
 mod load;
 mod machine;
+mod one_or_many;
 mod overrides;
 mod read;
 mod shard;
@@ -28,6 +31,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+pub use conditions::Conditions;
 pub use error::ScenarioError;
 pub use load::{Arrivals, LoadPlan, OfferedRate, StreamPlan};
 pub use machine::{DatasetCopy, PageCache};
@@ -209,7 +213,7 @@ impl<'de> Deserialize<'de> for Scenario {
         validate::check(&record.keys).map_err(refuse)?;
         let thresholds =
             thresholds::read(&record.keys).map_err(|problem| D::Error::custom(format!("scenario.{problem}")))?;
-        validate::plan(record, thresholds).map_err(refuse)
+        from_keys::plan(record, thresholds).map_err(refuse)
     }
 }
 
@@ -308,7 +312,7 @@ mod tests {
         ];
         let scenario = parse(SCENARIO, &steps).unwrap();
         let trial = scenario.trials().remove(0);
-        assert_eq!((trial.rate_ops, trial.id().as_str()), (None, "delete-full-load-none-1"));
+        assert_eq!((trial.conditions.offered_rate_ops, trial.id().as_str()), (None, "delete-full-load-none-1"));
         let rate = rate_of(&scenario);
         for (at_s, arrivals) in [(1.0, 10.0), (2.0, 20.0), (3.0, 30.0), (4.0, 60.0), (5.0, 100.0)] {
             assert!((rate.arrivals_until(at_s) - arrivals).abs() < 1e-9, "{at_s} s: {}", rate.arrivals_until(at_s));

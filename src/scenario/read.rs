@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Scenario, ScenarioError, file, overrides, thresholds, trace, validate};
+use super::{Scenario, ScenarioError, file, from_keys, overrides, thresholds, trace, validate};
 use crate::work;
 
 /// Bytes of a scenario file at most.
@@ -66,7 +66,7 @@ impl Scenario {
             Some(trace) => read_trace(trace)?,
             None => Vec::new(),
         };
-        validate::plan(file::Record { name: name.to_owned(), keys, trace_points }, thresholds).map_err(refuse)
+        from_keys::plan(file::Record { name: name.to_owned(), keys, trace_points }, thresholds).map_err(refuse)
     }
 }
 

@@ -1,20 +1,14 @@
 //! Which trials a scenario or a shard of it has, and in which order they run.
 
-use super::{Scenario, Shard, TrialPlan};
-use crate::{
-    snapshot::Strategy,
-    sqlite::{JournalMode, Synchronous},
-};
+use super::{Conditions, Scenario, Shard, TrialPlan};
+use crate::{snapshot::Strategy, sqlite::JournalMode};
 
 /// What tells a trial from the others of its scenario.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
     pub journal_mode: JournalMode,
-    pub synchronous: Synchronous,
+    pub conditions: Conditions,
     pub strategy: Strategy,
-    pub rate_ops: Option<f64>,
-    /// `None` where all trials have the same number.
-    pub announce_connections: Option<u32>,
     pub repetition: u32,
 }
 
@@ -49,10 +43,8 @@ impl Scenario {
         let again = |plan: &TrialPlan| {
             self.plan_of(Choice {
                 journal_mode: plan.settings.journal_mode,
-                synchronous: plan.settings.synchronous,
+                conditions: plan.conditions,
                 strategy: plan.strategy,
-                rate_ops: plan.rate_ops,
-                announce_connections: plan.announce_connections,
                 repetition: self.rerun_of(plan.repetition),
             })
         };
@@ -90,21 +82,10 @@ impl Scenario {
 
     fn choices(&self) -> Vec<Choice> {
         let mut once = Vec::new();
-        for rate_ops in self.rates_ops() {
-            for announce_connections in self.load.connection_choices() {
-                for &synchronous in &self.sqlite.synchronous {
-                    for &strategy in &self.snapshots.strategies {
-                        for &journal_mode in &self.sqlite.journal_modes {
-                            once.push(Choice {
-                                journal_mode,
-                                synchronous,
-                                strategy,
-                                rate_ops,
-                                announce_connections,
-                                repetition: 1,
-                            });
-                        }
-                    }
+        for conditions in self.conditions() {
+            for &strategy in &self.snapshots.strategies {
+                for &journal_mode in &self.sqlite.journal_modes {
+                    once.push(Choice { journal_mode, conditions, strategy, repetition: 1 });
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Arrivals, DatasetCopy, FilesPlan, OfferedRate, PageCache, Scenario, StepsPlan,
+    Arrivals, Conditions, DatasetCopy, FilesPlan, OfferedRate, PageCache, Scenario, StepsPlan,
     timeline::{self, Timeline},
     trial_order::Choice,
 };
@@ -28,11 +28,9 @@ pub struct TrialPlan {
     pub strategy_options: StrategyOptions,
     /// The number of the repetition, from 1.
     pub repetition: u32,
-    /// Operations that arrive, a second, where that is one number.
-    pub rate_ops: Option<f64>,
-    /// Connections for announces, where trials of the scenario differ in it.
-    pub announce_connections: Option<u32>,
-    /// Operations that arrive, a second: `rate_ops`, or on average over the load; `None` in the closed loop.
+    /// What it has in common with the trials that it is compared with.
+    pub conditions: Conditions,
+    /// Operations that arrive, a second: one number, or on average over the load; `None` in the closed loop.
     pub offered_rate_ops: Option<f64>,
     /// When its phases and its snapshots are due.
     pub timeline: Timeline,
@@ -87,7 +85,9 @@ impl Scenario {
 
     /// The plan of one trial.
     pub(super) fn plan_of(&self, choice: Choice) -> TrialPlan {
-        let Choice { journal_mode, synchronous, strategy, rate_ops, announce_connections, repetition } = choice;
+        let Choice { journal_mode, conditions, strategy, repetition } = choice;
+        let Conditions { synchronous, offered_rate_ops: rate_ops, announce_connections, completed_rate_ops } =
+            conditions;
         let (sqlite, snapshots) = (&self.sqlite, &self.snapshots);
         let seed = self.load.seed ^ u64::from(repetition);
         let timeline = self.timeline(timeline::jitter_s(seed, strategy));
@@ -105,12 +105,11 @@ impl Scenario {
             strategy,
             strategy_options: snapshots.options.clone(),
             repetition,
-            rate_ops,
-            announce_connections,
+            conditions,
             offered_rate_ops: rate_ops.or_else(|| rate.as_ref().map(|rate| rate.arrivals_until(load_s) / load_s)),
             streams: self.streams(seed, rate.as_ref(), announce_connections, &timeline),
             timeline,
-            mix: self.load.mix,
+            mix: self.load.mix_of(rate_ops, completed_rate_ops),
             workload_seed: mix(seed),
             client_timeout: self.client_timeout,
             transaction_mode: sqlite.transaction_mode,
@@ -165,9 +164,11 @@ impl TrialPlan {
     /// A name for it that no other trial of its scenario has, fit for a folder.
     #[must_use]
     pub fn id(&self) -> String {
-        let Self { settings: Settings { journal_mode, synchronous, .. }, strategy, rate_ops, repetition, .. } = self;
-        let rate = rate_ops.map_or_else(|| "load".to_owned(), |rate_ops| rate_ops.to_string());
-        let connections = self.announce_connections.map_or_else(String::new, |number| format!("-{number}-connections"));
-        format!("{journal_mode}-{synchronous}-{rate}{connections}-{strategy}-{repetition}")
+        let Self { settings: Settings { journal_mode, .. }, strategy, repetition, .. } = self;
+        let Conditions { synchronous, offered_rate_ops, announce_connections, completed_rate_ops } = self.conditions;
+        let rate = offered_rate_ops.map_or_else(|| "load".to_owned(), |rate_ops| rate_ops.to_string());
+        let connections = announce_connections.map_or_else(String::new, |number| format!("-{number}-connections"));
+        let completed = completed_rate_ops.map_or_else(String::new, |rate_ops| format!("-{rate_ops}-completed"));
+        format!("{journal_mode}-{synchronous}-{rate}{connections}{completed}-{strategy}-{repetition}")
     }
 }

@@ -1,26 +1,17 @@
-//! From the keys of a file to a scenario: what their types do not say is checked (ranges, lists without repetition, a rate
-//! that is said in one way), and what passes is put into types that cannot say anything else.
+//! What the types of a file's keys do not say is checked: ranges, lists without repetition, a rate that is said in one way.
 
-use std::{fmt, sync::atomic::AtomicBool, time::Duration};
+use std::{fmt, sync::atomic::AtomicBool};
 
 use super::{
-    DatasetPlan, Disturbance, FilesPlan, SNAPSHOTS_MOST, Scenario, SnapshotPlan, SqlitePlan, TRIALS_MOST,
-    file::{
-        AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys, default,
-    },
-    load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
-    steps::{Retention, Step, StepsPlan},
+    SNAPSHOTS_MOST, Scenario, TRIALS_MOST,
+    file::{AfterKeys, ArrivalsKey, Keys, LoadKeys, Record, SnapshotKeys, default},
+    from_keys::generated,
+    steps::Step,
     thresholds,
-    timeline::Phases,
-    trace::{self, TracePoint},
 };
 use crate::{
-    dataset::{self, Dataset, IndexFill, ROWS_MOST, Size, Source},
-    load::Batch,
-    pace::{self, Rate, Spread},
+    dataset::{self, IndexFill, ROWS_MOST, Size},
     snapshot::{OptionProblem, Strategy, WriterRole},
-    threshold::Threshold,
-    workload::{Kind, Mix},
 };
 
 /// The key, what was found and what is allowed.
@@ -30,7 +21,7 @@ pub type Refusal = (&'static str, String, String);
 const SIZE_MOST_BYTES: u64 = 1_000_000_000_000;
 
 /// How long a horizon is at most where a scenario does not say, in seconds.
-const HORIZON_S_MOST: f64 = 10.0;
+pub(super) const HORIZON_S_MOST: f64 = 10.0;
 
 /// Instants of snapshots, and stretches of the rate, that the trials of a scenario have together at most: each trial's plan
 /// has its own.
@@ -125,7 +116,8 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     within("load.scrape_connections", load.scrape_connections, 1, 1_000)?;
     within("load.started_share", load.started_share, 0.0, 1.0)?;
     within("load.stopped_share", load.stopped_share, 0.0, 1.0)?;
-    let events = load.started_share + load.stopped_share + load.completed_share;
+    let completed_share = if load.completed_rate_ops.is_empty() { load.completed_share } else { 0.0 };
+    let events = load.started_share + load.stopped_share + completed_share;
     within("load.started_share + stopped_share + completed_share", events, 0.0, 1.0 + 1e-9)?;
     within("load.pool_connections", load.pool_connections, 1, 1_000)?;
     within("load.batch_operations", load.batch_operations, 1, 100_000)?;
@@ -138,6 +130,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
         return Err(("sqlite.sync_delay_us", sqlite.sync_delay_us.to_string(), expected));
     }
     validate_rate(load)?;
+    validate_completed_rate(load)?;
     within("snapshots.deadline_s", snapshots.deadline_s, 0.1, 1e6)?;
     validate_schedule(snapshots)?;
     validate_after(&snapshots.after)?;
@@ -189,6 +182,29 @@ fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
     }
     within("load.trace_scale", load.trace_scale, 1e-9, 1e9)?;
     if load.rate_ops.is_empty() { Ok(()) } else { distinct("load.rate_ops", &load.rate_ops) }
+}
+
+/// How many announces complete a download is said in one way, and they are no more than there are.
+fn validate_completed_rate(load: &LoadKeys) -> Result<(), Refusal> {
+    const KEY: &str = "load.completed_rate_ops";
+    let Some(most) = load.completed_rate_ops.iter().copied().max_by(f64::total_cmp) else { return Ok(()) };
+    distinct(KEY, &load.completed_rate_ops)?;
+    for rate_ops in &load.completed_rate_ops {
+        within(KEY, *rate_ops, 0.0, 1e6)?;
+    }
+    let Some(least_rate) = load.rate_ops.iter().copied().min_by(f64::total_cmp) else {
+        return Err((KEY, most.to_string(), "expected load.rate_ops with it".to_owned()));
+    };
+    // It is the very number that was filled in, or another one.
+    if load.completed_share.to_bits() != default::completed_share().to_bits() {
+        return Err((KEY, most.to_string(), "expected either this or load.completed_share".to_owned()));
+    }
+    let announces = least_rate * load.announce_share * (1.0 - load.started_share - load.stopped_share);
+    if most > announces {
+        let allowed = format!("expected at most {announces:.1}: of {least_rate} operations no more are left for it");
+        return Err((KEY, most.to_string(), allowed));
+    }
+    Ok(())
 }
 
 /// The times of snapshots are said in one way, and ascend.
@@ -272,71 +288,10 @@ fn words(arrivals: ArrivalsKey) -> &'static str {
     }
 }
 
-/// The scenario that checked keys ask for, with the thresholds that were read of them.
-pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refusal> {
-    let Record { name, keys, trace_points } = &record;
-    if keys.load.arrivals == ArrivalsKey::Trace {
-        let found = format!("{} points", trace_points.len());
-        trace::check(trace_points).map_err(|problem| ("load.trace", found, problem))?;
-    }
-    let Keys {
-        why,
-        expect,
-        repetitions,
-        client_timeout_s,
-        thresholds: _,
-        dataset,
-        sqlite,
-        load,
-        snapshots,
-        phases,
-        disturbance,
-    } = keys;
-    let scenario = Scenario {
-        name: name.clone(),
-        why: why.clone(),
-        expect: expect.clone(),
-        repetitions: *repetitions,
-        client_timeout: Duration::from_secs_f64(*client_timeout_s),
-        thresholds,
-        dataset: DatasetPlan { source: source(dataset, sqlite.page_size_bytes), copy: dataset.copy },
-        sqlite: SqlitePlan {
-            journal_modes: sqlite.journal_mode.clone(),
-            synchronous: sqlite.synchronous.clone(),
-            cache_size_kib: sqlite.cache_size_kib,
-            mmap_size_bytes: sqlite.mmap_size_bytes,
-            wal_autocheckpoint_pages: sqlite.wal_autocheckpoint_pages,
-            busy_timeout_ms: sqlite.busy_timeout_ms,
-            transaction_mode: sqlite.transaction_mode,
-            checkpoint_interval: (sqlite.checkpoint_thread_ms > 0)
-                .then(|| Duration::from_millis(sqlite.checkpoint_thread_ms)),
-            page_cache: sqlite.page_cache,
-            files: if sqlite.count_io {
-                FilesPlan::Counted { sync_delay: Duration::from_micros(sqlite.sync_delay_us) }
-            } else {
-                FilesPlan::Uncounted
-            },
-        },
-        load: load_plan(load, trace_points),
-        snapshots: snapshot_plan(snapshots),
-        phases: phases_plan(phases, snapshots.deadline_s),
-        disturbance: disturbance_plan(*disturbance),
-        record,
-    };
-    check_writers(&scenario)?;
-    check_extent(&scenario)?;
-    Ok(scenario)
-}
-
-fn disturbance_plan(disturbance: DisturbanceKeys) -> Disturbance {
-    let DisturbanceKeys { steal_share_max, pressure_share_max, rerun } = disturbance;
-    Disturbance { steal_share_max, pressure_share_max, rerun }
-}
-
-fn phases_plan(phases: &PhaseKeys, deadline_s: f64) -> Phases {
-    let PhaseKeys { warmup_s, baseline_s, recovery_s, horizon_s } = *phases;
-    let horizon_s = horizon_s.unwrap_or(HORIZON_S_MOST.min(deadline_s + recovery_s));
-    Phases { warmup_s, baseline_s, recovery_s, horizon_s }
+/// Checks what follows from several keys together.
+pub fn check_scenario(scenario: &Scenario) -> Result<(), Refusal> {
+    check_writers(scenario)?;
+    check_extent(scenario)
 }
 
 /// The plans of all trials must fit into memory.
@@ -358,107 +313,6 @@ fn check_extent(scenario: &Scenario) -> Result<(), Refusal> {
         return Err(("repetitions", found, allowed));
     }
     Ok(())
-}
-
-fn source(dataset: &DatasetKeys, page_size_bytes: u32) -> Source {
-    match &dataset.path {
-        Some(path) => Source::Adopted(path.clone()),
-        None => Source::Generated(generated(dataset, page_size_bytes)),
-    }
-}
-
-fn generated(dataset: &DatasetKeys, page_size_bytes: u32) -> Dataset {
-    // From 0 to a million: what is not from 0 to 1 is refused.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
-    let zero_share_ppm = (dataset.zero_share * 1e6).round() as u32;
-    Dataset { rows: dataset.rows, seed: dataset.seed, page_size_bytes, zero_share_ppm }
-}
-
-fn load_plan(load: &LoadKeys, trace_points: &[TracePoint]) -> LoadPlan {
-    let mix = Mix {
-        write_profile: load.write_profile,
-        started_share: load.started_share,
-        stopped_share: load.stopped_share,
-        completed_share: load.completed_share,
-        announce_share: load.announce_share,
-        new_torrent_share: load.new_torrent_share,
-        zipf_exponent: load.zipf_exponent,
-        scrape_hashes_max: load.scrape_hashes_max,
-    };
-    let arrivals = arrivals(load, trace_points);
-    let batch = load
-        .write_profile
-        .is_batched()
-        .then(|| Batch { operations: load.batch_operations as usize, wait: Duration::from_millis(load.batch_wait_ms) });
-    let is_pooled = load.write_profile.is_pooled() || arrivals.is_closed();
-    let streams = if is_pooled {
-        vec![StreamPlan { kind: None, share: 1.0, connections: load.pool_connections, batch }]
-    } else {
-        let (announces, scrapes) = (load.announce_share, 1.0 - load.announce_share);
-        let most = load.announce_connections.iter().copied().max().unwrap_or(1);
-        vec![
-            StreamPlan { kind: Some(Kind::Announce), share: announces, connections: most, batch },
-            StreamPlan { kind: Some(Kind::Scrape), share: scrapes, connections: load.scrape_connections, batch: None },
-        ]
-    };
-    // A pool serves announces and scrapes, whatever their own numbers are.
-    let announce_connections = if is_pooled { Vec::new() } else { load.announce_connections.clone() };
-    let long_reader = (load.long_reader_s > 0.0).then(|| Duration::from_secs_f64(load.long_reader_s));
-    LoadPlan { arrivals, streams, announce_connections, mix, long_reader, seed: load.seed }
-}
-
-fn arrivals(load: &LoadKeys, trace_points: &[TracePoint]) -> Arrivals {
-    let rate = || {
-        if !load.rate_ops.is_empty() {
-            return OfferedRate::Constant(load.rate_ops.clone());
-        }
-        let steps = load.steps.iter().map(|step| pace::Step {
-            duration_s: step.duration_s,
-            from_ops: step.rate_ops,
-            to_ops: step.rate_end_ops.unwrap_or(step.rate_ops),
-        });
-        OfferedRate::Steps(Rate::steps(&steps.collect::<Vec<_>>()))
-    };
-    match load.arrivals {
-        ArrivalsKey::Constant => Arrivals::Open { spread: Spread::Constant, rate: rate() },
-        ArrivalsKey::Poisson => Arrivals::Open { spread: Spread::Poisson, rate: rate() },
-        ArrivalsKey::Trace => {
-            let rate = OfferedRate::Trace(trace_rate(trace_points, load.trace_scale));
-            Arrivals::Open { spread: Spread::Poisson, rate }
-        }
-        ArrivalsKey::Closed => Arrivals::Closed,
-    }
-}
-
-fn trace_rate(points: &[TracePoint], scale: f64) -> Rate {
-    let ends = points.iter().skip(1).map(|point| point.t_s).chain(std::iter::once(f64::INFINITY));
-    let steps = points.iter().zip(ends).map(|(point, end_s)| {
-        let rate_ops = point.ops_per_s * scale;
-        // The last one goes on, whatever its length.
-        let duration_s = (end_s - point.t_s).min(1e9);
-        pace::Step { duration_s, from_ops: rate_ops, to_ops: rate_ops }
-    });
-    Rate::steps(&steps.collect::<Vec<_>>())
-}
-
-fn snapshot_plan(snapshots: &SnapshotKeys) -> SnapshotPlan {
-    let times_s = match snapshots.every_s {
-        Some(every_s) => (0..snapshots.count.unwrap_or(1)).map(|n| f64::from(n) * every_s).collect(),
-        None if snapshots.at_s.is_empty() => vec![0.0],
-        None => snapshots.at_s.clone(),
-    };
-    let AfterKeys { steps, during_load, keep_last, keep_days } = &snapshots.after;
-    let retention = keep_last.map(Retention::Last).or(keep_days.map(Retention::Days));
-    SnapshotPlan {
-        strategies: snapshots.strategies.clone(),
-        times_s,
-        deadline_s: snapshots.deadline_s,
-        free_bytes_min: snapshots.least_free_bytes,
-        sqlite_checks: snapshots.sqlite_checks,
-        sync: snapshots.sync,
-        steps: StepsPlan { steps: steps.clone(), during_load: *during_load, retention },
-        options: snapshots.options.clone(),
-    }
 }
 
 /// A strategy that has the writer itself copy needs to be the only one that writes.

@@ -273,7 +273,7 @@ impl Rooms<'_, '_> {
         (result.phases, result.series, result.achieved_rate_ops) = (phases, series, achieved_rate_ops);
         result.horizons = horizons.into();
         // Where the rate changes, the average depends on how long the load lasted.
-        if self.plan.rate_ops.is_none() {
+        if self.plan.conditions.offered_rate_ops.is_none() {
             result.offered_rate_ops = result.offered_rate_ops.map(|_| offered_rate_ops);
         }
         if measurement.fatal.is_none() && measurement.workers_left == 0 {
@@ -395,6 +395,7 @@ fn blank(plan: &TrialPlan) -> TrialResult {
         repetition: plan.repetition,
         offered_rate_ops: plan.offered_rate_ops,
         announce_connections: announce_connections(plan).into(),
+        completed_rate_ops: plan.conditions.completed_rate_ops,
         achieved_rate_ops: 0.0,
         status: Status::Failed,
         reason: None,
