@@ -9,6 +9,7 @@ use std::{
 
 use journalbench::copies::Manifest;
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::common::program::{names, text};
@@ -190,6 +191,28 @@ fn what_cannot_be_done_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("is no manifest"), "{}", text(&output.stderr));
     assert!(!restored.exists());
+}
+
+/// Stopped once its hidden folder has the file, so that what asks it to end comes in the middle of its work.
+#[test]
+fn what_asks_it_to_stop_on_the_way_leaves_nothing() {
+    let (folder, copy) = copy();
+    let (restored, before) = (folder.path().join("restored.db"), names(folder.path()));
+    let unfinished = folder.path().join(".restored.db.journalbench/restored.db");
+    for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_journalbench"));
+        command.arg("restore").args([&copy, &restored]).stdin(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while !unfinished.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended too early to be asked");
+        }
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        for signal in [Signal::STOP, asked, Signal::CONT] {
+            kill_process(pid, signal).unwrap();
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{asked:?}");
+        assert_eq!(names(folder.path()), before, "{asked:?}");
+    }
 }
 
 #[test]

@@ -56,9 +56,14 @@ enum Stop {
 fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, target: Freezing, stop: Stop) -> Tally {
     let end_ns = length_s * 1_000_000_000;
     let workload = Workload::new(MIX, Torrents::new(1_000, 1), 1);
-    let mut load = Load::start(vec![stream(rate_ops, end_ns, vec![target])], Vec::new(), &workload, client_timeout);
+    let load = Load::start(vec![stream(rate_ops, end_ns, vec![target])], Vec::new(), &workload, client_timeout);
     let mut tally = Tally::default();
-    while load.elapsed_ns() < end_ns || (stop == Stop::WhenAllHasBegun && load.backlog() > 0) {
+    let goes_on = |load: &Load| match stop {
+        Stop::OnTime => load.elapsed_ns() < end_ns,
+        // Its worker ends with the schedule.
+        Stop::WhenAllHasBegun => !load.is_finished() && load.elapsed_ns() < end_ns + 60_000_000_000,
+    };
+    while goes_on(&load) {
         load.drain(|slice| tally.add(slice));
         thread::sleep(Duration::from_millis(10));
     }
@@ -114,7 +119,7 @@ fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
     // A freeze of 1 s with a client timeout of 0.4 s: the operation in flight ends too late, the 600 due in the first
     // 0.6 s of the freeze are dropped, give or take what falls on the edges.
     let target = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
-    let tally = run(1_000.0, 2, Duration::from_millis(400), target, Stop::OnTime);
+    let tally = run(1_000.0, 2, Duration::from_millis(400), target, Stop::WhenAllHasBegun);
     let announces = tally.of(OperationKind::Announce);
     let Counts { served, failed, timed_out, dropped, never_served } = announces.counts;
     assert_eq!((announces.counts.due(), failed, never_served), (2_000, 0, 0));

@@ -56,47 +56,64 @@ const SNAPSHOT: Stage = Stage {
     signals: SIGNALS,
 };
 
-const STAGES: [Stage; 4] = [
-    Stage { name: "generating", says: "rows", settings: &["--set", "dataset.rows=3000000"], signals: SIGNALS },
-    Stage { name: "load", says: "baseline", settings: &["--set", "phases.baseline_s=60"], signals: SIGNALS },
-    SNAPSHOT,
-    Stage {
-        name: "judging",
-        says: "the oracle reads",
-        settings: &["--set", "dataset.rows=500000"],
-        signals: &[Signal::TERM],
-    },
-];
+const GENERATING: Stage =
+    Stage { name: "generating", says: "rows", settings: &["--set", "dataset.rows=3000000"], signals: SIGNALS };
+
+const LOAD: Stage =
+    Stage { name: "load", says: "baseline", settings: &["--set", "phases.baseline_s=60"], signals: SIGNALS };
+
+const JUDGING: Stage = Stage {
+    name: "judging",
+    says: "the oracle reads",
+    settings: &["--set", "dataset.rows=500000"],
+    signals: &[Signal::TERM],
+};
 
 /// A command of the user's own that lasts, and what it starts.
 fn lasting(folder: &Path) -> String {
     format!("snapshots.options.command={{line = \"sleep 60; : {} {{db}} {{out}}\", shell = true}}", folder.display())
 }
 
-#[test]
-fn what_asks_a_run_to_stop_leaves_its_results_and_nothing_else() {
-    for Stage { name: stage, says, settings, signals } in STAGES {
-        for &asked in signals {
-            let folder = folder_with_scenario();
-            let line = lasting(folder.path());
-            let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], settings].concat();
-            let mut child = start(journalbench(folder.path(), &arguments), says);
-            let begun = Instant::now();
-            signal(&child, asked);
-            let status = child.wait().unwrap();
-            assert_eq!(status.code(), Some(130), "{stage}, {asked:?}");
-            assert!(begun.elapsed() < Duration::from_secs(5), "{stage}, {asked:?}: {:?}", begun.elapsed());
-            let results = Results::load(&folder.path().join("out/results.json")).unwrap();
-            assert!(results.trials.iter().all(|trial| trial.status == Status::Interrupted), "{stage}, {asked:?}");
-            assert_eq!(
-                names(&folder.path().join("out")),
-                ["report.html", "report.md", "results.json"],
-                "{stage}, {asked:?}"
-            );
-            assert_eq!(names(&folder.path().join("work")), ["datasets"], "{stage}, {asked:?}");
-            assert!(!is_running(folder.path().to_str().unwrap()), "{stage}, {asked:?}");
-        }
+/// What asks a run to stop leaves its results and nothing else.
+fn stops_in(stage: &Stage) {
+    let Stage { name: stage, says, settings, signals } = *stage;
+    for &asked in signals {
+        let folder = folder_with_scenario();
+        let line = lasting(folder.path());
+        let arguments = [&["run", "test.toml", "--out", "out", "--set", &line], settings].concat();
+        let mut child = start(journalbench(folder.path(), &arguments), says);
+        let begun = Instant::now();
+        signal(&child, asked);
+        let status = child.wait().unwrap();
+        let context = format!("{stage}, {asked:?}");
+        assert_eq!(status.code(), Some(130), "{context}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{context}: {:?}", begun.elapsed());
+        let results = Results::load(&folder.path().join("out/results.json")).unwrap();
+        assert!(results.trials.iter().all(|trial| trial.status == Status::Interrupted), "{context}");
+        assert_eq!(names(&folder.path().join("out")), ["report.html", "report.md", "results.json"], "{context}");
+        assert_eq!(names(&folder.path().join("work")), ["datasets"], "{context}");
+        assert!(!is_running(folder.path().to_str().unwrap()), "{context}");
     }
+}
+
+#[test]
+fn a_run_stops_while_the_dataset_is_generated() {
+    stops_in(&GENERATING);
+}
+
+#[test]
+fn a_run_stops_under_load() {
+    stops_in(&LOAD);
+}
+
+#[test]
+fn a_run_stops_while_a_snapshot_is_taken() {
+    stops_in(&SNAPSHOT);
+}
+
+#[test]
+fn a_run_stops_while_snapshots_are_judged() {
+    stops_in(&JUDGING);
 }
 
 #[test]
