@@ -326,7 +326,14 @@ mod tests {
                 let mut source = Source::open(&path, cache).unwrap();
                 let (mut read, mut block) = (Vec::new(), Block::new());
                 loop {
-                    let (bytes, _) = source.read_at(block.bytes(), read.len() as u64).unwrap();
+                    let offset = read.len();
+                    let left = PIECE_BYTES.min(length - offset) as u64;
+                    let is_cached = left > 0 && is_all_cached(&file, offset as u64, left) == Some(true);
+                    let (bytes, read_from) = source.read_at(block.bytes(), offset as u64).unwrap();
+                    if source.is_past_cache() {
+                        let expected = if is_cached { ReadFrom::Cache } else { ReadFrom::Disk };
+                        assert_eq!(read_from, expected, "{length} {is_in_memory} at {offset}");
+                    }
                     if bytes == 0 {
                         break;
                     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use journalbench::{
@@ -14,22 +14,13 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::common::{
+    committed::{Committed, committed},
     program::{output, text},
     run_kept,
 };
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every committed results file.
-fn committed() -> Vec<PathBuf> {
-    let folders = fs::read_dir(root().join("results")).unwrap();
-    let mut paths: Vec<_> = folders.map(|entry| entry.unwrap().path().join("results.json")).collect();
-    paths.retain(|path| path.exists());
-    paths.sort();
-    assert!(paths.len() >= 13, "{paths:?}");
-    paths
 }
 
 fn json_of(path: &Path) -> Value {
@@ -51,12 +42,14 @@ fn every_committed_result_and_a_fresh_one_keep_to_the_schema() {
     let folder = tempfile::tempdir().unwrap();
     let set = ["snapshots.after.steps=[\"quick_check\"]", "thresholds=lost_writes < 1", "load.rate_ops=500"];
     run_kept(folder.path(), &set);
-    let mut paths = committed();
-    paths.push(folder.path().join("out/results.json"));
-    let corpus = ["seed-least", "seed-rich", "seed-small"].map(|name| root().join("tests/corpus/results").join(name));
-    for path in paths.into_iter().chain(corpus) {
-        let faults = faults(&validator, &json_of(&path));
+    let check = |path: &Path, json: &Value| {
+        let faults = faults(&validator, json);
         assert!(faults.is_empty(), "{}: {faults:#?}", path.display());
+    };
+    committed().iter().for_each(|one| check(&one.folder, &one.json));
+    let corpus = ["seed-least", "seed-rich", "seed-small"].map(|name| root().join("tests/corpus/results").join(name));
+    for path in [folder.path().join("out/results.json")].iter().chain(&corpus) {
+        check(path, &json_of(path));
     }
 }
 
@@ -154,13 +147,12 @@ fn rows(results: &Results) -> Vec<Row> {
 
 #[test]
 fn the_long_table_has_every_number_of_every_trial_once() {
-    for path in committed() {
-        let results = Results::load(&path).unwrap();
+    for Committed { folder, results, json } in committed() {
         let mut numbers: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         let mut verdicts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut seen = HashSet::new();
-        for Row { trial, part, kind, figure, value, unit } in rows(&results) {
-            let at = format!("{} {trial}, {part}, {kind}, {figure}", path.display());
+        for Row { trial, part, kind, figure, value, unit } in rows(results) {
+            let at = format!("{} {trial}, {part}, {kind}, {figure}", folder.display());
             assert!(["us", "s", "bytes", "1/s", "1", ""].contains(&unit.as_str()), "{at}: {unit}");
             let number = value.parse::<f64>().ok();
             assert!(value == "none" || number.is_some() != unit.is_empty(), "{at}: {value} {unit}");
@@ -175,18 +167,18 @@ fn the_long_table_has_every_number_of_every_trial_once() {
             }
             assert!(seen.insert((trial, part, kind, figure)), "{at}: twice");
         }
-        for trial in json_of(&path)["trials"].as_array().unwrap() {
+        for trial in json["trials"].as_array().unwrap() {
             let id = trial["id"].as_str().unwrap();
             let judged = trial["snapshots"].as_array().unwrap().iter();
             let judged: Vec<_> = judged.map(|snapshot| snapshot["verdict"].as_str().unwrap_or("none")).collect();
-            assert_eq!(verdicts.remove(id).unwrap_or_default(), judged, "{} {id}", path.display());
+            assert_eq!(verdicts.remove(id).unwrap_or_default(), judged, "{} {id}", folder.display());
             let mut expected = Vec::new();
             numbers_of(trial, "", &mut expected);
             let found = numbers.entry(id.to_owned()).or_default();
             for list in [&mut expected, found] {
                 list.sort_by(f64::total_cmp);
             }
-            assert_eq!(&expected, found, "{} {id}", path.display());
+            assert_eq!(&expected, found, "{} {id}", folder.display());
         }
     }
 }
@@ -219,10 +211,9 @@ fn numbers_of(value: &Value, at: &str, found: &mut Vec<f64>) {
 
 #[test]
 fn openmetrics_keeps_to_the_rules_of_the_format() {
-    for path in committed() {
-        let results = Results::load(&path).unwrap();
-        let page = report::render(&results, Format::OpenMetrics);
-        let body = page.strip_suffix("# EOF\n").unwrap_or_else(|| panic!("{}: no end", path.display()));
+    for Committed { folder, results, .. } in committed() {
+        let page = report::render(results, Format::OpenMetrics);
+        let body = page.strip_suffix("# EOF\n").unwrap_or_else(|| panic!("{}: no end", folder.display()));
         let (mut families, mut series) = (HashSet::new(), HashSet::new());
         let mut lines = body.lines().peekable();
         while let Some(line) = lines.next() {
@@ -249,7 +240,7 @@ fn openmetrics_keeps_to_the_rules_of_the_format() {
             }
             assert!(samples > 0, "{name} has no sample");
         }
-        assert!(series.len() > 100, "{}: {}", path.display(), series.len());
+        assert!(series.len() > 100, "{}: {}", folder.display(), series.len());
     }
 }
 

@@ -3,10 +3,7 @@
 //!
 //! Where a report changes on purpose, `JOURNALBENCH_BLESS=1 cargo test --test reports` writes the committed ones again.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use journalbench::{
     measure::Percentile,
@@ -15,35 +12,18 @@ use journalbench::{
 };
 use serde_json::Value;
 
+use crate::common::committed::{Committed, committed};
+
 /// Set to write the committed reports again.
 const BLESS: &str = "JOURNALBENCH_BLESS";
 
 /// GitHub's limit for the text of an issue.
 const REPORT_MOST: usize = 65_536;
 
-/// The folders of committed results.
-fn folders() -> Vec<PathBuf> {
-    let all = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("results")).unwrap();
-    let mut folders: Vec<_> = all.map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.join("results.json").exists());
-    folders.sort();
-    assert!(folders.len() >= 13, "{folders:?}");
-    folders
-}
-
-/// What was read from each folder.
-fn committed() -> Vec<(PathBuf, Results)> {
-    let read = |folder: PathBuf| {
-        let results = Results::load(&folder.join("results.json")).unwrap();
-        (folder, results)
-    };
-    folders().into_iter().map(read).collect()
-}
-
 #[test]
 fn committed_reports_are_what_their_results_say() {
-    for (folder, results) in committed() {
-        let report = report::render(&results, Format::Markdown);
+    for Committed { folder, results, .. } in committed() {
+        let report = report::render(results, Format::Markdown);
         assert!(report.chars().count() < REPORT_MOST, "{}: {}", folder.display(), report.chars().count());
         let path = folder.join("report.md");
         if std::env::var_os(BLESS).is_some() {
@@ -89,13 +69,13 @@ fn the_tables_of_the_readme_are_those_of_committed_results() {
 
 #[test]
 fn a_terminal_has_room_for_every_report() {
-    for (folder, results) in committed() {
+    for Committed { folder, results, .. } in committed() {
         let is_within = |text: &str, columns: usize| {
             let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
             assert!(widest.chars().count() <= columns, "{}: {widest}", folder.display());
         };
-        is_within(&report::render_details(&results), 120);
-        let screen = report::render(&results, Format::Text);
+        is_within(&report::render_details(results), 120);
+        let screen = report::render(results, Format::Text);
         is_within(&screen, 80);
         let lines = screen.lines().count();
         assert!((8..=41).contains(&lines), "{}: {lines} lines, and four for the files:\n{screen}", folder.display());
@@ -105,12 +85,12 @@ fn a_terminal_has_room_for_every_report() {
 #[test]
 fn committed_results_lose_nothing_when_they_are_saved() {
     let scratch = tempfile::tempdir().unwrap();
-    for (folder, results) in committed() {
+    for Committed { folder, results, json: before } in committed() {
         let copy = scratch.path().join("results.json");
         results.save(&copy).unwrap();
-        let json = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
-        same(&json(&folder.join("results.json")), &json(&copy), &folder.display().to_string());
-        assert_eq!(Results::load(&copy).unwrap(), results);
+        let after: Value = serde_json::from_slice(&fs::read(&copy).unwrap()).unwrap();
+        same(before, &after, &folder.display().to_string());
+        assert_eq!(Results::load(&copy).unwrap(), *results);
     }
 }
 
@@ -140,7 +120,7 @@ fn same(before: &Value, after: &Value, at: &str) {
 #[test]
 fn histograms_bear_out_the_percentiles_beside_them() {
     let mut checked = 0;
-    for (folder, results) in committed() {
+    for Committed { folder, results, .. } in committed() {
         for trial in &results.trials {
             for phase in &trial.phases {
                 let at = format!("{} {} {}", folder.display(), trial.id, phase.name);

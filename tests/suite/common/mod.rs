@@ -1,6 +1,7 @@
 //! A small real run, kept, for tests to look into.
 
 pub mod bad_input;
+pub mod committed;
 pub mod database;
 pub mod program;
 mod scenario;
