@@ -46,7 +46,9 @@ fn every_committed_result_and_a_fresh_one_keep_to_the_schema() {
         let faults = faults(&validator, json);
         assert!(faults.is_empty(), "{}: {faults:#?}", path.display());
     };
-    committed().iter().for_each(|one| check(&one.folder, &one.json));
+    for Committed { folder, json, .. } in committed() {
+        check(folder, json);
+    }
     let corpus = ["seed-least", "seed-rich", "seed-small"].map(|name| root().join("tests/corpus/results").join(name));
     for path in [folder.path().join("out/results.json")].iter().chain(&corpus) {
         check(path, &json_of(path));
