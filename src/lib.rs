@@ -117,6 +117,7 @@ pub mod target;
 pub mod threshold;
 mod timer;
 pub mod torrents;
+pub mod tracker;
 mod trial;
 pub mod work;
 pub mod workload;

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -305,4 +305,14 @@ impl fmt::Display for Synchronous {
             Self::Extra => "extra",
         })
     }
+}
+
+/// `sqlite_sequence` of a table: 0 where it never had a row.
+///
+/// # Errors
+/// What SQLite says of the file.
+pub(crate) fn sequence(path: &Path, table: &str) -> rusqlite::Result<i64> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let sequence = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+    connection.query_row(sequence, [table], |row| row.get(0)).optional().map(Option::unwrap_or_default)
 }

@@ -66,6 +66,13 @@ pub(crate) fn copy_folder(from: &Path, to: &Path, interrupted: &AtomicBool) -> R
     Ok(())
 }
 
+/// The program of this name in a folder of the `PATH`.
+#[must_use]
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
 /// Bytes that are free for this user on the file system of a folder, or of its nearest parent that exists.
 #[must_use]
 pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {

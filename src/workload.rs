@@ -64,8 +64,8 @@ pub enum WriteProfile {
     /// silently where the database stays busy; other announces and scrapes touch no SQL.
     #[serde(rename = "tracker-3")]
     Tracker3,
-    /// As newer trackers do: a completed download is counted off the response path, by one listener behind a queue;
-    /// nothing else touches SQL.
+    /// As newer trackers do: a completed download is counted off the response path, by one listener behind a queue that holds every
+    /// event of a client; the first announce of a torrent since the tracker began reads its count; nothing else touches SQL.
     #[serde(rename = "tracker-4")]
     Tracker4,
     /// As completed-only, with the writes of several operations in one transaction.
@@ -149,7 +149,10 @@ pub enum Action {
     Download,
     /// It upserts an absolute count of its torrent, autocommitting.
     StoreCount,
-    /// It queues a download for the listener, which reads and writes the torrent and the aggregate, autocommitting.
+    /// It reads the count of its torrent, where that is seen for the first time.
+    Look,
+    /// It looks, and queues what its client says for the listener, which reads and writes the torrent and the aggregate of a completed
+    /// download, autocommitting.
     Queue,
 }
 
@@ -233,11 +236,13 @@ impl std::ops::AddAssign for Work {
 }
 
 impl Operation {
-    /// What it asks of the database.
+    /// What it asks of the database, but for a look at a torrent that is seen for the first time: which one that is, only the tracker
+    /// knows.
     #[must_use]
     pub(crate) fn asks(&self) -> Work {
         match self.action {
-            Action::Nothing => Work::default(),
+            Action::Nothing | Action::Look => Work::default(),
+            Action::Queue if self.event != Event::Completed => Work::default(),
             Action::Read => Work { statements: self.torrents.len() as u64, commits: 0 },
             Action::Download => Work { statements: 2, commits: 1 },
             Action::StoreCount => Work { statements: 1, commits: 1 },
@@ -261,6 +266,18 @@ impl Workload {
             .or_else(|_| Zipf::new(torrents.numbered().max(1) as f64, 0.0))
             .unwrap_or_else(|_| unreachable!("one element and more, exponent 0"));
         Self { mix, torrents, popularity, seed }
+    }
+
+    /// The same with other shares.
+    #[must_use]
+    pub(crate) fn with_mix(&self, mix: Mix) -> Self {
+        Self { mix, ..self.clone() }
+    }
+
+    /// Its shares and sizes.
+    #[must_use]
+    pub(crate) fn mix(&self) -> &Mix {
+        &self.mix
     }
 
     /// The torrents that operations are about.
@@ -321,7 +338,8 @@ impl Workload {
             (Kind::Announce, WriteProfile::CompletedOnly | WriteProfile::Batched) if completed => Action::Download,
             (_, WriteProfile::EveryAnnounce | WriteProfile::CompletedOnly | WriteProfile::Batched) => Action::Read,
             (Kind::Announce, WriteProfile::Tracker3) if event != Event::None => Action::StoreCount,
-            (Kind::Announce, WriteProfile::Tracker4) if completed => Action::Queue,
+            (Kind::Announce, WriteProfile::Tracker4) if event == Event::None => Action::Look,
+            (Kind::Announce, WriteProfile::Tracker4) => Action::Queue,
             (_, WriteProfile::Tracker3 | WriteProfile::Tracker4) => Action::Nothing,
         }
     }
@@ -449,7 +467,8 @@ mod tests {
             (P::Tracker3, E::Started, A::StoreCount),
             (P::Tracker3, E::Stopped, A::StoreCount),
             (P::Tracker3, E::Completed, A::StoreCount),
-            (P::Tracker4, E::Started, A::Nothing),
+            (P::Tracker4, E::None, A::Look),
+            (P::Tracker4, E::Started, A::Queue),
             (P::Tracker4, E::Completed, A::Queue),
         ] {
             let workload = Workload::new(Mix { write_profile: profile, ..MIX }, Torrents::new(10, 1), 1);

@@ -65,7 +65,7 @@ impl Drop for Watchdog {
 }
 
 /// Marks a child as one of this process. The marks that this process has itself stay before its own.
-pub(super) fn mark(command: &mut Command) {
+pub(crate) fn mark(command: &mut Command) {
     let mut words = env::var_os(VARIABLE).map(OsString::into_vec).unwrap_or_default();
     if !words.is_empty() {
         words.push(b' ');

@@ -17,6 +17,8 @@
 
 mod background;
 mod control;
+mod exchange;
+mod notes;
 mod worker;
 
 use std::{
@@ -32,12 +34,14 @@ use std::{
 
 use background::BackgroundContext;
 use control::{Control, nanoseconds};
+use exchange::{Half, InFlight, Receiver, Sender};
+use notes::Notes;
 use worker::{WaitingBatch, Worker};
 
 use crate::{
     measure::{Class, SLICE_NS, Slice},
     pace::Schedule,
-    target::{Background, Target},
+    target::{Answers, Background, Requests, Target},
     workload::{Kind, Operation, Workload},
 };
 
@@ -51,6 +55,24 @@ pub struct Stream<T> {
     pub batch: Option<Batch>,
     /// What executes them, one for each worker.
     pub targets: Vec<T>,
+}
+
+/// One stream of requests over a network, of which none waits for the answers to those before it.
+pub struct ExchangeStream {
+    /// The kind of every operation in it; `None` where the workload chooses for each.
+    pub kind: Option<Kind>,
+    /// When they are due, at times of their own.
+    pub pace: Schedule,
+    /// What they are.
+    pub workload: Workload,
+    /// After how long a request without an answer is sent again, and after twice that once more.
+    pub retry: Duration,
+    /// How many may wait for an answer at once, at the least.
+    pub most_waiting: usize,
+    /// What sends them.
+    pub requests: Box<dyn Requests>,
+    /// What takes their answers.
+    pub answers: Box<dyn Answers>,
 }
 
 /// When the operations of a stream are due.
@@ -75,7 +97,6 @@ pub struct Batch {
 pub struct Load {
     control: Arc<Control>,
     claims: Vec<Claims>,
-    workload: Workload,
     slices: mpsc::Receiver<Slice>,
     recycled: Recycling,
     threads: Vec<thread::JoinHandle<()>>,
@@ -114,6 +135,8 @@ fn guarded(control: &Control, work: impl FnOnce()) {
 
 /// A stream's next index to claim, and its pace, to count what was not claimed.
 struct Claims {
+    /// What its operations are.
+    workload: Workload,
     kind: Option<Kind>,
     next: Arc<AtomicU64>,
     pace: Pace,
@@ -131,12 +154,25 @@ impl Load {
         workload: &Workload,
         client_timeout: Duration,
     ) -> Self {
+        Self::start_with(streams, Vec::new(), background, workload, client_timeout)
+    }
+
+    /// As [`Self::start`], with streams over a network beside the others.
+    #[must_use]
+    pub fn start_with<T: Target>(
+        streams: Vec<Stream<T>>,
+        exchanges: Vec<ExchangeStream>,
+        background: Vec<Background>,
+        workload: &Workload,
+        client_timeout: Duration,
+    ) -> Self {
         // Far enough ahead for every thread to stand ready.
         let start = Instant::now() + Duration::from_millis(20);
         let control = Arc::new(Control::new(start));
         let (sender, slices) = mpsc::channel();
         let (recycled, spare) = Recycling::new();
         let spare = Arc::new(Mutex::new(spare));
+        let notes = || Notes::new(sender.clone(), Arc::clone(&spare));
         let mut threads = Vec::new();
         let mut claims = Vec::new();
         for Stream { kind, pace, batch, targets } in streams {
@@ -150,22 +186,37 @@ impl Load {
                     next: Arc::clone(&next),
                     control: Arc::clone(&control),
                     client_timeout,
-                    slices: sender.clone(),
-                    spare: Arc::clone(&spare),
+                    notes: notes(),
                     waiting: WaitingBatch::default(),
-                    slice: Slice::default(),
                 };
                 let control = Arc::clone(&control);
                 threads.push(thread::spawn(move || guarded(&control, || worker.run(&target))));
             }
-            claims.push(Claims { kind, next, pace: pace.clone(), due: 0, clock: pace });
+            claims.push(Claims { workload: workload.clone(), kind, next, pace: pace.clone(), due: 0, clock: pace });
+        }
+        for stream in exchanges {
+            let ExchangeStream { kind, pace, workload, retry, most_waiting, mut requests, mut answers } = stream;
+            let (next, in_flight) = (Arc::new(AtomicU64::new(0)), Arc::new(InFlight::new(most_waiting)));
+            let half = || Half {
+                control: Arc::clone(&control),
+                client_timeout,
+                in_flight: Arc::clone(&in_flight),
+                notes: notes(),
+            };
+            let pace = Pace::Open(pace);
+            let sending = Sender::new(half(), kind, pace.clone(), workload.clone(), Arc::clone(&next), retry);
+            let receiving = Receiver { half: half() };
+            let (of_sender, of_receiver) = (Arc::clone(&control), Arc::clone(&control));
+            threads.push(thread::spawn(move || guarded(&of_sender, || sending.run(requests.as_mut()))));
+            threads.push(thread::spawn(move || guarded(&of_receiver, || receiving.run(answers.as_mut()))));
+            claims.push(Claims { workload, kind, next, pace: pace.clone(), due: 0, clock: pace });
         }
         for work in background {
             let context = BackgroundContext { control: Arc::clone(&control), slices: sender.clone() };
             let control = Arc::clone(&control);
             threads.push(thread::spawn(move || guarded(&control, || work(&context))));
         }
-        Self { control, claims, workload: workload.clone(), slices, recycled, threads }
+        Self { control, claims, slices, recycled, threads }
     }
 
     /// The instant from which due times count.
@@ -242,8 +293,8 @@ impl Load {
                     take(&slice);
                     slice.reset(due_ns / SLICE_NS);
                 }
-                let kind = stream.kind.unwrap_or_else(|| self.workload.kind(index));
-                self.workload.operation(kind, index, &mut operation);
+                let kind = stream.kind.unwrap_or_else(|| stream.workload.kind(index));
+                stream.workload.operation(kind, index, &mut operation);
                 let class = Class::of(&operation) as usize;
                 slice.never_served[class] += 1;
                 slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;

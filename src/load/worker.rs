@@ -4,9 +4,8 @@
 use std::{
     ops::ControlFlow,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -15,9 +14,10 @@ use std::{
 use super::{
     Batch, Pace,
     control::{Control, nanoseconds},
+    notes::Notes,
 };
 use crate::{
-    measure::{Class, IoRole, Outcome, Sample, Slice},
+    measure::{Class, IoRole, Outcome, Sample},
     target::{Execution, IdleWork, Target},
     timer,
     workload::{Kind, Operation, Workload},
@@ -36,12 +36,8 @@ pub(super) struct Worker {
     pub next: Arc<AtomicU64>,
     pub control: Arc<Control>,
     pub client_timeout: Duration,
-    pub slices: mpsc::Sender<Slice>,
-    /// Slices that were handed over and have come back, for their memory.
-    pub spare: Arc<Mutex<mpsc::Receiver<Slice>>>,
+    pub notes: Notes,
     pub waiting: WaitingBatch,
-    /// The slice of time that the last operation was due in.
-    pub slice: Slice,
 }
 
 /// The operations that wait to be written together. Their memory is used again by the batches that follow.
@@ -125,15 +121,15 @@ impl Worker {
                 if due_ns < stop_ns {
                     self.enter(target, due);
                     let class = Class::of(operation) as usize;
-                    self.slice.never_served[class] += 1;
-                    self.slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
-                    self.slice.asked += operation.asks();
+                    self.notes.slice.never_served[class] += 1;
+                    self.notes.slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
+                    self.notes.slice.asked += operation.asks();
                 }
                 return ControlFlow::Break(());
             }
         };
         self.enter(target, due);
-        self.slice.asked += operation.asks();
+        self.notes.slice.asked += operation.asks();
         self.execute(target, operation, due, lag);
         ControlFlow::Continue(())
     }
@@ -142,7 +138,7 @@ impl Worker {
         let in_flight = InFlight { class: Class::of(operation), due, begun: Instant::now(), lag };
         let until = due + self.client_timeout;
         if in_flight.begun > until {
-            self.slice.dropped[in_flight.class as usize] += 1;
+            self.notes.slice.dropped[in_flight.class as usize] += 1;
             return;
         }
         if let Some(batch) = self.batch.filter(|_| operation.asks().commits > 0) {
@@ -154,8 +150,8 @@ impl Worker {
         }
         let execution = target.execute(operation, until);
         self.record(in_flight, &execution, Instant::now(), execution.statements);
-        self.slice.lost_writes[in_flight.class as usize] += execution.lost_writes;
-        self.slice.lost_to_full_disk += execution.lost_to_full_disk;
+        self.notes.slice.lost_writes[in_flight.class as usize] += execution.lost_writes;
+        self.notes.slice.lost_to_full_disk += execution.lost_to_full_disk;
         self.check(execution);
     }
 
@@ -182,7 +178,7 @@ impl Worker {
             None if ended > due + self.client_timeout => Outcome::TimedOut,
             None => Outcome::Served,
         };
-        self.slice.samples.push(Sample {
+        self.notes.slice.samples.push(Sample {
             class,
             outcome,
             response_us: microseconds(ended - due),
@@ -234,27 +230,22 @@ impl Worker {
     /// Goes to the slice in which an operation is due.
     fn enter<T: Target>(&mut self, target: &T, due: Instant) {
         let index = self.control.slice_at(due);
-        if index != self.slice.index {
+        if index != self.notes.slice.index {
             self.hand_over(target);
-            self.slice.reset(index);
+            self.notes.enter(index);
         }
     }
 
     /// What was asked of the files since the slice before was handed over was asked by the operations of this one.
     fn hand_over<T: Target>(&mut self, target: &T) {
-        target.take_io(&mut self.slice.io);
-        self.slice.io_role = match self.kind {
+        let slice = &mut self.notes.slice;
+        target.take_io(&mut slice.io);
+        slice.io_role = match self.kind {
             Some(Kind::Announce) => IoRole::Announces,
             Some(Kind::Scrape) => IoRole::Scrapes,
             None => IoRole::Requests,
         };
-        if self.slice.is_empty() {
-            return;
-        }
-        let spare = self.spare.try_lock().ok().and_then(|spare| spare.try_recv().ok());
-        let full = std::mem::replace(&mut self.slice, spare.unwrap_or_default());
-        // Nobody takes it where the load was given up.
-        let _ = self.slices.send(full);
+        self.notes.hand_over();
     }
 }
 

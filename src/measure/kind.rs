@@ -94,7 +94,7 @@ impl Class {
             (Kind::Scrape, _) => Self::Scrape,
             (Kind::Announce, Action::Download | Action::StoreCount) => Self::CommittingAnnounce,
             (Kind::Announce, Action::Read) => Self::ReadingAnnounce,
-            (Kind::Announce, Action::Nothing | Action::Queue) => Self::OtherAnnounce,
+            (Kind::Announce, Action::Nothing | Action::Look | Action::Queue) => Self::OtherAnnounce,
         }
     }
 
@@ -130,6 +130,7 @@ mod tests {
             (Kind::Announce, Action::Download, Class::CommittingAnnounce),
             (Kind::Announce, Action::StoreCount, Class::CommittingAnnounce),
             (Kind::Announce, Action::Read, Class::ReadingAnnounce),
+            (Kind::Announce, Action::Look, Class::OtherAnnounce),
             (Kind::Announce, Action::Queue, Class::OtherAnnounce),
             (Kind::Announce, Action::Nothing, Class::OtherAnnounce),
             (Kind::Scrape, Action::Read, Class::Scrape),

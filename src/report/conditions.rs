@@ -10,8 +10,8 @@ use crate::{
     dataset::Source,
     env::{Build, Program},
     probe::{DiskProbe, Latencies},
-    results::{DisturbedBy, Evidence, OperationResult, Results, SnapshotResult},
-    scenario::{StreamPlan, shards_named},
+    results::{DisturbedBy, Evidence, OperationResult, Results, SnapshotResult, TrialResult},
+    scenario::{RequestsPlan, StreamPlan, TargetPlan, shards_named},
 };
 
 /// A sentence for each thing.
@@ -82,12 +82,23 @@ fn load(results: &Results) -> String {
         "Load: {}, {}; {}{long_reader}; {} % announces, Zipf exponent {}, scrapes of 1 to {} hashes; a client gives up after {} s.",
         load.arrivals,
         mix.write_profile,
-        connections(&load.streams),
+        clients(results),
         number(mix.announce_share * 100.0),
         mix.zipf_exponent,
         mix.scrape_hashes_max,
         results.scenario.client_timeout.as_secs_f64()
     )
+}
+
+fn clients(results: &Results) -> String {
+    let scenario = &results.scenario;
+    match scenario.target.requests() {
+        None => connections(&scenario.load.streams),
+        Some(RequestsPlan { torrents, sockets, .. }) => format!(
+            "to the tracker itself over UDP, about {torrents} torrents: completed downloads one at a time, everything else from {sockets} \
+            sockets"
+        ),
+    }
 }
 
 fn connections(streams: &[StreamPlan]) -> String {
@@ -103,6 +114,9 @@ fn connections(streams: &[StreamPlan]) -> String {
 
 fn sqlite(results: &Results) -> String {
     let (keys, environment) = (&results.scenario.sqlite, &results.environment);
+    if results.scenario.target != TargetPlan::Sqlite {
+        return "SQLite as the tracker has it built in, with its defaults but for the journal mode.".to_owned();
+    }
     let checkpoints = match keys.checkpoint_interval {
         None => "no checkpoint thread".to_owned(),
         Some(interval) => format!("a checkpoint thread every {} ms", interval.as_millis()),
@@ -288,21 +302,18 @@ fn unknown(results: &Results) -> Option<String> {
     );
     let mut phases = results.trials.iter().flat_map(|trial| &trial.phases);
     note("how long writes were stalled", phases.any(|phase| phase.stalled_s.is_unknown()));
-    note("what snapshots cost over a horizon", results.trials.iter().any(|trial| trial.horizons.is_unknown()));
+    let is_any_trial = |is: fn(&TrialResult) -> bool| results.trials.iter().any(is);
+    note("when nobody was served", is_any_trial(|trial| trial.silences.is_unknown()));
+    note("what snapshots cost over a horizon", is_any_trial(|trial| trial.horizons.is_unknown()));
     note("how the journal modes compare pair by pair", results.comparisons.is_unknown());
-    note(
-        "how many snapshots of the schedule were not taken",
-        results.trials.iter().any(|trial| trial.snapshots_not_taken.is_unknown()),
-    );
+    let not_taken = "how many snapshots of the schedule were not taken";
+    note(not_taken, is_any_trial(|trial| trial.snapshots_not_taken.is_unknown()));
     note("the revision and the build of the program", results.environments().any(|one| one.build.is_none()));
     note(
         "where the programs were found, and their revisions",
         results.environments().any(|one| one.programs.is_none()),
     );
-    note(
-        "how busy the machine was with something else",
-        results.trials.iter().any(|trial| trial.disturbed.is_unknown()),
-    );
+    note("how busy the machine was with something else", is_any_trial(|trial| trial.disturbed.is_unknown()));
     note("how late snapshots began", is_any(|snapshot| snapshot.run.late_s.is_unknown()));
     note(
         "how long their sync took",

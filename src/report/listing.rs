@@ -8,6 +8,7 @@
 mod files;
 mod operations;
 mod snapshots;
+mod tracker;
 
 use std::fmt;
 
@@ -82,6 +83,10 @@ pub fn of_trial(trial: &TrialResult) -> Vec<Entry> {
     let mut figures = List::default();
     figures.at("trial", None);
     trial_itself(&mut figures, trial);
+    for (number, silence) in (1..).zip(trial.silences.entries()) {
+        figures.at(numbered("silence", number, true), None);
+        tracker::silence(&mut figures, silence);
+    }
     let names: Vec<PhaseName> = trial.phases.iter().map(|phase| phase.name).collect();
     for (place, phase) in trial.phases.iter().enumerate() {
         let of_name = |names: &[PhaseName]| names.iter().filter(|name| **name == phase.name).count();
@@ -139,6 +144,7 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
         offered_rate_ops: _,
         announce_connections: _,
         completed_rate_ops: _,
+        tracker,
         achieved_rate_ops,
         status,
         reason: _,
@@ -153,6 +159,7 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
         snapshots: _,
         horizons: _,
         snapshots_not_taken,
+        silences: _,
         disturbed,
         series: _,
     } = trial;
@@ -166,6 +173,9 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
     figures.put("live_database_matches_ledger", Unit::Word, matches, if_known(*live_database_matches_ledger));
     let not_taken = "Snapshots of the schedule whose turn did not come";
     figures.put("snapshots_not_taken", Unit::One, not_taken, *snapshots_not_taken);
+    if let Some(tracker) = tracker {
+        tracker::tracker(figures, tracker);
+    }
     for disturbance in disturbed.entries() {
         let by = || Of::Named(in_json(&disturbance.by));
         let share = "Share of the time in which the trial was disturbed, from 0 to 1";

@@ -26,15 +26,17 @@ mod matrix;
 mod notes;
 mod openmetrics;
 mod page;
+mod real_tracker;
 mod runs;
 mod screen;
 mod seconds;
+mod silences;
+mod smaller_is_better;
 mod snapshots;
 mod summary;
 mod tables;
 mod terminal;
 mod thresholds;
-mod tracker;
 
 use clap::ValueEnum;
 
@@ -89,7 +91,7 @@ pub fn render(results: &Results, format: Format) -> String {
         Format::Matrix => markdown::render(&[Block::Table(matrix::table(results))]),
         Format::Junit => junit::render(results),
         Format::Github => github::render(results),
-        Format::CustomSmallerIsBetter => tracker::render(results),
+        Format::CustomSmallerIsBetter => smaller_is_better::render(results),
         Format::Csv => csv::render(results),
         Format::OpenMetrics => openmetrics::render(results),
     }
@@ -196,6 +198,14 @@ fn of_group(group: &Group<'_>, results: &Results) -> Vec<Block> {
         ]),
     ));
     blocks.extend(details("How long did clients wait?", of_operations(group)));
+    blocks.extend(details("When was nobody served?", of_tables([(silences::note(), silences::table(group))])));
+    blocks.extend(details(
+        "What did the tracker write and answer?",
+        of_tables([
+            (real_tracker::writes_note(), real_tracker::writes(group)),
+            (real_tracker::unanswered_note(), real_tracker::unanswered(group)),
+        ]),
+    ));
     blocks.extend(details(
         "What did SQLite do to the disk?",
         of_tables([
@@ -239,8 +249,15 @@ fn of_operations(group: &Group<'_>) -> Vec<Block> {
         blocks.extend([Block::Note(seconds::note(group)), Block::Chart(chart)]);
     }
     let errors = tables::errors(group);
+    // What became of the writes of a tracker is another question.
+    let is_of_tracker = group.trials.iter().any(|trial| trial.tracker.is_some());
+    let all_served = if is_of_tracker {
+        "Every operation was served in time."
+    } else {
+        "Every operation was served in time, and no write was lost."
+    };
     blocks.extend(if errors.rows.is_empty() {
-        vec![Block::Paragraph("Every operation was served in time, and no write was lost.".to_owned())]
+        vec![Block::Paragraph(all_served.to_owned())]
     } else {
         vec![Block::Note(tables::errors_note()), Block::Table(errors)]
     });

@@ -21,8 +21,10 @@ mod recorded;
 #[cfg(test)]
 pub(crate) mod samples;
 mod schema;
+mod silence;
 mod snapshot;
 mod threshold;
+mod tracker;
 mod trial;
 mod warning;
 
@@ -48,11 +50,13 @@ pub use operation::{OperationResult, Placement};
 pub use part::{MergedRun, Part};
 pub use recorded::Recorded;
 pub use schema::schema;
+pub use silence::Silence;
 pub use snapshot::{
     CopyCost, CopyCourse, CopyFiles, CopyJournalMode, CopyRun, Evidence, FileLeft, LiveCached, ProgressPoint, Ruling,
     SnapshotResult, StepResult, StepStatus, WalResult,
 };
 pub use threshold::{ThresholdInterval, ThresholdOutcome, ThresholdResult};
+pub use tracker::{LostWrite, TrackerResult};
 pub use trial::{CheckpointTime, PhaseName, PhaseResult, Problem, SeriesPoint, Stage, Status, TrialResult};
 pub use warning::Warning;
 

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use super::{
     CopyCost, CopyCourse, CopyFiles, CopyRun, DiskUse, Distribution, Evidence, FileLeft, HorizonResult, IoResult,
     Lateness, MergedRun, OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling,
-    SCHEMA_VERSION, SeriesPoint, SnapshotResult, Status, Times, TrialResult, WindowOperation, WindowResult,
+    SCHEMA_VERSION, SeriesPoint, Silence, SnapshotResult, Status, Times, TrackerResult, TrialResult, WindowOperation,
+    WindowResult,
 };
 use crate::{
     env::{Build, Environment, Program},
@@ -188,6 +189,8 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         snapshots: if is_control { Vec::new() } else { vec![snapshot(strategy, Verdict::Exact)] },
         horizons: Recorded::Known(vec![horizon(is_control)]),
         snapshots_not_taken: Recorded::Known(0),
+        silences: Recorded::Known(vec![Silence { started_s: 5.1, duration_s: 0.012, unserved: 0 }]),
+        tracker: None,
         disturbed: Recorded::Known(Vec::new()),
         series: (0..3).map(second).collect(),
     }
@@ -251,6 +254,24 @@ fn tally(served: u64, dropped: u64) -> KindTally {
     }
     (tally.counts.served, tally.counts.dropped) = (served, dropped);
     tally
+}
+
+/// A tracker that wrote all of a thousand writes.
+pub(crate) fn tracker() -> TrackerResult {
+    TrackerResult {
+        torrents: 100,
+        warming_writes: 200,
+        writes_asked_for: 1_000,
+        sequence_advanced_by: Some(1_200),
+        doubtful_writes: 0,
+        lost_writes: Some(0),
+        lost: Vec::new(),
+        unknown: None,
+        receive_buffer_errors: Some(0),
+        receive_buffer_errors_are_its_own: false,
+        aborted_requests: 0,
+        was_killed: false,
+    }
 }
 
 /// The ten seconds from the beginning of a snapshot on, or those of the control.
@@ -340,7 +361,9 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 44] = [
+    const NEWER: [&str; 46] = [
+        "silences",
+        "tracker",
         "live_cached",
         "pace",
         "claims",

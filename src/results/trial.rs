@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DiskUse, Distribution, Disturbance, DisturbedBy, FilesBeside, HorizonResult, IoResult, MachineUse, OperationResult,
-    Recorded, SnapshotResult,
+    Recorded, Silence, SnapshotResult, TrackerResult,
 };
 use crate::{
     measure::{Counts, OperationKind},
@@ -89,6 +89,9 @@ pub struct TrialResult {
     /// Announces that complete a download, a second, where the scenario says their number and not their share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_rate_ops: Option<f64>,
+    /// The tracker that was driven, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracker: Option<TrackerResult>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
     /// Whether it is whole.
@@ -122,6 +125,9 @@ pub struct TrialResult {
     /// Snapshots of the schedule whose turn did not come, because those before them took too long.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub snapshots_not_taken: Recorded<u64>,
+    /// The longest times in which requests were due or waiting and none was served, but for the warm-up, in time order.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub silences: Recorded<Vec<Silence>>,
     /// By what its figures were disturbed beyond the limits of its scenario.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub disturbed: Recorded<Vec<Disturbance>>,

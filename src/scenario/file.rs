@@ -10,6 +10,7 @@ use super::{
     machine::{DatasetCopy, PageCache},
     one_or_many::{OneOrMany, one_as_itself, one_or_many},
     steps::Step,
+    target::TargetKeys,
 };
 use crate::{
     dataset::Size,
@@ -60,6 +61,9 @@ pub struct Keys {
     #[serde(deserialize_with = "one_or_many", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub thresholds: Vec<String>,
+    /// What is driven: SQLite, where nothing is said.
+    #[serde(default, skip_serializing_if = "TargetKeys::is_default")]
+    pub target: TargetKeys,
     /// The database at the start.
     pub dataset: DatasetKeys,
     /// Settings of every connection.

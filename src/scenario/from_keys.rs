@@ -7,6 +7,7 @@ use super::{
     file::{AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys},
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
     steps::{Retention, StepsPlan},
+    target,
     timeline::Phases,
     trace::{self, TracePoint},
     validate::{self, HORIZON_S_MOST, Refusal},
@@ -32,6 +33,7 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
         repetitions,
         client_timeout_s,
         thresholds: _,
+        target,
         dataset,
         sqlite,
         load,
@@ -46,6 +48,7 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
         repetitions: *repetitions,
         client_timeout: Duration::from_secs_f64(*client_timeout_s),
         thresholds,
+        target: target::plan(target),
         dataset: DatasetPlan { source: source(dataset, sqlite.page_size_bytes), copy: dataset.copy },
         sqlite: SqlitePlan {
             journal_modes: sqlite.journal_mode.clone(),

@@ -20,6 +20,7 @@ mod overrides;
 mod read;
 mod shard;
 mod steps;
+mod target;
 mod thresholds;
 mod timeline;
 mod trace;
@@ -38,6 +39,7 @@ pub use machine::{DatasetCopy, PageCache};
 pub(crate) use shard::named as shards_named;
 pub use shard::{Shard, ShardError};
 pub use steps::{Compression, Retention, Step, StepsPlan};
+pub use target::{RequestsPlan, TargetPlan};
 pub use thresholds::ThresholdProblem;
 pub use timeline::{Phases, Timeline, Turn};
 pub use trial_plan::{StreamSchedule, TrialPlan};
@@ -70,6 +72,8 @@ pub struct Scenario {
     pub client_timeout: Duration,
     /// What its figures must keep.
     pub thresholds: Vec<Threshold>,
+    /// What is driven.
+    pub target: TargetPlan,
     /// The database at the start.
     pub dataset: DatasetPlan,
     /// The settings of every connection.

@@ -49,7 +49,7 @@ fn set(table: &mut toml::Table, assignment: &str) -> Result<(), ScenarioError> {
 /// A path on the command line is relative to where that is given, not to the scenario; nothing where that has no text.
 fn from_here(key: &str, value: toml::Value) -> Option<toml::Value> {
     match value {
-        toml::Value::String(path) if ["dataset.path", "load.trace"].contains(&key) => {
+        toml::Value::String(path) if ["dataset.path", "load.trace", "target.program"].contains(&key) => {
             let absolute = std::path::absolute(&path).map_or(path.into(), std::path::PathBuf::into_os_string);
             absolute.into_string().ok().map(toml::Value::String)
         }

@@ -54,6 +54,7 @@ impl Scenario {
             ScenarioError::Key { path: path.to_owned(), key, problem: error.inner().to_string().trim().to_owned() }
         })?;
         keys.dataset.path = keys.dataset.path.map(|file| beside(path, &file));
+        keys.target.program = keys.target.program.map(|file| beside(path, &file));
         let refuse = |(key, found, allowed)| ScenarioError::Value { path: path.to_owned(), key, found, allowed };
         if let Some(file) = keys.dataset.path.as_ref().filter(|file| file.to_str().is_none()) {
             let allowed = "expected a path in UTF-8, as results name it: move it, or the scenario".to_owned();

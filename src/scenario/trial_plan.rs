@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Arrivals, Conditions, DatasetCopy, FilesPlan, OfferedRate, PageCache, Scenario, StepsPlan,
+    target::{self, TargetPlan},
     timeline::{self, Timeline},
     trial_order::Choice,
 };
@@ -32,6 +33,8 @@ pub struct TrialPlan {
     pub conditions: Conditions,
     /// Operations that arrive, a second: one number, or on average over the load; `None` in the closed loop.
     pub offered_rate_ops: Option<f64>,
+    /// What it drives.
+    pub target: TargetPlan,
     /// When its phases and its snapshots are due.
     pub timeline: Timeline,
     /// The streams of operations.
@@ -77,6 +80,16 @@ pub struct StreamSchedule {
     pub batch: Option<Batch>,
 }
 
+impl TrialPlan {
+    /// The shares and sizes of the operations that workers execute. Those of a tracker's have downloads completed, and nothing else.
+    pub(crate) fn worker_mix(&self) -> Mix {
+        match self.target {
+            TargetPlan::Sqlite => self.mix,
+            TargetPlan::Tracker { .. } | TargetPlan::RunningTracker { .. } => target::worker_mix(&self.mix),
+        }
+    }
+}
+
 impl Scenario {
     /// The instants of a trial whose baseline is longer by so much.
     pub(super) fn timeline(&self, jitter_s: f64) -> Timeline {
@@ -86,8 +99,7 @@ impl Scenario {
     /// The plan of one trial.
     pub(super) fn plan_of(&self, choice: Choice) -> TrialPlan {
         let Choice { journal_mode, conditions, strategy, repetition } = choice;
-        let Conditions { synchronous, offered_rate_ops: rate_ops, announce_connections, completed_rate_ops } =
-            conditions;
+        let Conditions { synchronous, offered_rate_ops: rate_ops, completed_rate_ops, .. } = conditions;
         let (sqlite, snapshots) = (&self.sqlite, &self.snapshots);
         let seed = self.load.seed ^ u64::from(repetition);
         let timeline = self.timeline(timeline::jitter_s(seed, strategy));
@@ -107,7 +119,8 @@ impl Scenario {
             repetition,
             conditions,
             offered_rate_ops: rate_ops.or_else(|| rate.as_ref().map(|rate| rate.arrivals_until(load_s) / load_s)),
-            streams: self.streams(seed, rate.as_ref(), announce_connections, &timeline),
+            streams: self.streams(seed, rate.as_ref(), conditions, &timeline),
+            target: self.target.clone(),
             timeline,
             mix: self.load.mix_of(rate_ops, completed_rate_ops),
             workload_seed: mix(seed),
@@ -138,11 +151,19 @@ impl Scenario {
         &self,
         seed: u64,
         rate: Option<&Rate>,
-        announce_connections: Option<u32>,
+        conditions: Conditions,
         timeline: &Timeline,
     ) -> Vec<StreamSchedule> {
+        let Conditions { offered_rate_ops, announce_connections, completed_rate_ops, .. } = conditions;
         let end_ns = timeline.end_slice() * SLICE_NS;
-        let streams = self.load.streams.iter().map(|stream| {
+        let of_target = match &self.target {
+            TargetPlan::Sqlite => self.load.streams.clone(),
+            TargetPlan::Tracker { requests, .. } | TargetPlan::RunningTracker { requests, .. } => {
+                let mix = self.load.mix_of(offered_rate_ops, completed_rate_ops);
+                target::streams(&mix, requests.sockets)
+            }
+        };
+        let streams = of_target.iter().map(|stream| {
             let number = stream.kind.map_or(0, |kind| 1 + kind as u64);
             let pace = match (&self.load.arrivals, rate) {
                 (Arrivals::Open { spread, .. }, Some(rate)) => {

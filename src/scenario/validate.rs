@@ -7,7 +7,7 @@ use super::{
     file::{AfterKeys, ArrivalsKey, Keys, LoadKeys, Record, SnapshotKeys, default},
     from_keys::generated,
     steps::Step,
-    thresholds,
+    target, thresholds,
 };
 use crate::{
     dataset::{self, IndexFill, ROWS_MOST, Size},
@@ -144,6 +144,7 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     distinct("sqlite.journal_mode", &sqlite.journal_mode)?;
     distinct("sqlite.synchronous", &sqlite.synchronous)?;
     distinct("snapshots.strategies", &snapshots.strategies)?;
+    target::check(keys)?;
     thresholds::check(&keys.thresholds)
 }
 
@@ -332,7 +333,12 @@ fn check_writers(scenario: &Scenario) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn within<T: PartialOrd + fmt::Display + Copy>(key: &'static str, value: T, least: T, most: T) -> Result<(), Refusal> {
+pub(super) fn within<T: PartialOrd + fmt::Display + Copy>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), Refusal> {
     if value >= least && value <= most {
         Ok(())
     } else {

@@ -16,7 +16,7 @@ use super::{
     options::{OptionProblem, StepOptions, StrategyOptions},
     protocol::{self, Method},
 };
-use crate::{sqlite::JournalMode, torrents::Portion};
+use crate::{sqlite::JournalMode, torrents::Portion, work::on_path};
 
 /// The name of a snapshot's main file in the folder that is its own.
 pub const SNAPSHOT_FILE: &str = "snapshot.db";
@@ -179,10 +179,6 @@ impl Programs {
     /// Finds the system's programs on the PATH.
     #[must_use]
     pub fn find(journalbench: PathBuf) -> Self {
-        let on_path = |name: &str| {
-            let paths = std::env::var_os("PATH")?;
-            std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|program| program.is_file())
-        };
         Self {
             journalbench,
             cp: on_path("cp"),

@@ -11,7 +11,7 @@ pub(crate) mod long_reader;
 pub(crate) mod queue;
 pub mod sqlite;
 
-use std::time::Instant;
+use std::{io as std_io, time::Instant};
 
 use crate::{
     io::IoLog,
@@ -39,6 +39,35 @@ pub trait Target: Send + 'static {
     fn idle(&self) -> IdleWork<'_> {
         Box::new(|_until| ())
     }
+}
+
+/// Sends requests over a network, one after another, on the thread that owns it.
+pub trait Requests: Send {
+    /// Sends the request of an operation. `number` is what its answer is known by.
+    ///
+    /// # Errors
+    /// As the operating system says: then nothing was sent.
+    fn send(&mut self, number: u32, operation: &Operation) -> std_io::Result<()>;
+}
+
+/// Takes the answers to the requests that another thread sends.
+pub trait Answers: Send {
+    /// Passes on the answers that come until an instant.
+    ///
+    /// # Errors
+    /// As the operating system says: then nothing comes for now.
+    fn receive(&mut self, until: Instant, take: &mut dyn FnMut(Answer)) -> std_io::Result<()>;
+}
+
+/// An answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The number of the request.
+    pub number: u32,
+    /// When it came.
+    pub at: Instant,
+    /// What was wrong, if it was no success.
+    pub failure: Option<OperationFailure>,
 }
 
 /// The work of a target between operations, with whatever it remembers from one time to the next.

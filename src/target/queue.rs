@@ -1,4 +1,5 @@
-//! The queue of a newer tracker: downloads are counted off the response path, by one listener.
+//! The queue of a newer tracker: downloads are counted off the response path, by one listener, which is told of every other event of a
+//! client, too.
 
 use std::{
     sync::mpsc,
@@ -12,7 +13,7 @@ use crate::{
     torrents::Torrent,
 };
 
-/// Downloads that the queue holds at most.
+/// Events that the queue holds at most.
 const LENGTH_MAX: usize = 32_768;
 
 /// How long the listener goes on after the load has stopped, with what is still queued.
@@ -21,25 +22,27 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Writes that a download takes: that of its torrent and that of the aggregate.
 pub(super) const WRITES_PER_DOWNLOAD: u64 = 2;
 
-/// A completed download that waits to be counted.
+/// Something that a client said, which waits for the listener.
 #[derive(Debug, Clone, Copy)]
-pub struct QueuedDownload {
+pub struct QueuedEvent {
     /// Its torrent.
     pub torrent: Torrent,
+    /// Whether it is a completed download, which is counted; others take a place in the queue, and nothing is done for them.
+    pub is_download: bool,
     /// When it was queued.
     pub at: Instant,
 }
 
 /// An empty queue: its two ends.
 #[must_use]
-pub fn queue() -> (mpsc::SyncSender<QueuedDownload>, mpsc::Receiver<QueuedDownload>) {
+pub fn queue() -> (mpsc::SyncSender<QueuedEvent>, mpsc::Receiver<QueuedEvent>) {
     mpsc::sync_channel(LENGTH_MAX)
 }
 
 /// The listener: `count_download` is called for what is queued, one download at a time. What it cannot write is lost, and so
 /// is what is still queued some seconds after the load has stopped.
 pub fn listener(
-    queue: mpsc::Receiver<QueuedDownload>,
+    queue: mpsc::Receiver<QueuedEvent>,
     count_download: impl Fn(Torrent) -> Execution + Send + 'static,
 ) -> Background {
     Box::new(move |context: &dyn LoadContext| {
@@ -57,6 +60,9 @@ pub fn listener(
                 Err(mpsc::RecvTimeoutError::Timeout) if stopped.is_none() => continue,
                 Err(_) => return,
             };
+            if !queued.is_download {
+                continue;
+            }
             let execution = count_download(queued.torrent);
             context.report(Instant::now(), &mut |slice| {
                 slice.background_statements = u64::from(execution.statements);
@@ -73,7 +79,7 @@ pub fn listener(
                 context.fail(why);
             }
         }
-        for queued in queue.try_iter() {
+        for queued in queue.try_iter().filter(|queued| queued.is_download) {
             let fill = &mut |slice: &mut Slice| slice.lost_writes[Class::OtherAnnounce as usize] = WRITES_PER_DOWNLOAD;
             context.report(queued.at, fill);
         }

@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -18,7 +18,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::queue::{QueuedDownload, WRITES_PER_DOWNLOAD};
+use super::queue::{QueuedEvent, WRITES_PER_DOWNLOAD};
 use super::{Execution, IdleWork, Target};
 use crate::{
     dataset::{DOWNLOADS_TOTAL, TORRENT_RECORD_BYTES, TOTAL_RECORD_BYTES},
@@ -43,32 +43,52 @@ const STORE_COUNT: &str = "INSERT INTO torrents (info_hash, completed) VALUES (?
 const COUNT_TORRENT: &str = "UPDATE torrents SET completed = completed + 1 WHERE info_hash = ?";
 const READ_TOTAL: &str = "SELECT value FROM torrent_aggregate_metrics WHERE metric_name = ?";
 
-/// The download counts that a tracker holds in memory, in fixed memory: torrents that share one of 2^20 counters share
-/// its increments. What reaches the database is what the ledger says, so the oracle is not misled by it.
+/// What the connections of a tracker share of its memory, in fixed memory of ours: torrents that share one of 2^20 counters share its
+/// increments, and one that shares one of 2^24 bits with another counts as seen when that was. What reaches the database is what the ledger
+/// says, so the oracle is not misled by it.
 #[derive(Debug, Clone)]
-pub struct MemoryCounts(Arc<[AtomicU32]>);
+pub struct TrackerMemory {
+    counts: Arc<[AtomicU32]>,
+    seen: Arc<[AtomicU64]>,
+}
 
-impl Default for MemoryCounts {
+impl Default for TrackerMemory {
     fn default() -> Self {
-        Self((0..1 << 20).map(|_| AtomicU32::new(0)).collect())
+        let counts = (0..1 << 20).map(|_| AtomicU32::new(0)).collect();
+        let seen = (0..1 << 18).map(|_| AtomicU64::new(0)).collect();
+        Self { counts, seen }
     }
 }
 
-impl MemoryCounts {
-    /// The torrent's count after an event.
-    fn after(&self, torrents: &Torrents, torrent: Torrent, event: Event) -> i64 {
-        let (number, stored) = match torrent {
-            Torrent::Known(number) => (number, torrents.completed(number)),
-            Torrent::Unseen(number) => (!number, 0),
-        };
+impl TrackerMemory {
+    /// The torrent's count after an event. It begins at 0 whatever the database holds: a tracker of version 3 never reads that, so that
+    /// the first announce of a torrent overwrites its count (`docs/tracker.md`).
+    fn count_after(&self, torrent: Torrent, event: Event) -> i64 {
         #[expect(clippy::cast_possible_truncation, reason = "the lowest 20 bits are meant")]
-        let counter = &self.0[mix(number) as usize % self.0.len()];
+        let counter = &self.counts[hash(torrent) as usize % self.counts.len()];
         let since_start = match event {
             Event::Completed => counter.fetch_add(1, Ordering::Relaxed) + 1,
             Event::None | Event::Started | Event::Stopped => counter.load(Ordering::Relaxed),
         };
-        stored + i64::from(since_start)
+        i64::from(since_start)
     }
+
+    /// Notes that the torrent was seen, or that it was not after all. Whether it had been before.
+    fn set_seen(&self, torrent: Torrent, is_seen: bool) -> bool {
+        let hash = hash(torrent);
+        let word = &self.seen[(hash >> 6) as usize % self.seen.len()];
+        let bit = 1 << (hash & 63);
+        let before =
+            if is_seen { word.fetch_or(bit, Ordering::Relaxed) } else { word.fetch_and(!bit, Ordering::Relaxed) };
+        before & bit != 0
+    }
+}
+
+fn hash(torrent: Torrent) -> u64 {
+    mix(match torrent {
+        Torrent::Known(number) => number,
+        Torrent::Unseen(number) => !number,
+    })
 }
 
 /// Every write holds it open while it lasts. Who closes it, by locking it for writing, knows that nobody writes: those that
@@ -81,9 +101,9 @@ pub struct SqliteTarget {
     session: Session,
     torrents: Torrents,
     transaction_mode: TransactionMode,
-    counts: MemoryCounts,
-    /// Where downloads are queued for the listener, where there is one.
-    queue: Option<mpsc::SyncSender<QueuedDownload>>,
+    memory: TrackerMemory,
+    /// Where events are queued for the listener, where there is one.
+    queue: Option<mpsc::SyncSender<QueuedEvent>>,
     /// Closed while nobody is to write, where that can come.
     gate: Option<Gate>,
     /// Copies that this connection is asked to make, where that can come.
@@ -106,7 +126,7 @@ impl SqliteTarget {
             session,
             torrents,
             transaction_mode,
-            counts: MemoryCounts::default(),
+            memory: TrackerMemory::default(),
             queue: None,
             gate: None,
             copy_requests: None,
@@ -131,10 +151,10 @@ impl SqliteTarget {
         self.gate.as_ref().map(|gate| gate.blocking_read())
     }
 
-    /// With what the connections of one tracker share: its counts, and the queue of its listener.
+    /// With what the connections of one tracker share: its memory, and the queue of its listener.
     #[must_use]
-    pub(crate) fn of_tracker(self, counts: &MemoryCounts, queue: Option<mpsc::SyncSender<QueuedDownload>>) -> Self {
-        Self { counts: counts.clone(), queue, ..self }
+    pub(crate) fn of_tracker(self, memory: &TrackerMemory, queue: Option<mpsc::SyncSender<QueuedEvent>>) -> Self {
+        Self { memory: memory.clone(), queue, ..self }
     }
 
     /// The listener's own connection queues nothing.
@@ -229,6 +249,26 @@ impl SqliteTarget {
         }
     }
 
+    /// Reads a torrent that the tracker sees for the first time since it began. An error there is what the client is shown.
+    fn look(&self, torrent: Torrent) -> Execution {
+        if self.memory.set_seen(torrent, true) {
+            return Execution::default();
+        }
+        let result = self.read(&[torrent]);
+        let statements = self.ran.take();
+        let failure = result.err().map(|error| failure(&error));
+        if failure.is_some() {
+            self.memory.set_seen(torrent, false);
+        }
+        Execution { failure, statements, ..Execution::default() }
+    }
+
+    /// Tells the listener of an event; false where its queue is full.
+    fn queue_event(&self, torrent: Torrent, is_download: bool) -> bool {
+        let event = QueuedEvent { torrent, is_download, at: Instant::now() };
+        self.queue.as_ref().is_some_and(|queue| queue.try_send(event).is_ok())
+    }
+
     /// Runs a write once; where it fails, it is lost.
     fn once(&self, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Execution {
         let _open = self.pass_gate();
@@ -307,13 +347,15 @@ impl SqliteTarget {
             Action::Read => self.retry(until, || self.read(&operation.torrents)),
             Action::Download => self.retry_write(until, || self.download(operation.torrents.iter().copied())),
             Action::StoreCount => {
-                let count = self.counts.after(&self.torrents, torrent, operation.event);
+                let count = self.memory.count_after(torrent, operation.event);
                 self.once(|| self.store_count(torrent, &self.torrents.info_hash(torrent), count))
             }
+            Action::Look => self.look(torrent),
             Action::Queue => {
-                let queued = QueuedDownload { torrent, at: Instant::now() };
-                let full = self.queue.as_ref().is_none_or(|queue| queue.try_send(queued).is_err());
-                Execution { lost_writes: if full { WRITES_PER_DOWNLOAD } else { 0 }, ..Execution::default() }
+                let execution = self.look(torrent);
+                let is_download = operation.event == Event::Completed;
+                let is_lost = execution.failure.is_none() && !self.queue_event(torrent, is_download);
+                Execution { lost_writes: if is_lost && is_download { WRITES_PER_DOWNLOAD } else { 0 }, ..execution }
             }
         }
     }
@@ -425,5 +467,41 @@ mod tests {
         ] {
             assert_eq!(against(mode, lock), expected, "{mode}, beside {lock}");
         }
+    }
+
+    #[test]
+    fn a_newer_tracker_reads_a_torrent_when_it_sees_it_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let live = folder.path().join("live.db");
+        generate(&DATASET, &live, &Arc::default(), &mut |_| ()).unwrap();
+        let ledger = Ledger::create(&folder.path().join("ledger")).unwrap();
+        let mut connection = sqlite::open(&live, &SETTINGS).unwrap();
+        let session = ledger.attach(&mut connection).unwrap();
+        let (queue, queued) = mpsc::sync_channel(2);
+        let target = SqliteTarget::new(connection, session, DATASET.torrents(), TransactionMode::Immediate)
+            .of_tracker(&TrackerMemory::default(), Some(queue));
+        let said = |event, number| {
+            let action = if event == Event::None { Action::Look } else { Action::Queue };
+            let torrents = vec![Torrent::Known(number)];
+            target.execute(&Operation { kind: Kind::Announce, event, action, torrents }, Instant::now())
+        };
+        let other = Connection::open(&live).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let busy = said(Event::Completed, 7);
+        assert_eq!((busy.failure, busy.lost_writes), (Some(OperationFailure::Busy), 0));
+        assert!(queued.try_recv().is_err(), "a client that was refused is not counted");
+        other.execute_batch("COMMIT").unwrap();
+        let mut reads = Vec::new();
+        for (event, number) in
+            [(Event::None, 7), (Event::None, 7), (Event::Started, 8), (Event::Completed, 7), (Event::Completed, 8)]
+        {
+            let execution = said(event, number);
+            assert_eq!(execution.failure, None);
+            reads.push((execution.statements, execution.lost_writes));
+        }
+        // The queue has room for two events, of whatever kind.
+        assert_eq!(reads, [(1, 0), (0, 0), (1, 0), (0, 0), (0, WRITES_PER_DOWNLOAD)]);
+        let is_download: Vec<_> = queued.try_iter().map(|event| event.is_download).collect();
+        assert_eq!(is_download, [false, true]);
     }
 }

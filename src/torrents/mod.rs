@@ -176,6 +176,13 @@ impl InfoHash {
         Some(bytes)
     }
 
+    /// The 160 bits that it is the text of.
+    #[must_use]
+    pub fn to_binary(self) -> [u8; 20] {
+        // It was made of these.
+        Self::to_bytes(&self.0).unwrap_or_default()
+    }
+
     /// The 40 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -32,10 +32,10 @@ use super::{
 use crate::{
     history::ledger::Ledger,
     interrupt::Interrupt,
-    load::{Load, Stream},
+    load::{ExchangeStream, Load, Stream},
     machine::Machine,
     measure::SLICE_NS,
-    results::{DiskUse, FilesBeside, PartName, PhaseName, SeriesPoint},
+    results::{DiskUse, FilesBeside, PartName, PhaseName, SeriesPoint, Silence},
     scenario::{Timeline, TrialPlan},
     snapshot::CopyProgress,
     sqlite::JournalMode,
@@ -54,6 +54,8 @@ pub struct Order<'a, T> {
     pub workload: &'a Workload,
     /// When they are due and what executes them.
     pub streams: Vec<Stream<T>>,
+    /// Those over a network.
+    pub exchanges: Vec<ExchangeStream>,
     /// What works beside them.
     pub background: Vec<Background>,
     /// Where commits are recorded.
@@ -80,6 +82,8 @@ pub struct Measurement {
     pub segments: Vec<Segment>,
     /// Stalls that reach from one part into another, in milliseconds from the start of the load.
     pub crossing_stalls_ms: Vec<(u64, u64)>,
+    /// The longest times after the warm-up in which nobody was served.
+    pub silences: Vec<Silence>,
     /// The snapshots that were taken, in time order.
     pub snapshots: Vec<SnapshotMeasurement>,
     /// Snapshots whose turn did not come, because those before them took too long.
@@ -116,9 +120,9 @@ pub fn conduct<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Event)) -> R
 }
 
 async fn conduct_async<T: Target>(order: Order<'_, T>, tell: &mut dyn FnMut(Event)) -> Measurement {
-    let Order { plan, workload, streams, background, interrupt, .. } = order;
+    let Order { plan, workload, streams, exchanges, background, interrupt, .. } = order;
     let timeline = &plan.timeline;
-    let mut load = Load::start(streams, background, workload, plan.client_timeout);
+    let mut load = Load::start_with(streams, exchanges, background, workload, plan.client_timeout);
     let start = load.start_instant();
     let (progress, turns) = (Cell::new(None), RefCell::default());
     let around = Surroundings {
@@ -208,12 +212,13 @@ fn measurement(
     snapshots_not_taken: u64,
     start: Instant,
 ) -> Measurement {
-    let Recorder { segments, points, crossing_stalls_ms, .. } = recorder;
+    let Recorder { segments, points, crossing_stalls_ms, silences, .. } = recorder;
     let mut series = points.finish();
     machine.fill(&mut series);
     Measurement {
         segments,
         crossing_stalls_ms,
+        silences: silences.longest(),
         snapshots: watch.snapshots,
         snapshots_not_taken,
         start,

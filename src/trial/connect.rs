@@ -8,7 +8,7 @@ use super::task_runner::Writers;
 use crate::{
     history::ledger::Ledger,
     io,
-    load::Stream,
+    load::{ExchangeStream, Stream},
     scenario::{FilesPlan, TrialPlan},
     sqlite,
     target::Background,
@@ -16,15 +16,17 @@ use crate::{
         checkpoint::{self, Checkpoints},
         long_reader::long_reader,
         queue,
-        sqlite::{MemoryCounts, SqliteTarget},
+        sqlite::{SqliteTarget, TrackerMemory},
     },
     workload::{Kind, Workload},
 };
 
 /// The connections of a trial, ready for the load.
-pub struct Connections {
+pub struct Connections<T> {
     /// Operations, and what executes them.
-    pub streams: Vec<Stream<SqliteTarget>>,
+    pub streams: Vec<Stream<T>>,
+    /// Operations over a network.
+    pub exchanges: Vec<ExchangeStream>,
     /// What works beside the operations.
     pub background: Vec<Background>,
     /// What the checkpoint thread does, where there is one.
@@ -39,8 +41,13 @@ pub struct Connections {
 ///
 /// # Errors
 /// What SQLite says of the database or of a setting.
-pub fn connect(plan: &TrialPlan, live: &Path, ledger: &Arc<Ledger>, workload: &Workload) -> Result<Connections> {
-    let counts = MemoryCounts::default();
+pub fn connect(
+    plan: &TrialPlan,
+    live: &Path,
+    ledger: &Arc<Ledger>,
+    workload: &Workload,
+) -> Result<Connections<SqliteTarget>> {
+    let memory = TrackerMemory::default();
     let (queue, queued) = queue::queue();
     let has_listener = plan.mix.write_profile.has_listener();
     let (writers, mut copy_requests) = Writers::of(plan.strategy);
@@ -52,7 +59,7 @@ pub fn connect(plan: &TrialPlan, live: &Path, ledger: &Arc<Ledger>, workload: &W
         let mut connection = sqlite::open_through(live, &plan.settings, vfs)?;
         let session = ledger.attach(&mut connection)?;
         let target = SqliteTarget::new(connection, session, workload.torrents().clone(), plan.transaction_mode);
-        Ok(target.of_tracker(&counts, has_listener.then(|| queue.clone())).behind(writers.gate.clone()))
+        Ok(target.of_tracker(&memory, has_listener.then(|| queue.clone())).behind(writers.gate.clone()))
     };
     let mut streams = Vec::new();
     for stream in &plan.streams {
@@ -81,5 +88,5 @@ pub fn connect(plan: &TrialPlan, live: &Path, ledger: &Arc<Ledger>, workload: &W
         background.push(long_reader(sqlite::open_through(live, &plan.settings, vfs)?, hold));
     }
     let settings = sqlite::read_back(&sqlite::open(live, &plan.settings)?)?;
-    Ok(Connections { streams, background, checkpoints, writers, settings })
+    Ok(Connections { streams, exchanges: Vec::new(), background, checkpoints, writers, settings })
 }

@@ -13,7 +13,7 @@ use crate::{
     measure::{OperationKind, Percentile, SLICE_NS, Tally, seconds},
     results::{
         DeviceIo, Distribution, HorizonResult, IoResult, Lateness, MachineUse, OperationResult, PartResult, PhaseName,
-        PhaseResult, Recorded, SeriesPoint, Times, WindowOperation, WindowResult,
+        PhaseResult, Recorded, SeriesPoint, Silence, Times, WindowOperation, WindowResult,
     },
     scenario::StreamSchedule,
     workload::{Kind, Workload},
@@ -26,6 +26,8 @@ pub struct Measured<'a> {
     pub segments: &'a [Segment],
     /// Stalls that reach from one part into another, in milliseconds from the start of the load.
     pub crossing_stalls_ms: &'a [(u64, u64)],
+    /// The longest times after the warm-up in which nobody was served.
+    pub silences: &'a [Silence],
     /// How it went over time.
     pub series: &'a [SeriesPoint],
     /// When a client gives up.
@@ -56,6 +58,8 @@ pub struct Figures {
     pub phases: Vec<PhaseResult>,
     /// In time order.
     pub horizons: Vec<HorizonResult>,
+    /// The longest times after the warm-up in which nobody was served.
+    pub silences: Vec<Silence>,
     /// All of the load, in points of equal length.
     pub series: Vec<SeriesPoint>,
     /// Operations that were served, a second, over all phases but the warm-up.
@@ -100,6 +104,7 @@ pub fn evaluate(measured: &Measured<'_>, commits: Commits) -> Figures {
     Figures {
         phases: results,
         horizons: room.horizons(),
+        silences: measured.silences.to_vec(),
         series,
         achieved_rate_ops: achieved_rate_ops(measured.segments),
         offered_rate_ops: offered_rate_ops(measured.segments),

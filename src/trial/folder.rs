@@ -43,6 +43,9 @@ struct ClaimFile {
     #[serde(flatten)]
     claim: Claim,
     deadline_s: f64,
+    /// Why it is not to be judged, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unjudged: Option<String>,
 }
 
 /// What a kept trial notes of itself.
@@ -141,6 +144,9 @@ impl TrialFolder {
         };
         let file: ClaimFile = serde_json::from_slice(&json)
             .with_context(|| format!("{} is not what a run writes of a snapshot", path.display()))?;
+        if let Some(why) = file.unjudged {
+            bail!("snapshot {number} is not to be judged: {why}");
+        }
         Ok(Some(file.claim))
     }
 
@@ -192,8 +198,8 @@ impl TrialFolder {
 
 /// Notes in a snapshot's folder what somebody needs who judges it later. Where it cannot be written (a full disk), the trial
 /// still judges by the claim in memory.
-pub fn write_claim(snapshot_folder: &Path, claim: Claim, deadline: Duration) {
-    let file = ClaimFile { claim, deadline_s: deadline.as_secs_f64() };
+pub fn write_claim(snapshot_folder: &Path, claim: Claim, deadline: Duration, unjudged: Option<String>) {
+    let file = ClaimFile { claim, deadline_s: deadline.as_secs_f64(), unjudged };
     if let Ok(json) = serde_json::to_string_pretty(&file) {
         let _ = fs::write(snapshot_folder.join(CLAIM_FILE), json + "\n");
     }

@@ -11,8 +11,9 @@ use anyhow::Result;
 use super::{
     conduct::SnapshotMeasurement,
     event::Event,
-    folder::{TrialFolder, main_file},
+    folder::{self, TrialFolder, main_file},
     snapshot_run::SnapshotRun,
+    tracker::Obligations,
 };
 use crate::{
     dataset::Manifest,
@@ -41,6 +42,8 @@ pub struct Court<'a> {
     pub start: &'a Manifest,
     /// The commits after that.
     pub history: &'a dyn History,
+    /// What the oracle may say.
+    pub obligations: &'a Obligations,
     /// Set to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -59,7 +62,10 @@ pub fn judge(
     let questions: Vec<_> = snapshots
         .iter()
         .zip(&files)
-        .filter_map(|(snapshot, file)| Some(Question { file: file.as_ref().ok()?, claim: snapshot.run.claim }))
+        .filter_map(|(snapshot, file)| {
+            let claim = court.obligations.claim(snapshot.run.claim);
+            Some(Question { file: file.as_ref().ok()?, claim })
+        })
         .collect();
     let evidence = oracle::Evidence {
         start: court.start,
@@ -82,6 +88,12 @@ pub fn judge(
             ),
             Err(error) => Err(format!("{error:#}")),
         };
+        let objection = court.obligations.objection(&snapshot.run.claim, snapshot.run.advance);
+        if court.is_kept && court.obligations.are_inferred() {
+            let claim = court.obligations.claim(snapshot.run.claim);
+            folder::write_claim(&snapshot.run.folder, claim, snapshot.run.deadline, objection.clone());
+        }
+        let examination = objection.map_or(examination, Err);
         rows.push(row(court.plan, snapshot, header, steps, examination));
     }
     rows

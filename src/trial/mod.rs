@@ -19,16 +19,19 @@ mod observation;
 mod prepare;
 mod recorder;
 mod series;
+mod silence;
 mod snapshot_run;
 mod steps;
 mod task_runner;
 mod ticker;
+mod tracker;
 mod wal_sampler;
 
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -43,6 +46,7 @@ use folder::TrialFolder;
 use judge::Court;
 use snapshot_run::Job;
 use steps::Steps;
+use tracker::{Clients, Obligations};
 
 use crate::{
     dataset::cache::Cached,
@@ -55,9 +59,12 @@ use crate::{
     measure::OperationFailure,
     oracle::{self, JudgeError},
     results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
-    scenario::{FilesPlan, TrialPlan},
+    scenario::{FilesPlan, TargetPlan, TrialPlan},
     snapshot::{Procedure, Programs, Site},
-    target::checkpoint::{self, Checkpoints},
+    target::{
+        Target,
+        checkpoint::{self, Checkpoints},
+    },
     work,
     workload::{Kind, Workload},
 };
@@ -168,6 +175,16 @@ struct LoadOutcome {
     /// When the times of the ledger begin, before operation 0 was due.
     offset_s: f64,
     steps: Steps,
+    /// What the oracle may say of snapshots.
+    obligations: Obligations,
+}
+
+/// What a load is about.
+struct LoadSite<'a> {
+    live: &'a Path,
+    workload: &'a Workload,
+    ledger: &'a Arc<Ledger>,
+    steps: &'a Steps,
 }
 
 /// What the ledger says of a trial.
@@ -194,8 +211,19 @@ impl Rooms<'_, '_> {
             Some(history) if self.result.problems.is_empty() => history,
             _ => return self.leave_unjudged(loaded, steps),
         };
+        // Where commits are inferred, nothing is judged by them before the live database has borne them out.
+        if loaded.obligations.are_inferred() {
+            if loaded.obligations.knows_all() {
+                self.check_live_database(&history);
+            }
+            if !self.result.problems.is_empty() {
+                return self.leave_unjudged(loaded, steps);
+            }
+        }
         self.judge(loaded, &history, steps);
-        self.check_live_database(&history);
+        if !loaded.obligations.are_inferred() {
+            self.check_live_database(&history);
+        }
     }
 
     /// Passes on what succeeded, and notes what did not.
@@ -210,44 +238,73 @@ impl Rooms<'_, '_> {
     }
 
     fn load(&mut self, jobs: Vec<Job>) -> Option<LoadOutcome> {
-        let Context { dataset, machine, interrupt, .. } = *self.context;
+        let Context { dataset, interrupt, .. } = *self.context;
         (self.tell)(Event::Preparing);
         let prepared = prepare::prepare(self.plan, dataset, self.folder, &jobs, interrupt);
         self.note(Stage::Prepare, prepared)?;
         let live = self.folder.live();
-        let workload = Workload::new(self.plan.mix, dataset.manifest.torrents(), self.plan.workload_seed);
+        let workload = Workload::new(self.plan.worker_mix(), dataset.manifest.torrents(), self.plan.workload_seed);
         let ledger = Ledger::create(&self.folder.ledger()).context("cannot create the ledger");
         let ledger = self.note(Stage::Connect, ledger)?;
-        let connections = connect(self.plan, &live, &ledger, &workload);
-        let Connections { streams, background, checkpoints, writers, settings } =
-            self.note(Stage::Connect, connections)?;
-        self.result.settings = settings;
         let steps = Steps::new(&self.plan.steps, self.folder.backups(), interrupt);
+        let site = LoadSite { live: &live, workload: &workload, ledger: &ledger, steps: &steps };
+        let (measurement, obligations) = match &self.plan.target {
+            TargetPlan::Sqlite => {
+                let connections = connect(self.plan, &live, &ledger, &workload);
+                let connections = self.note(Stage::Connect, connections)?;
+                (self.measure(connections, jobs, &site), Obligations::none())
+            }
+            TargetPlan::Tracker { requests, .. } | TargetPlan::RunningTracker { requests, .. } => {
+                let served = tracker::serve(self.plan, self.folder);
+                let served = self.note(Stage::Connect, served)?;
+                let clients = Clients { plan: self.plan, requests: *requests, ledger: &ledger, workload: &workload };
+                let connected = tracker::connect(served, &clients, interrupt);
+                let (connections, room) = self.note(Stage::Connect, connected)?;
+                let measurement = self.measure(connections, jobs, &site);
+                let finished = room.finish(&live, dataset.manifest.sequence, &ledger);
+                let (found, obligations) = self.note(Stage::Load, finished)?;
+                self.result.tracker = Some(found);
+                (measurement, obligations)
+            }
+        };
+        let closed = ledger.close().context("cannot close the ledger");
+        let measurement = measurement?;
+        self.note(Stage::Load, closed);
+        let offset_s = measurement.start.saturating_duration_since(ledger.created()).as_secs_f64();
+        let ledger = ledger.path().to_owned();
+        Some(LoadOutcome { measurement, workload, ledger, offset_s, steps, obligations })
+    }
+
+    fn measure<T: Target>(
+        &mut self,
+        connections: Connections<T>,
+        jobs: Vec<Job>,
+        site: &LoadSite<'_>,
+    ) -> Option<Measurement> {
+        let Connections { streams, exchanges, background, checkpoints, writers, settings } = connections;
+        self.result.settings = settings;
         let order = Order {
             plan: self.plan,
-            workload: &workload,
+            workload: site.workload,
             streams,
+            exchanges,
             background,
-            ledger: &ledger,
+            ledger: site.ledger,
             writers: &writers,
-            live: &live,
+            live: site.live,
             fincore: self.context.programs.fincore.as_deref(),
             jobs,
-            steps: &steps,
-            machine,
-            interrupt,
+            steps: site.steps,
+            machine: self.context.machine,
+            interrupt: self.context.interrupt,
         };
         let measurement = conduct(order, self.tell);
-        let closed = ledger.close().context("cannot close the ledger");
         let mut measurement = self.note(Stage::Load, measurement)?;
-        self.note(Stage::Load, closed);
         count_checkpoints(&mut measurement, checkpoints.as_ref());
         if let Some(fatal) = &measurement.fatal {
             self.result.problems.push(Problem { stage: Stage::Load, message: fatal.clone() });
         }
-        let offset_s = measurement.start.saturating_duration_since(ledger.created()).as_secs_f64();
-        let ledger = ledger.path().to_owned();
-        Some(LoadOutcome { measurement, workload, ledger, offset_s, steps })
+        Some(measurement)
     }
 
     fn evaluate(&mut self, loaded: &LoadOutcome) -> Option<TrialHistory> {
@@ -258,20 +315,22 @@ impl Rooms<'_, '_> {
         let measured = Measured {
             segments: &measurement.segments,
             crossing_stalls_ms: &measurement.crossing_stalls_ms,
+            silences: &measurement.silences,
             series: &measurement.series,
             client_timeout: self.plan.client_timeout,
             knows_stalls: !self.plan.mix.write_profile.has_listener(),
-            knows_io: self.plan.files != FilesPlan::Uncounted,
+            knows_io: self.plan.files != FilesPlan::Uncounted && self.plan.target == TargetPlan::Sqlite,
         };
         let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series);
         let read = count_commits(ledger, self.context.dataset, *offset_s, none());
         let read = self.note(Stage::Evaluate, read);
         let (commits, history) = read.map_or_else(|| (none(), None), |(commits, history)| (commits, Some(history)));
-        let Figures { phases, horizons, series, achieved_rate_ops, offered_rate_ops } =
+        let Figures { phases, horizons, silences, series, achieved_rate_ops, offered_rate_ops } =
             evaluate::evaluate(&measured, commits);
         let result = &mut *self.result;
         (result.phases, result.series, result.achieved_rate_ops) = (phases, series, achieved_rate_ops);
         result.horizons = horizons.into();
+        result.silences = silences.into();
         // Where the rate changes, the average depends on how long the load lasted.
         if self.plan.conditions.offered_rate_ops.is_none() {
             result.offered_rate_ops = result.offered_rate_ops.map(|_| offered_rate_ops);
@@ -313,6 +372,7 @@ impl Rooms<'_, '_> {
             is_kept: keep_in.is_some(),
             start: &dataset.manifest,
             history: &history.history,
+            obligations: &loaded.obligations,
             interrupt,
         };
         self.result.snapshots = judge::judge(&court, &loaded.measurement.snapshots, steps, self.tell);
@@ -381,7 +441,8 @@ fn count_checkpoints(measurement: &mut Measurement, checkpoints: Option<&Checkpo
 }
 
 fn announce_connections(plan: &TrialPlan) -> Option<u32> {
-    plan.streams.iter().find(|stream| stream.kind == Some(Kind::Announce)).map(|stream| stream.connections)
+    let has_own = plan.target == TargetPlan::Sqlite;
+    plan.streams.iter().find(|stream| has_own && stream.kind == Some(Kind::Announce)).map(|stream| stream.connections)
 }
 
 fn blank(plan: &TrialPlan) -> TrialResult {
@@ -410,7 +471,9 @@ fn blank(plan: &TrialPlan) -> TrialResult {
         horizons: Vec::new().into(),
         snapshots: Vec::new(),
         snapshots_not_taken: Recorded::Known(0),
+        silences: Recorded::Unknown,
         disturbed: Recorded::Unknown,
+        tracker: None,
         series: Vec::new(),
     }
 }

@@ -39,6 +39,9 @@ pub fn prepare(
     let manifest = folder.manifest();
     fs::write(&manifest, serde_json::to_vec_pretty(&dataset.manifest)?)
         .with_context(|| format!("cannot write {}", manifest.display()))?;
+    if !plan.target.has_own_database() {
+        return Ok(());
+    }
     let live = folder.live();
     match plan.dataset_copy {
         DatasetCopy::Plain => work::copy(&dataset.path, &live, interrupt.flag())

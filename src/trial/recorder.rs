@@ -5,7 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::series::{Points, WindowLog};
+use super::{
+    series::{Points, WindowLog},
+    silence::SilenceLog,
+};
 use crate::{
     measure::{Class, Outcome, SLICE_NS, Slice, StallTracker, Tally, slices},
     results::{PartName, PhaseName},
@@ -78,6 +81,8 @@ pub struct Recorder {
     pub points: Points,
     /// Stalls that reach from one part into another, in milliseconds from the start of the load.
     pub crossing_stalls_ms: Vec<(u64, u64)>,
+    /// Times in which nobody was served.
+    pub silences: SilenceLog,
     stalls: StallTracker,
     /// The slice in which the latest horizon ends.
     horizon_end: u64,
@@ -92,6 +97,7 @@ impl Recorder {
             recent: Tally::default(),
             points: Points::new(start, end_slice),
             crossing_stalls_ms: Vec::new(),
+            silences: SilenceLog::default(),
             stalls: StallTracker::default(),
             horizon_end: 0,
             client_timeout_slices: slices(client_timeout.as_secs_f64()),
@@ -110,6 +116,9 @@ impl Recorder {
     pub fn begin(&mut self, part: Part, first_slice: u64) {
         let end_slice = self.end();
         let first_slice = first_slice.min(end_slice);
+        if part == Part::Baseline {
+            self.silences.begin(first_slice);
+        }
         self.cut(first_slice);
         // A horizon that has begun ends in its middle.
         if first_slice < self.horizon_end && self.horizon_end < end_slice {
@@ -191,6 +200,7 @@ impl Recorder {
         }
         self.recent.add(slice);
         self.points.add(slice);
+        self.silences.add(slice, self.client_timeout_slices);
         self.add_writes(slice);
     }
 
@@ -216,6 +226,7 @@ impl Recorder {
         let end_ms = self.end() * SLICE_NS / 1_000_000;
         let (segments, crossing) = (&mut self.segments, &mut self.crossing_stalls_ms);
         self.stalls.finish(end_ms, |from_ms, to_ms| note_stall(segments, crossing, from_ms, to_ms));
+        self.silences.finish(end_ms);
     }
 }
 

@@ -68,6 +68,15 @@ pub struct Surroundings<'a> {
     pub load_end: Instant,
 }
 
+/// What was seen of commits while a snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advance {
+    /// The last one that had been issued when it began.
+    pub issued_at_start: u64,
+    /// The last one that had been acknowledged when it ended.
+    pub acknowledged_at_end: u64,
+}
+
 /// A snapshot that was taken, or tried.
 pub struct SnapshotRun {
     /// Its place in the trial, from 0.
@@ -86,6 +95,8 @@ pub struct SnapshotRun {
     pub outcome: TaskOutcome,
     /// What the oracle judges it by.
     pub claim: Claim,
+    /// What was seen of commits meanwhile.
+    pub advance: Advance,
     /// What it last said of its progress.
     pub progress: Option<CopyProgress>,
     /// What it left, before anything opened it.
@@ -124,12 +135,13 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
     let cached_before = live_cache::cached_bytes(fincore, live).await;
     tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
     progress.set(None);
-    let commit_at_start = ledger.acknowledged();
+    let (commit_at_start, issued_at_start) = (ledger.acknowledged(), ledger.issued());
     let begun = Instant::now();
     let room = Room { folders: vec![folder.clone()], least_free_bytes: free_bytes_min };
     let limits = Limits { deadline, room: Some(room) };
     let outcome = task_runner::run(task, &limits, writers, ledger, progress).await;
     let commit_at_end = outcome.commit_while_stopped.unwrap_or_else(|| ledger.issued());
+    let advance = Advance { issued_at_start, acknowledged_at_end: ledger.acknowledged() };
     let ended_us = u64::try_from(ledger.created().elapsed().as_micros()).unwrap_or(u64::MAX);
     let claim = Claim { portion, finished: outcome.finished, commit_at_start, commit_at_end, ended_us };
     let files = sizes(&folder);
@@ -138,7 +150,7 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
     let cached_after = live_cache::cached_bytes(fincore, live).await;
     let live_cached =
         cached_before.zip(cached_after).map(|(before_bytes, after_bytes)| LiveCached { before_bytes, after_bytes });
-    folder::write_claim(&folder, claim, deadline);
+    folder::write_claim(&folder, claim, deadline, None);
     let candidate = Candidate { number, folder: &folder, finished: claim.finished };
     let steps = if steps.are_during_load() {
         around.turn_to(PartName::Steps);
@@ -155,6 +167,7 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
         deadline,
         outcome,
         claim,
+        advance,
         progress: progress.get(),
         files,
         sync,

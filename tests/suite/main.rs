@@ -42,5 +42,6 @@ mod stops;
 mod strategies;
 mod structure;
 mod thresholds;
+mod tracker;
 mod verdicts;
 mod verify;

@@ -135,14 +135,21 @@ impl Ledger {
         sessions.iter().map(|session| session.acknowledged.load(Ordering::Acquire)).max().unwrap_or(0)
     }
 
+    /// A session of commits that another program makes, which are issued when they are asked for.
+    #[must_use]
+    pub fn session(self: &Arc<Self>) -> Session {
+        let state = Arc::<SessionState>::default();
+        lock(&self.sessions).push(Arc::clone(&state));
+        Session { ledger: Arc::clone(self), state }
+    }
+
     /// Makes every commit of `connection` go through this ledger.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn attach(self: &Arc<Self>, connection: &mut Connection) -> rusqlite::Result<Session> {
-        let state = Arc::<SessionState>::default();
-        lock(&self.sessions).push(Arc::clone(&state));
-        let (ledger, hooked) = (Arc::clone(self), Arc::clone(&state));
+        let session = self.session();
+        let (ledger, hooked) = (Arc::clone(self), Arc::clone(&session.state));
         connection.commit_hook(Some(move || {
             let mut pending = lock(&hooked.pending);
             let Pending { changes, error } = &mut *pending;
@@ -157,7 +164,7 @@ impl Ledger {
                 }
             }
         }))?;
-        Ok(Session { ledger: Arc::clone(self), state })
+        Ok(session)
     }
 
     /// Ends the file behind its last record. A commit that comes later is turned into a rollback.
@@ -183,7 +190,10 @@ impl Ledger {
     }
 
     /// Notes that the transaction with this token failed after its hook.
-    fn void(&self, token: u64) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub(crate) fn void(&self, token: u64) -> io::Result<()> {
         lock(&self.writer).append([encode(token, 0, self.elapsed_us(), Entry::Void)].into_iter())
     }
 
@@ -205,6 +215,18 @@ impl Session {
         let mut pending = lock(&self.state.pending);
         pending.changes.clear();
         pending.changes.extend(changes);
+    }
+
+    /// Issues a transaction that another program is asked to make, with what it will change, before it is asked. Returns its number.
+    /// Only one of a ledger may be under way at a time, so that the order in which they are issued is that of the commits.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn issue(&self, changes: impl IntoIterator<Item = Change>) -> io::Result<u64> {
+        self.begin(changes);
+        let token = self.ledger.append(&lock(&self.state.pending).changes)?;
+        self.state.token.store(token, Ordering::Release);
+        Ok(token)
     }
 
     /// Says that SQLite reported the commit as done.

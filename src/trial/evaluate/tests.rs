@@ -39,7 +39,15 @@ fn segment(part: Part, first_slice: u64, end_slice: u64) -> Segment {
 
 fn measured<'a>(segments: &'a [Segment], series: &'a [SeriesPoint]) -> Measured<'a> {
     let client_timeout = Duration::from_secs(15);
-    Measured { segments, crossing_stalls_ms: &[], series, client_timeout, knows_stalls: true, knows_io: false }
+    Measured {
+        segments,
+        crossing_stalls_ms: &[],
+        silences: &[],
+        series,
+        client_timeout,
+        knows_stalls: true,
+        knows_io: false,
+    }
 }
 
 fn sample(class: Class, response_us: u32, lag_us: Option<u32>) -> Sample {

@@ -6,6 +6,7 @@ pub mod database;
 pub mod program;
 mod scenario;
 pub mod strategies;
+pub mod tracker;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,109 @@
+//! The table of a report that speaks of times in which nobody was served: what all clients notice at once.
+
+use super::{
+    context::Group,
+    figures::{Cell, Column, Table, Unit, Value},
+    notes::Note,
+    tables::{label_columns, labels},
+};
+use crate::results::{PartName, Silence, TrialResult, WindowResult};
+
+/// What is shorter is shown only as the longest of its trial.
+const SHOWN_FROM_S: f64 = 0.1;
+
+/// What stands above [`table`].
+pub fn note() -> Note {
+    Note::new(
+        "When nobody was served",
+        "Times after the warm-up in which requests were due or waiting and none was served, to the millisecond: the longest of each \
+        trial, and of its five longest those of 100 ms and more. \"from\": seconds from the start of the load. \"not served\": requests that \
+        were due in that time and never answered in time. \"meanwhile\": what lay over it of a snapshot, and whether a checkpoint \
+        began in one of its seconds, where the load's own connections make them.",
+    )
+}
+
+/// One row a silence; only of trials of which they are known.
+pub fn table(group: &Group<'_>) -> Table {
+    let mut columns = label_columns();
+    columns.push(Column::of("nobody served for", Unit::Milliseconds));
+    columns.push(Column::of("from", Unit::Seconds));
+    columns.push(Column::of("not served", Unit::One));
+    columns.push(Column::words("meanwhile"));
+    let rows = group.trials.iter().flat_map(|trial| {
+        let row = |silence: Silence| {
+            let mut cells = labels(trial);
+            cells.extend(
+                [
+                    Value::Duration(silence.duration_s),
+                    Value::Duration(silence.started_s),
+                    Value::Count(silence.unserved),
+                    Value::text(meanwhile(trial, &silence)),
+                ]
+                .map(Cell::from),
+            );
+            cells
+        };
+        shown(trial.silences.entries()).into_iter().map(row)
+    });
+    Table { columns, rows: rows.collect() }
+}
+
+fn shown(silences: &[Silence]) -> Vec<Silence> {
+    let longest = silences.iter().map(|silence| silence.duration_s).fold(0.0, f64::max);
+    let is_shown = |silence: &&Silence| silence.duration_s >= SHOWN_FROM_S || silence.duration_s >= longest;
+    silences.iter().filter(is_shown).copied().collect()
+}
+
+/// What lay over a silence, in words.
+fn meanwhile(trial: &TrialResult, silence: &Silence) -> String {
+    let overlaps =
+        |started_s: f64, duration_s: f64| started_s < silence.ended_s() && silence.started_s < started_s + duration_s;
+    let horizons = trial.horizons.entries().iter().flat_map(|horizon| &horizon.parts);
+    let is_over = |window: &WindowResult| overlaps(window.started_s, window.duration_s);
+    let mut over: Vec<String> = super::distinct(
+        horizons
+            .filter(|part| part.name != PartName::Settle && is_over(&part.window))
+            .map(|part| part.name.to_string()),
+    );
+    let mut seconds = trial.series.iter().filter(|point| overlaps(point.t_s as f64, point.duration_s as f64));
+    if seconds.any(|point| point.checkpoints.is_some_and(|checkpoints| checkpoints.count > 0)) {
+        over.push("a checkpoint".to_owned());
+    }
+    if over.is_empty() { "nothing of a snapshot".to_owned() } else { over.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::context::groups,
+        results::{CheckpointTime, Recorded, samples},
+        snapshot::Strategy,
+        sqlite::JournalMode,
+    };
+
+    #[test]
+    fn each_long_one_has_a_row_with_what_lay_over_it() {
+        let silence = |started_s, duration_s, unserved| Silence { started_s, duration_s, unserved };
+        let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+        // The copy lasts from 5.0 to 5.5 s, its sync to 5.6 s.
+        trial.silences = Recorded::Known(vec![
+            silence(1.0, 0.01, 0),
+            silence(2.5, 0.2, 1),
+            silence(5.4, 0.15, 7),
+            silence(8.0, 0.1, 0),
+        ]);
+        trial.series[2].checkpoints = Some(CheckpointTime { count: 1, duration_s: 0.2 });
+        let table_of = |trial: TrialResult| table(&groups(&samples::results(vec![trial]))[0]);
+        let rows = table_of(trial.clone()).rows;
+        let cells: Vec<_> = rows.iter().map(|row| (row[2].value.clone(), row[5].value.clone())).collect();
+        let expected = [(0.2, "a checkpoint"), (0.15, "copy, sync"), (0.1, "nothing of a snapshot")];
+        assert_eq!(cells, expected.map(|(length_s, over)| (Value::Duration(length_s), Value::text(over))));
+        trial.silences = Recorded::Known(vec![silence(1.0, 0.01, 0), silence(2.5, 0.002, 0)]);
+        assert_eq!(table_of(trial.clone()).rows.len(), 1, "the longest, though it is short");
+        for none in [Recorded::Known(Vec::new()), Recorded::Unknown] {
+            trial.silences = none;
+            assert!(table_of(trial.clone()).rows.is_empty());
+        }
+    }
+}

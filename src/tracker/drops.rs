@@ -1,0 +1,50 @@
+//! Packets that the system dropped because a socket's buffer was full: what nobody answers because nobody read it.
+
+use std::fs;
+
+/// The counter of the network namespace that a process is in (this one's where it is not known), `RcvbufErrors` of UDP over IPv4: of
+/// all its sockets together. `None` where the system does not say.
+#[must_use]
+pub fn receive_buffer_errors(process: Option<u32>) -> Option<u64> {
+    parse(&fs::read_to_string(format!("/proc/{}/net/snmp", name(process))).ok()?)
+}
+
+/// Whether a process is in another network namespace than this one.
+#[must_use]
+pub fn has_own_namespace(process: Option<u32>) -> bool {
+    network_namespace(&name(process)) != network_namespace(&name(None))
+}
+
+fn name(process: Option<u32>) -> String {
+    process.map_or_else(|| "self".to_owned(), |process| process.to_string())
+}
+
+/// The namespace that a process is in, as the system names it.
+fn network_namespace(process: &str) -> Option<String> {
+    fs::read_link(format!("/proc/{process}/ns/net")).ok().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// Two lines that begin alike: names, and their values.
+fn parse(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let of = names.split_whitespace().zip(values.split_whitespace()).find(|(name, _)| *name == "RcvbufErrors");
+    of.and_then(|(_, value)| value.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_is_found_by_its_name() {
+        let snmp = "Tcp: RcvbufErrors\nTcp: 9\nUdp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors\n\
+            Udp: 5 6 7 8 1487 0\nUdpLite: RcvbufErrors\nUdpLite: 3\n";
+        assert_eq!(parse(snmp), Some(1_487));
+        assert_eq!(parse("Udp: InDatagrams\nUdp: 5\n"), None);
+        assert_eq!(parse(""), None);
+        let own = Some(std::process::id());
+        assert!(receive_buffer_errors(own).is_some() && receive_buffer_errors(None).is_some());
+        assert!(network_namespace("self").is_some() && !has_own_namespace(own));
+    }
+}
