@@ -10,6 +10,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod long_reader;
 pub(crate) mod queue;
 pub mod sqlite;
+pub(crate) mod tracker_memory;
 
 use std::{io as std_io, time::Instant};
 

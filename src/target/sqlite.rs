@@ -6,11 +6,7 @@
 
 use std::{
     cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -18,14 +14,16 @@ use std::{
 use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::queue::{QueuedEvent, WRITES_PER_DOWNLOAD};
 use super::{Execution, IdleWork, Target};
+use super::{
+    queue::{QueuedEvent, WRITES_PER_DOWNLOAD},
+    tracker_memory::TrackerMemory,
+};
 use crate::{
     dataset::{DOWNLOADS_TOTAL, TORRENT_RECORD_BYTES, TOTAL_RECORD_BYTES},
     history::{Change, ledger::Session},
     io::{self, IoLog},
     measure::OperationFailure,
-    random::mix,
     snapshot::in_writer::{CopyRequest, WriterCopy},
     sqlite::{self, TransactionMode},
     torrents::{InfoHash, Torrent, Torrents},
@@ -42,54 +40,6 @@ const STORE_COUNT: &str = "INSERT INTO torrents (info_hash, completed) VALUES (?
     ON CONFLICT(info_hash) DO UPDATE SET completed = ?2";
 const COUNT_TORRENT: &str = "UPDATE torrents SET completed = completed + 1 WHERE info_hash = ?";
 const READ_TOTAL: &str = "SELECT value FROM torrent_aggregate_metrics WHERE metric_name = ?";
-
-/// What the connections of a tracker share of its memory, in fixed memory of ours: torrents that share one of 2^20 counters share its
-/// increments, and one that shares one of 2^24 bits with another counts as seen when that was. What reaches the database is what the ledger
-/// says, so the oracle is not misled by it.
-#[derive(Debug, Clone)]
-pub struct TrackerMemory {
-    counts: Arc<[AtomicU32]>,
-    seen: Arc<[AtomicU64]>,
-}
-
-impl Default for TrackerMemory {
-    fn default() -> Self {
-        let counts = (0..1 << 20).map(|_| AtomicU32::new(0)).collect();
-        let seen = (0..1 << 18).map(|_| AtomicU64::new(0)).collect();
-        Self { counts, seen }
-    }
-}
-
-impl TrackerMemory {
-    /// The torrent's count after an event. It begins at 0 whatever the database holds: a tracker of version 3 never reads that, so that
-    /// the first announce of a torrent overwrites its count (`docs/tracker.md`).
-    fn count_after(&self, torrent: Torrent, event: Event) -> i64 {
-        #[expect(clippy::cast_possible_truncation, reason = "the lowest 20 bits are meant")]
-        let counter = &self.counts[hash(torrent) as usize % self.counts.len()];
-        let since_start = match event {
-            Event::Completed => counter.fetch_add(1, Ordering::Relaxed) + 1,
-            Event::None | Event::Started | Event::Stopped => counter.load(Ordering::Relaxed),
-        };
-        i64::from(since_start)
-    }
-
-    /// Notes that the torrent was seen, or that it was not after all. Whether it had been before.
-    fn set_seen(&self, torrent: Torrent, is_seen: bool) -> bool {
-        let hash = hash(torrent);
-        let word = &self.seen[(hash >> 6) as usize % self.seen.len()];
-        let bit = 1 << (hash & 63);
-        let before =
-            if is_seen { word.fetch_or(bit, Ordering::Relaxed) } else { word.fetch_and(!bit, Ordering::Relaxed) };
-        before & bit != 0
-    }
-}
-
-fn hash(torrent: Torrent) -> u64 {
-    mix(match torrent {
-        Torrent::Known(number) => number,
-        Torrent::Unseen(number) => !number,
-    })
-}
 
 /// Every write holds it open while it lasts. Who closes it, by locking it for writing, knows that nobody writes: those that
 /// come later wait, in the order in which they came.
@@ -406,6 +356,8 @@ fn failure(error: &rusqlite::Error) -> OperationFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::{
         dataset::{Dataset, generate},

@@ -16,7 +16,8 @@ use crate::{
         checkpoint::{self, Checkpoints},
         long_reader::long_reader,
         queue,
-        sqlite::{SqliteTarget, TrackerMemory},
+        sqlite::SqliteTarget,
+        tracker_memory::TrackerMemory,
     },
     workload::{Kind, Workload},
 };
