@@ -37,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ABORTED: &str = "aborting";
 
 /// Lines of its log that an error quotes.
-const LAST_LINES: usize = 5;
+const LAST_LINES: usize = 10;
 
 /// What a tracker is started with.
 #[derive(Debug, Clone, Copy)]
