@@ -33,12 +33,13 @@ pub fn unanswered_note() -> Note {
 pub fn writes(group: &Group<'_>) -> Table {
     let mut columns = label_columns();
     columns.extend(["asked for", "doubtful", "lost"].map(|title| Column::of(title, Unit::One)));
-    columns.push(Column::words("what is not known"));
+    columns.extend(["version", "what is not known"].map(Column::words));
     rows(group, columns, |tracker| {
         vec![
             Value::Count(tracker.writes_asked_for),
             Value::Count(tracker.doubtful_writes),
             tracker.lost_writes.map_or(Value::Unknown, Value::Count),
+            tracker.version.clone().map_or(Value::Unknown, Value::Text),
             tracker.unknown.clone().map_or(Value::NotApplicable, Value::Text),
         ]
     })
@@ -85,7 +86,7 @@ mod tests {
         let unknown = samples::results(vec![trial]);
         let group = &groups(&unknown)[0];
         let row = &writes(group).rows[0];
-        assert_eq!((&row[4].value, &row[5].value), (&Value::Unknown, &Value::text("never answered")));
+        assert_eq!((&row[4].value, &row[6].value), (&Value::Unknown, &Value::text("never answered")));
         let row = &unanswered(group).rows[0];
         assert_eq!((&row[2].value, &row[4].value), (&Value::Unknown, &Value::text("the whole machine")));
     }

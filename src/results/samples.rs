@@ -259,7 +259,9 @@ fn tally(served: u64, dropped: u64) -> KindTally {
 /// A tracker that wrote all of a thousand writes.
 pub(crate) fn tracker() -> TrackerResult {
     TrackerResult {
-        torrents: 100,
+        version: Some("3.0.0".to_owned()),
+        program_sha256: Some("5a".repeat(32)),
+        torrents: 200,
         warming_writes: 200,
         writes_asked_for: 1_000,
         sequence_advanced_by: Some(1_200),

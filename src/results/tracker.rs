@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 /// The tracker of a trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrackerResult {
+    /// The version of its program, where cargo installed it and has noted that beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The SHA-256 sum of its program, in hexadecimal; `None` where it ran before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_sha256: Option<String>,
     /// Torrents that requests were about.
     pub torrents: u64,
     /// Writes that made their clients known, before the load.

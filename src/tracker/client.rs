@@ -29,6 +29,7 @@ use super::{
 use crate::{
     measure::OperationFailure,
     target::{Answer, Answers, Requests},
+    torrents::Torrent,
     workload::{Kind, Operation},
 };
 
@@ -156,8 +157,8 @@ impl Requests for Requester {
         }
         match operation.kind {
             Kind::Announce => {
-                let member = operation.torrents.first().map_or(0, |torrent| swarm.place_of(*torrent));
-                let client = Client { swarm, member, role: Role::Returning };
+                let place = |torrent: &Torrent| swarm.place_in_role(*torrent, Role::Returning);
+                let client = Client { swarm, member: operation.torrents.first().map_or(0, place) };
                 client.write(request, line.connection(), number, AnnounceEvent::None);
             }
             Kind::Scrape => {
@@ -174,14 +175,13 @@ impl Requests for Requester {
 struct Client<'a> {
     swarm: &'a Swarm,
     member: usize,
-    role: Role,
 }
 
 impl Client<'_> {
     fn write(&self, request: &mut Vec<u8>, connection: u64, transaction: u32, event: AnnounceEvent) {
-        let Self { swarm, member, role } = *self;
-        let (info_hash, peer_id) = (swarm.info_hash(member), &Swarm::peer_id(member, role));
-        let port = match role {
+        let Self { swarm, member } = *self;
+        let (info_hash, peer_id) = (swarm.info_hash(member), &Swarm::peer_id(member));
+        let port = match Swarm::role_of(member) {
             Role::Returning => RETURNING_PORT,
             Role::Completing => COMPLETING_PORT,
         };
@@ -281,7 +281,6 @@ impl Caller {
     pub fn announce(
         &mut self,
         member: usize,
-        role: Role,
         event: AnnounceEvent,
         retry: Duration,
         until: Instant,
@@ -291,7 +290,7 @@ impl Caller {
         }
         self.transaction = self.transaction.wrapping_add(1);
         let swarm = Arc::clone(&self.swarm);
-        let client = Client { swarm: &swarm, member, role };
+        let client = Client { swarm: &swarm, member };
         let mut patience = retry;
         let mut times = 0;
         while Instant::now() < until {
@@ -410,7 +409,7 @@ mod tests {
         for member in 0..3 {
             let until = Instant::now() + Duration::from_secs(20);
             let retry = Duration::from_millis(100);
-            let answer = caller.announce(member, Role::Completing, AnnounceEvent::Completed, retry, until).unwrap();
+            let answer = caller.announce(member, AnnounceEvent::Completed, retry, until).unwrap();
             let Answered::Yes { times: sent } = answer else { panic!("{answer:?}") };
             times.push(sent);
         }
@@ -432,7 +431,7 @@ mod tests {
         let (address, served) = tracker(9);
         let (mut requester, mut listener) = exchange(address, 2, &swarm()).unwrap();
         let mut operation = Operation { kind: Kind::Announce, ..Operation::default() };
-        operation.torrents.push(crate::torrents::Torrent::Known(5));
+        operation.torrents.push(Torrent::Known(5));
         for number in 0..9 {
             operation.kind = if number % 2 == 0 { Kind::Announce } else { Kind::Scrape };
             requester.send(number, &operation).unwrap();

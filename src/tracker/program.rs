@@ -200,6 +200,20 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf> {
     std::path::absolute(&program).with_context(|| format!("cannot find {}", program.display()))
 }
 
+/// The version of a program that `cargo install` has put where it is: it is noted in the folder above. `None` where it came otherwise.
+#[must_use]
+pub fn installed_version(program: &Path) -> Option<String> {
+    let root = program.parent()?.parent()?;
+    let noted: Table = toml::from_str(&fs::read_to_string(root.join(".crates.toml")).ok()?).ok()?;
+    let name = program.file_name()?.to_str()?;
+    let is_of = |programs: &toml::Value| {
+        programs.as_array().is_some_and(|all| all.iter().any(|one| one.as_str() == Some(name)))
+    };
+    let package = noted.get("v1")?.as_table()?.iter().find(|(_, programs)| is_of(programs))?.0;
+    // As in "torrust-tracker 3.0.0 (registry+https://...)".
+    package.split_whitespace().nth(1).map(str::to_owned)
+}
+
 /// The variable that names the program.
 const PROGRAM_VARIABLE: &str = "JOURNALBENCH_TRACKER";
 
@@ -317,6 +331,19 @@ mod tests {
         assert_eq!(config["core"]["database"]["path"], "/tmp/a \"b\".db".into());
         assert_eq!(config["udp_trackers"][0]["bind_address"], "127.0.0.1:6969".into());
         assert_eq!(config["udp_trackers"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_version_is_what_cargo_has_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("bin/tracker");
+        assert_eq!(installed_version(&program), None);
+        let noted = "[v1]\n\"other 1.0.0 (a)\" = [\"other\"]\n\"the-tracker 3.0.0 (registry+b)\" = [\"checker\", \"tracker\"]\n";
+        fs::write(folder.path().join(".crates.toml"), noted).unwrap();
+        assert_eq!(installed_version(&program).as_deref(), Some("3.0.0"));
+        assert_eq!(installed_version(&folder.path().join("bin/third")), None);
+        fs::write(folder.path().join(".crates.toml"), "no table").unwrap();
+        assert_eq!(installed_version(&program), None);
     }
 
     #[test]

@@ -1,25 +1,23 @@
 //! The clients and torrents that a tracker under test knows, so that nothing is written but what is meant to be.
 //!
 //! A tracker of version 3 writes whenever a swarm changes: a client that is new, that leaves, that completes. What writes nothing is
-//! the repeated announce of a client that it knows. So every request is about one of so many torrents, each with two clients that have
-//! all of it: one that announces again and again, and one that completes. Both are announced once before the load begins.
+//! the repeated announce of a client that it knows. So every request is about one of so many torrents, each with a client that has
+//! all of it: one that announces again and again, or one that completes. Each is announced once before the load begins.
+//!
+//! No torrent has both: version 3.0.0 compares what it knows of a torrent before and after each announce and without a lock between
+//! them, so that an announce which changes nothing writes once more where the same torrent is completed meanwhile.
 
 use crate::torrents::{Torrent, Torrents};
 
 use super::packets::PeerId;
 
-/// Which of the two clients of a torrent.
+/// What the client of a torrent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It announces again what the tracker knows.
     Returning,
     /// It completes its download, again and again.
     Completing,
-}
-
-impl Role {
-    /// Both, in the order in which they are announced first.
-    pub const ALL: [Self; 2] = [Self::Returning, Self::Completing];
 }
 
 /// A torrent of the swarm.
@@ -39,10 +37,10 @@ pub struct Swarm {
 pub const TORRENTS_MOST: u32 = 100_000;
 
 impl Swarm {
-    /// So many torrents of a dataset, or all that it has where these are fewer. They lie all over the database.
+    /// So many torrents of a dataset, or all that it has where these are fewer, and always an even number. They lie all over the database.
     #[must_use]
     pub fn new(torrents: &Torrents, most: u32) -> Self {
-        let count = torrents.numbered().min(u64::from(most)).max(1);
+        let count = (torrents.numbered().min(u64::from(most)) / 2).max(1) * 2;
         let member = |place: u64| {
             // Fewer than 100,000 times a number of rows: it has room.
             let torrent = Torrent::Known(1 + place * torrents.numbered() / count);
@@ -58,13 +56,29 @@ impl Swarm {
         self.members.len()
     }
 
-    /// The place of the torrent that stands for a torrent of the dataset.
+    /// The place of the torrent that stands for a torrent of the dataset, whatever its client does.
     #[must_use]
     pub fn place_of(&self, torrent: Torrent) -> usize {
         let number = match torrent {
             Torrent::Known(number) | Torrent::Unseen(number) => number,
         };
         usize::try_from(number % self.members.len() as u64).unwrap_or(0)
+    }
+
+    /// The place of the torrent that stands for a torrent of the dataset among those whose client does this.
+    #[must_use]
+    pub fn place_in_role(&self, torrent: Torrent, role: Role) -> usize {
+        let pair = self.place_of(torrent) / 2;
+        match role {
+            Role::Returning => pair * 2,
+            Role::Completing => pair * 2 + 1,
+        }
+    }
+
+    /// What the client of the torrent at a place does: every second one completes.
+    #[must_use]
+    pub fn role_of(place: usize) -> Role {
+        if place.is_multiple_of(2) { Role::Returning } else { Role::Completing }
     }
 
     /// The torrent at a place.
@@ -88,13 +102,14 @@ impl Swarm {
         &self.members[place].info_hash
     }
 
-    /// The name of one of its clients, as this project's would begin.
+    /// The name of the client of the torrent at a place, as this project's would begin.
     #[must_use]
-    pub fn peer_id(place: usize, role: Role) -> PeerId {
+    pub fn peer_id(place: usize) -> PeerId {
         let mut name = *b"-JB0001-R00000000000";
-        if role == Role::Completing {
-            name[8] = b'C';
-        }
+        name[8] = match Self::role_of(place) {
+            Role::Returning => b'R',
+            Role::Completing => b'C',
+        };
         let mut rest = place;
         for digit in name[9..].iter_mut().rev() {
             *digit = b"0123456789"[rest % 10];
@@ -114,7 +129,7 @@ mod tests {
     #[test]
     fn its_torrents_and_clients_are_all_different_and_lie_all_over_the_dataset() {
         for (rows, most, expected) in
-            [(1_000_000, 1_000, 1_000), (10, 1_000, 10), (1, 5, 1), (1_000, 1_000, 1_000), (1_500, 1_000, 1_000)]
+            [(1_000_000, 1_000, 1_000), (10, 1_000, 10), (11, 1_000, 10), (1_000, 1_000, 1_000), (1_500, 1_001, 1_000)]
         {
             let torrents = Torrents::Seeded(Seeded::new(rows, 7));
             let swarm = Swarm::new(&torrents, most);
@@ -129,15 +144,25 @@ mod tests {
             assert!(numbers.iter().all(|number| (1..=rows).contains(number)), "{rows}");
             assert!(*numbers.last().unwrap() * 10 >= rows * 9 || rows < 10, "{rows}");
             let hashes: BTreeSet<_> = (0..swarm.count()).map(|place| *swarm.info_hash(place)).collect();
-            let names: BTreeSet<_> = Role::ALL
-                .into_iter()
-                .flat_map(|role| (0..expected).map(move |place| Swarm::peer_id(place, role)))
-                .collect();
-            assert_eq!((hashes.len(), names.len()), (expected, 2 * expected));
+            let names: BTreeSet<_> = (0..expected).map(Swarm::peer_id).collect();
+            assert_eq!((hashes.len(), names.len()), (expected, expected));
             for number in [0, 1, 17, u64::MAX] {
-                assert!(swarm.place_of(Torrent::Known(number)) < swarm.count());
-                assert!(swarm.place_of(Torrent::Unseen(number)) < swarm.count());
+                for torrent in [Torrent::Known(number), Torrent::Unseen(number)] {
+                    assert!(swarm.place_of(torrent) < swarm.count());
+                    for role in [Role::Returning, Role::Completing] {
+                        let place = swarm.place_in_role(torrent, role);
+                        assert!(place < swarm.count());
+                        assert_eq!(Swarm::role_of(place), role);
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_dataset_of_one_torrent_has_both_clients_at_that_one() {
+        let swarm = Swarm::new(&Torrents::Seeded(Seeded::new(1, 7)), 5);
+        assert_eq!((swarm.count(), swarm.torrent(0)), (2, swarm.torrent(1)));
+        assert_ne!(Swarm::peer_id(0), Swarm::peer_id(1));
     }
 }

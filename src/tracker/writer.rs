@@ -23,6 +23,7 @@ use crate::{
     history::{Change, ledger::Session},
     measure::OperationFailure,
     target::{Execution, IdleWork, Target},
+    torrents::Torrent,
     workload::Operation,
 };
 
@@ -101,19 +102,17 @@ impl Completer {
         is_interrupted: &dyn Fn() -> bool,
     ) -> anyhow::Result<Self> {
         for member in 0..swarm.count() {
-            for role in Role::ALL {
-                if is_interrupted() {
-                    return Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into());
-                }
-                session.issue([Change::StoreCount(swarm.torrent(member), 0)])?;
-                let until = Instant::now() + DOUBTFUL_FROM;
-                let answered = caller.announce(member, role, AnnounceEvent::None, DOUBTFUL_FROM, until)?;
-                anyhow::ensure!(
-                    answered == Answered::Yes { times: 1 },
-                    "the tracker did not take the first announce of client {member}: {answered:?}"
-                );
-                session.acknowledge();
+            if is_interrupted() {
+                return Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into());
             }
+            session.issue([Change::StoreCount(swarm.torrent(member), 0)])?;
+            let until = Instant::now() + DOUBTFUL_FROM;
+            let answered = caller.announce(member, AnnounceEvent::None, DOUBTFUL_FROM, until)?;
+            anyhow::ensure!(
+                answered == Answered::Yes { times: 1 },
+                "the tracker did not take the first announce of client {member}: {answered:?}"
+            );
+            session.acknowledge();
         }
         let counts = RefCell::new(vec![0; swarm.count()]);
         let (swarm, doubts) = (Arc::clone(swarm), doubts.clone());
@@ -121,7 +120,7 @@ impl Completer {
     }
 
     fn announce(&self, member: usize, event: AnnounceEvent, until: Instant) -> std::io::Result<Answered> {
-        self.caller.borrow_mut().announce(member, Role::Completing, event, RETRY, until)
+        self.caller.borrow_mut().announce(member, event, RETRY, until)
     }
 
     /// Announces the clients again that have completed. Whether all of them were answered in time.
@@ -172,7 +171,8 @@ impl Completer {
 
 impl Target for Completer {
     fn execute(&self, operation: &Operation, until: Instant) -> Execution {
-        let member = operation.torrents.first().map_or(0, |torrent| self.swarm.place_of(*torrent));
+        let place = |torrent: &Torrent| self.swarm.place_in_role(*torrent, Role::Completing);
+        let member = operation.torrents.first().map_or(0, place);
         if !self.make_ready(until) {
             return Execution { failure: Some(OperationFailure::Other), ..Execution::default() };
         }

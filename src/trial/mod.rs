@@ -255,7 +255,7 @@ impl Rooms<'_, '_> {
                 (self.measure(connections, jobs, &site), Obligations::none())
             }
             TargetPlan::Tracker { requests, .. } | TargetPlan::RunningTracker { requests, .. } => {
-                let served = tracker::serve(self.plan, self.folder);
+                let served = tracker::serve(self.plan, self.folder, interrupt);
                 let served = self.note(Stage::Connect, served)?;
                 let clients = Clients { plan: self.plan, requests: *requests, ledger: &ledger, workload: &workload };
                 let connected = tracker::connect(served, &clients, interrupt);

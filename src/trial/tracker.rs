@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{connect::Connections, folder::TrialFolder, snapshot_run::Advance, task_runner::Writers};
 use crate::{
+    copies::hash_while_copying,
     history::{Change, History as _, ledger::Ledger, ledger::LedgerFile},
     interrupt::Interrupt,
     load::{ExchangeStream, Pace, Stream},
@@ -46,6 +48,8 @@ pub struct Served {
     /// Its process, where that is known.
     process: Option<u32>,
     settings: BTreeMap<String, String>,
+    version: Option<String>,
+    program_sha256: Option<String>,
 }
 
 /// The clients of a tracker.
@@ -73,12 +77,12 @@ pub struct TrackerRoom {
 ///
 /// # Errors
 /// That it cannot be started or does not answer, with its last words; what SQLite says of the database.
-pub fn serve(plan: &TrialPlan, folder: &TrialFolder) -> Result<Served> {
+pub fn serve(plan: &TrialPlan, folder: &TrialFolder, interrupt: &Interrupt) -> Result<Served> {
     let (program, config) = match &plan.target {
         TargetPlan::Tracker { program, config, .. } => (program, config),
         TargetPlan::RunningTracker { address, .. } => {
             let (process, settings) = (program::owner(*address), BTreeMap::new());
-            return Ok(Served { address: *address, own: None, process, settings });
+            return Ok(Served { address: *address, own: None, process, settings, version: None, program_sha256: None });
         }
         TargetPlan::Sqlite => bail!("SQLite is no tracker"),
     };
@@ -87,7 +91,16 @@ pub fn serve(plan: &TrialPlan, folder: &TrialFolder) -> Result<Served> {
     let settings = set_journal_mode(&live, plan)?;
     let tracker = Tracker::start(program::Start { program: &program, config, live: &live, folder: folder.path() })?;
     let (address, process) = (tracker.address, Some(tracker.id()));
-    Ok(Served { address, own: Some(Arc::new(Mutex::new(tracker))), process, settings })
+    let hashed = hash_while_copying(&program, &mut io::sink(), false, interrupt.flag(), &mut |_| ());
+    let hashed = hashed.with_context(|| format!("cannot read {}", program.display()))?;
+    Ok(Served {
+        address,
+        own: Some(Arc::new(Mutex::new(tracker))),
+        process,
+        settings,
+        version: program::installed_version(&program),
+        program_sha256: Some(hashed.sha256.to_string()),
+    })
 }
 
 /// Makes the clients of a trial known to a tracker.
@@ -263,6 +276,8 @@ impl TrackerRoom {
             Writes::Unknown { why, .. } => (None, Some(why.clone())),
         };
         let result = TrackerResult {
+            version: self.served.version.clone(),
+            program_sha256: self.served.program_sha256.clone(),
             torrents: self.swarm.count() as u64,
             warming_writes: self.warming_writes,
             writes_asked_for: issued - self.warming_writes,

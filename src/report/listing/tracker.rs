@@ -6,6 +6,8 @@ use crate::results::{Silence, TrackerResult};
 /// What became of a tracker's writes and requests.
 pub fn tracker(figures: &mut List, tracker: &TrackerResult) {
     let TrackerResult {
+        version: _,
+        program_sha256: _,
         torrents,
         warming_writes,
         writes_asked_for,
