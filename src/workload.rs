@@ -331,7 +331,8 @@ impl Workload {
         }
     }
 
-    fn action(&self, kind: Kind, event: Event) -> Action {
+    /// What the write profile makes of an operation.
+    pub(crate) fn action(&self, kind: Kind, event: Event) -> Action {
         let completed = event == Event::Completed;
         match (kind, self.mix.write_profile) {
             (Kind::Announce, WriteProfile::EveryAnnounce) => Action::Download,

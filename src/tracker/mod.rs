@@ -9,6 +9,8 @@
 //! program    started, ready, ended, its log         drops      what the system dropped
 //! ```
 
+#[cfg(test)]
+mod calibration;
 pub mod client;
 pub mod drops;
 pub mod packets;
