@@ -19,6 +19,7 @@
 //! load       workers: execute and record          dataset   the database at the start
 //! target     what executes operations: SQLite
 //! snapshot   the strategies, a file each
+//! power      what a power loss leaves of files
 //!
 //! workload   (seed, index) -> operation           pages     SQLite's pages, read and written
 //! pace       index -> due time                    sqlite    connections with explicit settings
@@ -102,6 +103,7 @@ pub mod oracle;
 mod own_folder;
 pub mod pace;
 pub mod pages;
+pub mod power;
 mod printable;
 pub mod probe;
 mod progress;

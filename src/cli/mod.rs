@@ -36,6 +36,7 @@ use crate::{
         copy_process,
         protocol::{self, Method},
     },
+    trial::kill::committer,
 };
 
 /// Benchmark of SQLite journal modes and live backups under BitTorrent tracker load.
@@ -127,6 +128,12 @@ enum Command {
         #[arg(long = protocol::COUNTED)]
         counted_sync_delay_us: Option<u64>,
     },
+    /// Commit transactions until this process is killed (used by `run`)
+    #[command(name = committer::COMMAND, hide = true)]
+    CommitUntilKilled {
+        /// The file that says what to commit
+        task: PathBuf,
+    },
     /// Wait for the end of standard input, and end the children of a program that was killed (used by `run` and `snapshot`)
     #[command(name = watchdog::COMMAND, hide = true)]
     WatchParent {
@@ -205,6 +212,10 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Copy { method, live, out, counted_sync_delay_us } => {
             let counted_sync_delay = counted_sync_delay_us.map(Duration::from_micros);
             copy_process::run(&method, &live, &out, counted_sync_delay)?;
+            CommandOutcome::Done
+        }
+        Command::CommitUntilKilled { task } => {
+            committer::run(&task)?;
             CommandOutcome::Done
         }
         Command::WatchParent { mark } => {

@@ -12,8 +12,10 @@
 
 mod counts;
 mod record;
+mod recording;
 mod vfs;
 
 pub use counts::{Checkpoint, CheckpointFrames, FileCounts, FileKind, IoCounts, IoLog, TimedSync};
 pub use record::{checkpoints_here, count_here, note_rows, take};
-pub use vfs::{VfsError, make_default, vfs_with_delay};
+pub use recording::{FileEvent, Recorder, Recording, begin as begin_recording, note_acknowledged, note_begun};
+pub use vfs::{VfsError, make_default, recording_vfs, vfs_with_delay};

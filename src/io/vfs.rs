@@ -6,27 +6,30 @@
 //!   pointer that `xOpen` was given, and gives `xOpen` zeroed or stale memory of `szOsFile` bytes, aligned to 8.
 //! * The real file lies behind ours in that memory, at [`REAL_AT`], and is never moved.
 //! * The system's VFS outlives the process: `sqlite3_vfs_find` gives a pointer to static memory.
-//! * Ours does, too: it is leaked when it is registered, once for each delay.
+//! * Ours does, too: it is leaked when it is registered, once for each manner ([`register`]).
 #![allow(unsafe_code)]
 
 use std::{
-    collections::BTreeMap,
-    ffi::{CStr, CString, c_char, c_int, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
     mem::{align_of, size_of},
-    ptr,
-    sync::{Mutex, PoisonError},
-    thread,
+    ptr, slice, thread,
     time::{Duration, Instant},
 };
 
 use rusqlite::ffi::{
-    SQLITE_FCNTL_CKPT_DONE, SQLITE_FCNTL_CKPT_START, SQLITE_FCNTL_COMMIT_PHASETWO, SQLITE_FCNTL_VFSNAME, SQLITE_NOMEM,
-    SQLITE_OK, SQLITE_OPEN_CREATE, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_SUPER_JOURNAL,
-    SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename, sqlite3_initialize, sqlite3_io_methods, sqlite3_mprintf,
-    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_FCNTL_CKPT_DONE, SQLITE_FCNTL_CKPT_START, SQLITE_FCNTL_COMMIT_PHASETWO, SQLITE_FCNTL_VFSNAME,
+    SQLITE_IOCAP_POWERSAFE_OVERWRITE, SQLITE_NOMEM, SQLITE_OK, SQLITE_OPEN_CREATE, SQLITE_OPEN_MAIN_DB,
+    SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_SUPER_JOURNAL, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename,
+    sqlite3_io_methods, sqlite3_mprintf, sqlite3_vfs,
 };
 
-use super::{counts::FileKind, record};
+use super::{
+    counts::FileKind,
+    record,
+    recording::{FileEvent, note},
+};
+use register::Manner;
+pub use register::{make_default, recording_vfs, vfs_with_delay};
 
 /// Why there is no VFS.
 #[derive(Debug, thiserror::Error)]
@@ -39,87 +42,10 @@ pub enum VfsError {
     Refused(c_int),
 }
 
-/// Names of the VFSs that are registered, by their delay.
-static REGISTERED: Mutex<BTreeMap<Duration, &'static CStr>> = Mutex::new(BTreeMap::new());
-
 /// What is particular to one of our VFSs.
 struct Own {
     real: *mut sqlite3_vfs,
-    /// Every sync takes so much longer.
-    sync_delay: Duration,
-}
-
-/// The name of a VFS that notes what it passes on, under which every sync takes at least so much longer: one of a file, and one of a
-/// folder. Registered with SQLite at the first call with a delay, for as long as the process lives.
-///
-/// # Errors
-/// [`VfsError`] where SQLite has no VFS to pass calls on to, or does not take another.
-pub fn vfs_with_delay(sync_delay: Duration) -> Result<&'static CStr, VfsError> {
-    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(name) = registered.get(&sync_delay) {
-        return Ok(name);
-    }
-    let name = register(sync_delay)?;
-    registered.insert(sync_delay, name);
-    Ok(name)
-}
-
-/// Has every connection that this process opens from now on, and that names no VFS, go through the one of [`vfs_with_delay`].
-///
-/// # Errors
-/// As [`vfs_with_delay`].
-pub fn make_default(sync_delay: Duration) -> Result<(), VfsError> {
-    let name = vfs_with_delay(sync_delay)?;
-    // SAFETY: SQLite is initialised; the name is a string that lives for ever, and so does the VFS that was registered under it.
-    match unsafe { sqlite3_vfs_register(sqlite3_vfs_find(name.as_ptr()), 1) } {
-        SQLITE_OK => Ok(()),
-        error => Err(VfsError::Refused(error)),
-    }
-}
-
-fn register(sync_delay: Duration) -> Result<&'static CStr, VfsError> {
-    // SAFETY: it may be called at any time, from any thread.
-    if unsafe { sqlite3_initialize() } != SQLITE_OK {
-        return Err(VfsError::NoSystemVfs);
-    }
-    // SAFETY: SQLite is initialised; a null name asks for the default, which is null or lives for ever.
-    let real = unsafe { sqlite3_vfs_find(ptr::null()) };
-    // SAFETY: as above.
-    let Some(theirs) = (unsafe { real.as_ref() }) else { return Err(VfsError::NoSystemVfs) };
-    let name = CString::new(format!("journalbench-{}", sync_delay.as_nanos())).unwrap_or_default();
-    let name: &'static CStr = Box::leak(name.into_boxed_c_str());
-    let own = Box::leak(Box::new(Own { real, sync_delay }));
-    let size = theirs.szOsFile.saturating_add(c_int::try_from(REAL_AT).unwrap_or(c_int::MAX));
-    let vfs = Box::leak(Box::new(sqlite3_vfs {
-        // Version 3 adds the overriding of system calls, which would reach the system's VFS alone.
-        iVersion: theirs.iVersion.min(2),
-        szOsFile: size,
-        mxPathname: theirs.mxPathname,
-        pNext: ptr::null_mut(),
-        zName: name.as_ptr(),
-        pAppData: ptr::from_mut(own).cast(),
-        xOpen: Some(open),
-        xDelete: Some(delete),
-        xAccess: Some(access),
-        xFullPathname: Some(full_path),
-        xDlOpen: Some(dl_open),
-        xDlError: Some(dl_error),
-        xDlSym: Some(dl_sym),
-        xDlClose: Some(dl_close),
-        xRandomness: Some(randomness),
-        xSleep: Some(sleep),
-        xCurrentTime: Some(current_time),
-        xGetLastError: Some(last_error),
-        xCurrentTimeInt64: theirs.xCurrentTimeInt64.is_some().then_some(current_time_int64),
-        xSetSystemCall: None,
-        xGetSystemCall: None,
-        xNextSystemCall: None,
-    }));
-    // SAFETY: everything in it lives for ever, and it is no default.
-    match unsafe { sqlite3_vfs_register(vfs, 0) } {
-        SQLITE_OK => Ok(name),
-        error => Err(VfsError::Refused(error)),
-    }
+    manner: Manner,
 }
 
 /// A file of ours, at the beginning of the memory that SQLite gives a file.
@@ -129,6 +55,8 @@ struct File {
     real: *mut sqlite3_file,
     own: *const Own,
     kind: FileKind,
+    /// Its number in the recording, where there is one.
+    recorded: Option<u32>,
     /// Whether its first sync makes its folder durable, too: that of a journal or a WAL that may have been created.
     syncs_folder: bool,
     /// Since when a read transaction in WAL has gone on.
@@ -169,6 +97,7 @@ macro_rules! ask_system {
     }};
 }
 
+mod register;
 // Below the macros, which it uses.
 mod shm;
 
@@ -222,12 +151,28 @@ unsafe extern "C" fn open(
             real,
             own: (*vfs).pAppData.cast(),
             kind,
+            recorded: recorded(vfs, name, kind),
             syncs_folder: may_create && is_log,
             wal_read_since: None,
             index: ptr::null(),
         });
         record::file(kind, |counts| counts.opens += 1);
         result
+    }
+}
+
+/// The number of an opened file in the recording. Those that SQLite needs for as long as it has them open are not recorded.
+///
+/// SAFETY of its uses: the VFS is one of ours, and the name is null or a string of SQLite's.
+unsafe fn recorded(vfs: *mut sqlite3_vfs, name: *const c_char, kind: FileKind) -> Option<u32> {
+    let is_kept = match kind {
+        FileKind::Main | FileKind::Journal | FileKind::Wal => !name.is_null(),
+        FileKind::Shm | FileKind::Temp | FileKind::Folder => false,
+    };
+    // SAFETY: as above.
+    unsafe {
+        let is_recorded = (*(*vfs).pAppData.cast::<Own>()).manner.is_recorded;
+        if is_kept && is_recorded { note(FileEvent::Opened { name: CStr::from_ptr(name) }) } else { None }
     }
 }
 
@@ -301,6 +246,11 @@ unsafe extern "C" fn write(file: *mut sqlite3_file, buffer: *const c_void, bytes
         if kind == FileKind::Wal && at == 0 {
             record::wal_restarted();
         }
+        if let Some(number) = (*file.cast::<File>()).recorded {
+            let length = usize::try_from(bytes).unwrap_or(0);
+            let bytes = slice::from_raw_parts(buffer.cast::<u8>(), length);
+            note(FileEvent::Written { file: number, at: u64::try_from(at).unwrap_or(0), bytes });
+        }
         pass_on!(file, xWrite, buffer, bytes, at)
     }
 }
@@ -310,6 +260,9 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, bytes: i64) -> c_int {
     // SAFETY: see `pass_on`.
     unsafe {
         record::file((*file.cast::<File>()).kind, |counts| counts.truncates += 1);
+        if let Some(number) = (*file.cast::<File>()).recorded {
+            note(FileEvent::Truncated { file: number, bytes: u64::try_from(bytes).unwrap_or(0) });
+        }
         pass_on!(file, xTruncate, bytes)
     }
 }
@@ -323,8 +276,11 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
         let result = pass_on!(file, xSync, flags);
         let ours = &mut *file.cast::<File>();
         let with_folder = result == SQLITE_OK && std::mem::take(&mut ours.syncs_folder);
-        delay((*ours.own).sync_delay, 1 + u32::from(with_folder));
+        delay((*ours.own).manner.sync_delay, 1 + u32::from(with_folder));
         record::synced(ours.kind, with_folder, begun, Instant::now());
+        if let Some(file) = ours.recorded.filter(|_| result == SQLITE_OK) {
+            note(FileEvent::Synced { file, with_folder });
+        }
         result
     }
 }
@@ -338,9 +294,14 @@ unsafe extern "C" fn delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_fol
         if result == SQLITE_OK {
             record::file(kind_of_name(CStr::from_ptr(name)), |counts| counts.deletes += 1);
             // Other bits of it are reserved.
-            if sync_folder & 1 != 0 {
-                delay((*(*vfs).pAppData.cast::<Own>()).sync_delay, 1);
+            let with_folder = sync_folder & 1 != 0;
+            let manner = (*(*vfs).pAppData.cast::<Own>()).manner;
+            if with_folder {
+                delay(manner.sync_delay, 1);
                 record::synced(FileKind::Folder, false, begun, Instant::now());
+            }
+            if manner.is_recorded {
+                note(FileEvent::Deleted { name: CStr::from_ptr(name), with_folder });
             }
         }
         result
@@ -388,6 +349,16 @@ unsafe extern "C" fn sleep(vfs: *mut sqlite3_vfs, microseconds: c_int) -> c_int 
     }
 }
 
+/// `xDeviceCharacteristics`: what SQLite may rely on when the power goes.
+unsafe extern "C" fn device_characteristics(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: see `pass_on`.
+    unsafe {
+        let found = pass_on!(file, xDeviceCharacteristics);
+        let hides = (*(*file.cast::<File>()).own).manner.hides_safe_overwrite;
+        if hides { found & !SQLITE_IOCAP_POWERSAFE_OVERWRITE } else { found }
+    }
+}
+
 /// Methods that are passed on and not noted.
 macro_rules! pass_on_method {
     ($name:ident, $method:ident $(, $argument:ident: $type:ty)*) => {
@@ -403,7 +374,6 @@ pass_on_method!(lock, xLock, level: c_int);
 pass_on_method!(unlock, xUnlock, level: c_int);
 pass_on_method!(check_reserved_lock, xCheckReservedLock, out: *mut c_int);
 pass_on_method!(sector_size, xSectorSize);
-pass_on_method!(device_characteristics, xDeviceCharacteristics);
 pass_on_method!(fetch, xFetch, at: i64, bytes: c_int, out: *mut *mut c_void);
 pass_on_method!(unfetch, xUnfetch, at: i64, page: *mut c_void);
 

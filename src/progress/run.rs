@@ -82,6 +82,11 @@ impl Display {
                 self.doing("judging", &format!("the oracle reads snapshot {number} of {of}"));
             }
             trial::Event::Checking => self.doing("checking", "the live database is compared with the ledger"),
+            trial::Event::Recording => self.doing("recording", "transactions are committed and recorded"),
+            trial::Event::Images { done, of } => {
+                self.doing("images", &format!("what power losses left is judged: {done} of {of} images"));
+            }
+            trial::Event::Kills { done, of } => self.doing("kills", &format!("{done} of {of} kills")),
         }
     }
 

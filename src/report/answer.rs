@@ -7,7 +7,9 @@ use super::{
     context::Context,
     distinct,
     figure_text::number,
+    kill,
     matrix::{self, Entry},
+    power_loss,
     summary::{self, share},
 };
 use crate::{
@@ -41,6 +43,8 @@ pub struct Answer {
 pub fn answer(results: &Results) -> Answer {
     let entries = matrix::entries(results);
     let mut sentences: Vec<String> = Context::new(results).emulation().into_iter().collect();
+    sentences.extend(power_loss::sentences(results));
+    sentences.extend(kill::sentences(results));
     let mut open = summary::missing(results);
     if let Some(decision) = &results.decision {
         if let Some(mode) = &decision.journal_mode {

@@ -11,7 +11,7 @@ use crate::{
     env::{Build, Program},
     probe::{DiskProbe, Latencies},
     results::{DisturbedBy, Evidence, OperationResult, Results, SnapshotResult, TrialResult},
-    scenario::{RequestsPlan, StreamPlan, TargetPlan, shards_named},
+    scenario::{Experiment, RequestsPlan, StreamPlan, TargetPlan, shards_named},
 };
 
 /// A sentence for each thing.
@@ -38,6 +38,11 @@ pub fn in_a_sentence(results: &Results) -> String {
     let load = match (rates().reduce(f64::min), rates().reduce(f64::max)) {
         (Some(least), Some(most)) => format!("{} operations a second", range(&count(least), &count(most))),
         _ => results.scenario.load.arrivals.to_string(),
+    };
+    let load = match &results.scenario.experiment {
+        Experiment::Load => load,
+        Experiment::PowerLoss(power_loss) => format!("{} transactions each", count(power_loss.commits as f64)),
+        Experiment::Kill(kill) => format!("{} kills each", count(kill.kills as f64)),
     };
     format!(
         "{} trials on {database}, {load}, on {} processors ({}), {}, an fsync of {fsync}.",
@@ -74,6 +79,11 @@ fn dataset(results: &Results) -> String {
 }
 
 fn load(results: &Results) -> String {
+    if !results.scenario.experiment.has_load() {
+        return "Transactions: one after another on one connection; every 25th counts 200 downloads, the others one; before every 10th one is \
+            rolled back."
+            .to_owned();
+    }
     let (load, mix) = (&results.scenario.load, &results.scenario.load.mix);
     let long_reader = load.long_reader.map_or_else(String::new, |hold| {
         format!(", and one that holds a read transaction for {} s, again and again", hold.as_secs_f64())

@@ -137,5 +137,6 @@ pub fn groups(results: &Results) -> Vec<Group<'_>> {
         Group { context, conditions, trials: context.journal_modes().iter().flat_map(of_mode).collect() }
     };
     let groups = results.scenario.conditions().into_iter().map(group);
-    groups.filter(|group| !group.trials.is_empty()).collect()
+    // What has no load has nothing that these compare.
+    groups.filter(|group| results.scenario.experiment.has_load() && !group.trials.is_empty()).collect()
 }

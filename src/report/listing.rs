@@ -6,7 +6,9 @@
 //! differing rows, and what was set and not measured.
 
 mod files;
+mod kill;
 mod operations;
+mod power_loss;
 mod snapshots;
 mod tracker;
 
@@ -145,6 +147,9 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
         announce_connections: _,
         completed_rate_ops: _,
         tracker,
+        power_loss,
+        copy_durability,
+        kill,
         achieved_rate_ops,
         status,
         reason: _,
@@ -175,6 +180,15 @@ fn trial_itself(figures: &mut List, trial: &TrialResult) {
     figures.put("snapshots_not_taken", Unit::One, not_taken, *snapshots_not_taken);
     if let Some(tracker) = tracker {
         tracker::tracker(figures, tracker);
+    }
+    if let Some(power_loss) = power_loss {
+        power_loss::power_loss(figures, power_loss);
+    }
+    if let Some(copy) = copy_durability {
+        power_loss::copy(figures, copy);
+    }
+    if let Some(kill) = kill {
+        kill::kill(figures, kill);
     }
     for disturbance in disturbed.entries() {
         let by = || Of::Named(in_json(&disturbance.by));

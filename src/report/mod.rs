@@ -20,12 +20,14 @@ mod figures;
 mod files;
 mod github;
 mod junit;
+mod kill;
 mod listing;
 mod markdown;
 mod matrix;
 mod notes;
 mod openmetrics;
 mod page;
+mod power_loss;
 mod real_tracker;
 mod runs;
 mod screen;
@@ -140,6 +142,8 @@ pub fn blocks(results: &Results) -> Vec<Block> {
         blocks.extend([Block::Note(matrix::note()), Block::Table(matrix)]);
         mark(&mut blocks, Context::new(results).mark());
     }
+    blocks.extend(power_loss::blocks(results));
+    blocks.extend(kill::blocks(results));
     if !answer.open.is_empty() {
         blocks.extend([Block::Heading(2, "What is open".to_owned()), Block::List(answer.open)]);
     }

@@ -23,7 +23,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
     sentences.extend(ceilings(results));
     sentences.extend(exact_strategies(&groups));
     sentences.extend(not_judged(results));
-    sentences.push(silent_failures(results));
+    sentences.extend(results.scenario.experiment.has_load().then(|| silent_failures(results)));
     sentences.extend(lucky(results));
     sentences.extend(results.trials.iter().filter_map(retention));
     sentences

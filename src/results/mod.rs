@@ -9,14 +9,17 @@
 
 mod claim;
 mod comparison;
+mod copy_durability;
 mod decision;
 mod disk_use;
 mod distribution;
 mod files;
 mod horizon;
+mod kill;
 mod machine;
 mod operation;
 mod part;
+mod power_loss;
 mod recorded;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -40,14 +43,17 @@ use serde::{Deserialize, Serialize};
 pub use crate::child::Resources;
 pub use claim::{Claim, ClaimFigure, ClaimOutcome, ClaimSource, Stance};
 pub use comparison::{Change, Comparison, Figure, Outcome, Subject};
+pub use copy_durability::{CopyDurability, FileDurability};
 pub use decision::{BackupDecision, BackupStrategy, Decision, ModeDecision, ModeOutcome};
 pub use disk_use::{DiskUse, FilesBeside};
 pub use distribution::{Distribution, HistogramError};
 pub use files::{CheckpointsResult, DeviceIo, FileIo, FilesIo, IoResult, LockWaits, SyncTimes};
 pub use horizon::{HorizonResult, Lateness, PartName, PartResult, Times, WindowOperation, WindowResult};
+pub use kill::{KillResult, KilledCopies};
 pub use machine::{Disturbance, DisturbedBy, MachineUse};
 pub use operation::{OperationResult, Placement};
 pub use part::{MergedRun, Part};
+pub use power_loss::{Drawn, Exposure, LossOutcome, Outcomes, PowerLossModel, PowerLossResult};
 pub use recorded::Recorded;
 pub use schema::schema;
 pub use silence::Silence;

@@ -4,16 +4,17 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
-    CopyCost, CopyCourse, CopyFiles, CopyRun, DiskUse, Distribution, Evidence, FileLeft, HorizonResult, IoResult,
-    Lateness, MergedRun, OperationResult, PartName, PartResult, PhaseName, PhaseResult, Recorded, Results, Ruling,
-    SCHEMA_VERSION, SeriesPoint, Silence, SnapshotResult, Status, Times, TrackerResult, TrialResult, WindowOperation,
-    WindowResult,
+    CopyCost, CopyCourse, CopyFiles, CopyRun, DiskUse, Distribution, Drawn, Evidence, Exposure, FileLeft,
+    HorizonResult, IoResult, KillResult, Lateness, MergedRun, OperationResult, Outcomes, PartName, PartResult,
+    PhaseName, PhaseResult, PowerLossModel, PowerLossResult, Recorded, Results, Ruling, SCHEMA_VERSION, SeriesPoint,
+    Silence, SnapshotResult, Status, Times, TrackerResult, TrialResult, WindowOperation, WindowResult,
 };
 use crate::{
     env::{Build, Environment, Program},
     io::FileKind,
     measure::{IoRole, IoTally, KindTally, OperationKind, histogram, record},
     oracle::{Findings, Verdict},
+    power::disk::DiskModel,
     probe::{DiskProbe, Latencies, SqliteFound, SyncEffect, Throughput},
     scenario::{Conditions, PageCache, Scenario, Shard},
     snapshot::{SNAPSHOT_FILE, Strategy},
@@ -191,6 +192,9 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         snapshots_not_taken: Recorded::Known(0),
         silences: Recorded::Known(vec![Silence { started_s: 5.1, duration_s: 0.012, unserved: 0 }]),
         tracker: None,
+        power_loss: None,
+        copy_durability: None,
+        kill: None,
         disturbed: Recorded::Known(Vec::new()),
         series: (0..3).map(second).collect(),
     }
@@ -254,6 +258,46 @@ fn tally(served: u64, dropped: u64) -> KindTally {
     }
     (tally.counts.served, tally.counts.dropped) = (served, dropped);
     tally
+}
+
+/// Kills of which nothing was judged.
+pub(crate) fn kill() -> KillResult {
+    KillResult {
+        kills: 3,
+        in_transaction: 2,
+        in_checkpoint: 1,
+        in_copy: 1,
+        acknowledged: 1_000,
+        database: Outcomes::default(),
+        copies: None,
+    }
+}
+
+/// Power losses of which no image was made.
+pub(crate) fn power_loss() -> PowerLossResult {
+    let exposure = Exposure {
+        instants: 1_000,
+        commits_p50: 3,
+        commits_p99: 9,
+        commits_max: 12,
+        age_p50_us: 1_500,
+        age_p99_us: 4_500,
+        age_max_us: 6_000,
+    };
+    let of_strict = PowerLossModel {
+        model: DiskModel::Strict,
+        granule_bytes: 512,
+        drawn: Drawn::ByEvent,
+        outcomes: Outcomes::default(),
+    };
+    PowerLossResult {
+        commits: 300,
+        events: 4_000,
+        commits_per_s: 1_000.0,
+        syncs_per_commit: 1.5,
+        models: vec![of_strict],
+        exposure,
+    }
 }
 
 /// A tracker that wrote all of a thousand writes.
@@ -363,7 +407,10 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 46] = [
+    const NEWER: [&str; 49] = [
+        "power_loss",
+        "copy_durability",
+        "kill",
         "silences",
         "tracker",
         "live_cached",

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DiskUse, Distribution, Disturbance, DisturbedBy, FilesBeside, HorizonResult, IoResult, MachineUse, OperationResult,
-    Recorded, Silence, SnapshotResult, TrackerResult,
+    CopyDurability, DiskUse, Distribution, Disturbance, DisturbedBy, FilesBeside, HorizonResult, IoResult, KillResult,
+    MachineUse, OperationResult, PowerLossResult, Recorded, Silence, SnapshotResult, TrackerResult,
 };
 use crate::{
     measure::{Counts, OperationKind},
@@ -92,6 +92,15 @@ pub struct TrialResult {
     /// The tracker that was driven, where one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracker: Option<TrackerResult>,
+    /// What power losses would have left of its database, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_loss: Option<PowerLossResult>,
+    /// What syncs cover of the copy of its strategy, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_durability: Option<CopyDurability>,
+    /// What kills left of its database and of copies, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<KillResult>,
     /// Operations that were served, a second, over all phases but the warm-up.
     pub achieved_rate_ops: f64,
     /// Whether it is whole.

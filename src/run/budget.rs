@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     dataset::{Source, cache},
     measure, own_folder,
-    scenario::{Retention, Scenario, TrialPlan},
+    scenario::{Experiment, Retention, Scenario, TrialPlan},
     snapshot::Strategy,
     work,
 };
@@ -80,6 +80,11 @@ pub(crate) fn duration_typical(scenario: &Scenario, trials: &[TrialPlan], work_d
     let checks_s = if scenario.snapshots.sqlite_checks { 20.0 } else { 0.0 };
     let steps_s = 2.0 * scenario.snapshots.steps.steps.len() as f64;
     let of_trial = |plan: &TrialPlan| {
+        match &plan.experiment {
+            Experiment::Load => {}
+            Experiment::PowerLoss(power_loss) => return power_loss.images_in_all() as f64 / 100.0 + 10.0,
+            Experiment::Kill(kill) => return kill.kills as f64 * (kill.after_s_max + 0.5),
+        }
         let timeline = &plan.timeline;
         let last = timeline.snapshot_slices().last().copied().unwrap_or(timeline.baseline_end_slice());
         let each_s = gigabytes * (3.0 + checks_s + steps_s);

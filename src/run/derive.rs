@@ -12,9 +12,11 @@ pub(crate) fn derive(results: &mut Results) {
         results.trials[place].disturbed = disturbances.map_or(Recorded::Unknown, Recorded::Known);
     }
     let comparisons = analysis::comparisons(results);
-    results.decision = (!results.trials.is_empty()).then(|| analysis::decision(results, &comparisons));
+    let has_load = results.scenario.experiment.has_load();
+    let is_decided = has_load && !results.trials.is_empty();
+    results.decision = is_decided.then(|| analysis::decision(results, &comparisons));
     results.comparisons = comparisons.into();
-    results.claims = analysis::claims(results).into();
+    results.claims = if has_load { analysis::claims(results) } else { Vec::new() }.into();
     results.thresholds = analysis::thresholds(results).into();
     let (trials, of) = (results.trials.len(), results.trials_planned());
     let part = results.part();

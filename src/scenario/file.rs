@@ -7,8 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    kill::KillKeys,
     machine::{DatasetCopy, PageCache},
     one_or_many::{OneOrMany, one_as_itself, one_or_many},
+    power_loss::PowerLossKeys,
     steps::Step,
     target::TargetKeys,
 };
@@ -78,6 +80,12 @@ pub struct Keys {
     /// When a trial counts as disturbed by what else the machine does.
     #[serde(default)]
     pub disturbance: DisturbanceKeys,
+    /// What power losses would leave of the database: trials do this and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_loss: Option<PowerLossKeys>,
+    /// What kills leave of the database and of its copies: trials do this and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<KillKeys>,
 }
 
 /// `[dataset]`: the database at the start.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    DatasetPlan, Disturbance, FilesPlan, Scenario, SnapshotPlan, SqlitePlan,
+    DatasetPlan, Disturbance, Experiment, FilesPlan, Scenario, SnapshotPlan, SqlitePlan,
     file::{AfterKeys, ArrivalsKey, DatasetKeys, DisturbanceKeys, Keys, LoadKeys, PhaseKeys, Record, SnapshotKeys},
+    kill::{self, KillKeys},
     load::{Arrivals, LoadPlan, OfferedRate, StreamPlan},
+    power_loss::{self, PowerLossKeys},
     steps::{Retention, StepsPlan},
     target,
     timeline::Phases,
@@ -40,6 +42,8 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
         snapshots,
         phases,
         disturbance,
+        power_loss,
+        kill,
     } = keys;
     let scenario = Scenario {
         name: name.clone(),
@@ -71,10 +75,20 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
         snapshots: snapshot_plan(snapshots),
         phases: phases_plan(phases, snapshots.deadline_s),
         disturbance: disturbance_plan(*disturbance),
+        experiment: experiment(power_loss.as_ref(), kill.as_ref()),
         record,
     };
     validate::check_scenario(&scenario)?;
     Ok(scenario)
+}
+
+/// What is checked before: a scenario asks for one of both at most.
+fn experiment(power_loss: Option<&PowerLossKeys>, kill: Option<&KillKeys>) -> Experiment {
+    match (power_loss, kill) {
+        (Some(keys), _) => Experiment::PowerLoss(power_loss::plan(keys)),
+        (None, Some(keys)) => Experiment::Kill(kill::plan(keys)),
+        (None, None) => Experiment::Load,
+    }
 }
 
 fn disturbance_plan(disturbance: DisturbanceKeys) -> Disturbance {

@@ -11,12 +11,15 @@
 pub mod builtin;
 mod conditions;
 mod error;
+mod experiment;
 mod file;
 mod from_keys;
+mod kill;
 mod load;
 mod machine;
 mod one_or_many;
 mod overrides;
+mod power_loss;
 mod read;
 mod shard;
 mod steps;
@@ -34,8 +37,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 pub use conditions::Conditions;
 pub use error::ScenarioError;
+pub use experiment::Experiment;
+pub use kill::KillPlan;
 pub use load::{Arrivals, LoadPlan, OfferedRate, StreamPlan};
 pub use machine::{DatasetCopy, PageCache};
+pub use power_loss::PowerLossPlan;
 pub(crate) use shard::named as shards_named;
 pub use shard::{Shard, ShardError};
 pub use steps::{Compression, Retention, Step, StepsPlan};
@@ -86,6 +92,8 @@ pub struct Scenario {
     pub phases: Phases,
     /// When a trial counts as disturbed by what else the machine does.
     pub disturbance: Disturbance,
+    /// What its trials do.
+    pub experiment: Experiment,
     /// The keys that all of this was made of; results keep them.
     record: file::Record,
 }
@@ -194,7 +202,11 @@ impl Scenario {
     /// How long the load of one trial lasts, in seconds, at the most.
     #[must_use]
     pub(crate) fn load_s_max(&self) -> f64 {
-        self.timeline(timeline::JITTER_S_MAX).load_s()
+        match &self.experiment {
+            Experiment::Load => self.timeline(timeline::JITTER_S_MAX).load_s(),
+            Experiment::PowerLoss(power_loss) => power_loss.duration_s_max(),
+            Experiment::Kill(kill) => kill.duration_s_max(self.snapshots.deadline_s),
+        }
     }
 
     /// The offered rates that trials are made for; `None` stands for one that is not one number.

@@ -102,6 +102,12 @@ impl Timeline {
         (ended_slice + self.recovery_slices).max(first_slice + self.horizon_slices).min(self.end_slice)
     }
 
+    /// When a snapshot is stopped, after it began.
+    #[must_use]
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// How long a horizon is, in slices.
     #[must_use]
     pub(crate) fn horizon_slices(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Arrivals, Conditions, DatasetCopy, FilesPlan, OfferedRate, PageCache, Scenario, StepsPlan,
+    Arrivals, Conditions, DatasetCopy, Experiment, FilesPlan, OfferedRate, PageCache, Scenario, StepsPlan,
     target::{self, TargetPlan},
     timeline::{self, Timeline},
     trial_order::Choice,
@@ -65,6 +65,8 @@ pub struct TrialPlan {
     pub syncs: bool,
     /// What is done with each snapshot once it was taken.
     pub steps: StepsPlan,
+    /// What it does.
+    pub experiment: Experiment,
 }
 
 /// A stream of operations, and when they are due.
@@ -135,6 +137,7 @@ impl Scenario {
             sqlite_checks: snapshots.sqlite_checks,
             syncs: snapshots.sync.unwrap_or(strategy.definition().syncs_after),
             steps: snapshots.steps.clone(),
+            experiment: self.experiment.clone(),
         }
     }
 

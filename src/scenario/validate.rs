@@ -6,6 +6,7 @@ use super::{
     SNAPSHOTS_MOST, Scenario, TRIALS_MOST,
     file::{AfterKeys, ArrivalsKey, Keys, LoadKeys, Record, SnapshotKeys, default},
     from_keys::generated,
+    kill, power_loss,
     steps::Step,
     target, thresholds,
 };
@@ -145,6 +146,8 @@ pub fn check(keys: &Keys) -> Result<(), Refusal> {
     distinct("sqlite.synchronous", &sqlite.synchronous)?;
     distinct("snapshots.strategies", &snapshots.strategies)?;
     target::check(keys)?;
+    power_loss::check(keys)?;
+    kill::check(keys)?;
     thresholds::check(&keys.thresholds)
 }
 
@@ -346,7 +349,7 @@ pub(super) fn within<T: PartialOrd + fmt::Display + Copy>(
     }
 }
 
-fn distinct<T: PartialEq + fmt::Display>(key: &'static str, list: &[T]) -> Result<(), Refusal> {
+pub(super) fn distinct<T: PartialEq + fmt::Display>(key: &'static str, list: &[T]) -> Result<(), Refusal> {
     if list.is_empty() {
         return Err((key, "[]".to_owned(), "expected at least one value".to_owned()));
     }

@@ -32,9 +32,11 @@ use crate::{
 };
 
 const READ: &str = "SELECT completed FROM torrents WHERE info_hash = ?1";
-const UPSERT: &str = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
+/// Counts a download of a torrent.
+pub(crate) const UPSERT: &str = "INSERT INTO torrents (info_hash, completed) VALUES (?1, 1)
     ON CONFLICT (info_hash) DO UPDATE SET completed = completed + 1";
-const COUNT_TOTAL: &str = "UPDATE torrent_aggregate_metrics SET value = value + 1 WHERE metric_name = ?1";
+/// Counts a download in the total.
+pub(crate) const COUNT_TOTAL: &str = "UPDATE torrent_aggregate_metrics SET value = value + 1 WHERE metric_name = ?1";
 /// With the text of the trackers.
 const STORE_COUNT: &str = "INSERT INTO torrents (info_hash, completed) VALUES (?1, ?2) \
     ON CONFLICT(info_hash) DO UPDATE SET completed = ?2";

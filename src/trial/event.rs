@@ -25,6 +25,22 @@ pub enum Event {
     },
     /// The live database is compared with the ledger.
     Checking,
+    /// Transactions are committed and recorded.
+    Recording,
+    /// Images of what a power loss would leave are judged.
+    Images {
+        /// So many are done.
+        done: u64,
+        /// So many are to be.
+        of: u64,
+    },
+    /// Processes are killed, and what they left is judged.
+    Kills {
+        /// So many were.
+        done: u64,
+        /// So many are to be.
+        of: u64,
+    },
 }
 
 /// How a trial is doing.

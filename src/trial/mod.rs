@@ -1,9 +1,11 @@
 //! One trial, room by room: its files are prepared, connections are opened, the load is conducted, what was measured is
-//! evaluated, the snapshots are judged, and the files are kept or removed.
+//! evaluated, the snapshots are judged, and the files are kept or removed. Trials of power losses and of kills have rooms
+//! of their own (`power_loss`, `kill`).
 //!
 //! Whatever goes wrong is part of the result: each room adds its problems, and none hides another's. Which trials there are,
 //! and what the results of a run say of all of them, is the business of [`crate::run`].
 
+mod blank;
 mod blocking;
 mod commits;
 mod conduct;
@@ -13,9 +15,11 @@ mod evaluate;
 mod event;
 pub mod folder;
 mod judge;
+pub mod kill;
 mod live_cache;
 mod machine_log;
 mod observation;
+mod power_loss;
 mod prepare;
 mod recorder;
 mod series;
@@ -25,10 +29,10 @@ mod steps;
 mod task_runner;
 mod ticker;
 mod tracker;
+mod transactions;
 mod wal_sampler;
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -38,12 +42,15 @@ use anyhow::{Context as _, Result};
 
 pub use event::{Event, Tick};
 
+use blank::blank;
 use commits::Commits;
 use conduct::{Measurement, Order, conduct};
 use connect::{Connections, connect};
 use evaluate::{Figures, Measured};
 use folder::TrialFolder;
 use judge::Court;
+use kill::KillTrial;
+use power_loss::PowerLossTrial;
 use snapshot_run::Job;
 use steps::Steps;
 use tracker::{Clients, Obligations};
@@ -59,14 +66,14 @@ use crate::{
     measure::OperationFailure,
     oracle::{self, JudgeError},
     results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
-    scenario::{FilesPlan, TargetPlan, TrialPlan},
+    scenario::{Experiment, FilesPlan, KillPlan, PowerLossPlan, TargetPlan, TrialPlan},
     snapshot::{Procedure, Programs, Site},
     target::{
         Target,
         checkpoint::{self, Checkpoints},
     },
     work,
-    workload::{Kind, Workload},
+    workload::Workload,
 };
 
 /// What a trial needs beside its plan.
@@ -94,7 +101,12 @@ pub fn run(context: &Context<'_>, plan: &TrialPlan, tell: &mut dyn FnMut(Event))
     let folder = TrialFolder::new(&context.folder.join(plan.id()));
     match jobs(context, plan, &folder) {
         Ok(jobs) => {
-            Rooms { context, plan, folder: &folder, result: &mut result, tell }.walk(jobs);
+            let mut rooms = Rooms { context, plan, folder: &folder, result: &mut result, tell };
+            match &plan.experiment {
+                Experiment::Load => rooms.walk(jobs),
+                Experiment::PowerLoss(power_loss) => rooms.lose_power(power_loss),
+                Experiment::Kill(kill) => rooms.kill(kill),
+            }
             finish(context, plan, &folder, &mut result);
         }
         Err(why) => (result.status, result.reason) = (Status::Skipped, Some(why)),
@@ -224,6 +236,28 @@ impl Rooms<'_, '_> {
         if !loaded.obligations.are_inferred() {
             self.check_live_database(&history);
         }
+    }
+
+    /// All that a trial of power losses does.
+    fn lose_power(&mut self, power_loss: &PowerLossPlan) {
+        let Context { dataset, programs, interrupt, .. } = *self.context;
+        let folder = self.folder.path();
+        let trial = PowerLossTrial { plan: self.plan, power_loss, dataset, programs, folder, interrupt };
+        if self.plan.strategy.definition().takes_snapshots {
+            (self.tell)(Event::Recording);
+            self.result.copy_durability = self.note(Stage::Load, trial.copy());
+        } else {
+            let found = trial.run(self.tell);
+            self.result.power_loss = self.note(Stage::Load, found);
+        }
+    }
+
+    /// All that a trial of kills does.
+    fn kill(&mut self, kill: &KillPlan) {
+        let Context { dataset, programs, interrupt, .. } = *self.context;
+        let folder = self.folder.path();
+        let found = KillTrial { plan: self.plan, kill, dataset, programs, folder, interrupt }.run(self.tell);
+        self.result.kill = self.note(Stage::Load, found);
     }
 
     /// Passes on what succeeded, and notes what did not.
@@ -437,43 +471,5 @@ fn count_checkpoints(measurement: &mut Measurement, checkpoints: Option<&Checkpo
         let ended = snapshot.run.begun + snapshot.run.outcome.duration;
         let (count, pages) = checkpoint::checkpoints_between(checkpoints, snapshot.run.begun, ended);
         (wal.checkpoints, wal.checkpointed_pages) = (Some(count), Some(pages));
-    }
-}
-
-fn announce_connections(plan: &TrialPlan) -> Option<u32> {
-    let has_own = plan.target == TargetPlan::Sqlite;
-    plan.streams.iter().find(|stream| has_own && stream.kind == Some(Kind::Announce)).map(|stream| stream.connections)
-}
-
-fn blank(plan: &TrialPlan) -> TrialResult {
-    TrialResult {
-        id: plan.id(),
-        journal_mode: plan.settings.journal_mode,
-        synchronous: plan.settings.synchronous,
-        strategy: plan.strategy,
-        strategy_options: plan.strategy.options(&plan.strategy_options),
-        write_profile: plan.mix.write_profile,
-        repetition: plan.repetition,
-        offered_rate_ops: plan.offered_rate_ops,
-        announce_connections: announce_connections(plan).into(),
-        completed_rate_ops: plan.conditions.completed_rate_ops,
-        achieved_rate_ops: 0.0,
-        status: Status::Failed,
-        reason: None,
-        problems: Vec::new(),
-        kept_in: None,
-        page_cache: plan.page_cache,
-        settings: BTreeMap::new(),
-        wal_bytes_max: 0,
-        disk_use: None,
-        live_database_matches_ledger: None,
-        phases: Vec::new(),
-        horizons: Vec::new().into(),
-        snapshots: Vec::new(),
-        snapshots_not_taken: Recorded::Known(0),
-        silences: Recorded::Unknown,
-        disturbed: Recorded::Unknown,
-        tracker: None,
-        series: Vec::new(),
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     printable::printable,
-    report::{conditions, context::groups, decision, summary, thresholds},
+    report::{conditions, context::groups, decision, kill, power_loss, summary, thresholds},
     results::Results,
 };
 use pictures::{Picture, Section};
@@ -84,6 +84,7 @@ fn run(results: &Results, number: usize) -> Markup {
     let strategies = glossary(results);
     let decision = decision::blocks(results);
     let thresholds = thresholds::section(results);
+    let losses = [power_loss::blocks(results), kill::blocks(results)].concat();
     let of_groups: Vec<_> = groups.iter().map(|group| (group.title(), of_group(group, results))).collect();
     html! {
         article id=(format!("run-{number}")) {
@@ -92,6 +93,7 @@ fn run(results: &Results, number: usize) -> Markup {
             p { (shown(&setting)) }
             (list(&sentences, "answer"))
             (verdicts::section(results))
+            (blocks(&losses, &mut explained))
             @if !open.is_empty() { h2 { "What is open" } (list(&open, "open")) }
             (blocks(&thresholds, &mut explained))
             @if !results.warnings.is_empty() {

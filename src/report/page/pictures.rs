@@ -1,6 +1,7 @@
 //! The pictures of a page: what they show, and the tables behind them.
 
 mod over_time;
+mod power_loss;
 mod progress;
 mod ratios;
 mod sizes;
@@ -42,7 +43,7 @@ pub struct Section {
 pub fn sections(results: &Results) -> Vec<Section> {
     let groups = groups(results);
     let is_one = groups.len() == 1;
-    let mut sections = vec![ratios::section(results)];
+    let mut sections = vec![power_loss::section(results), ratios::section(results)];
     for group in &groups {
         let at = if is_one { String::new() } else { format!(": {}", group.title()) };
         let of_group: [fn(&Group<'_>) -> Section; 4] =
