@@ -76,13 +76,13 @@ impl Calls {
                 let (_, rest) = arguments.split_once('>')?;
                 self.dirty(Path::new(between(rest, '<', '>')?));
             }
-            "truncate" => self.dirty(Path::new(strings(arguments).first()?)),
+            "truncate" => self.dirty(&self.known(strings(arguments).first()?)),
             "fsync" | "fdatasync" => self.synced(Path::new(between(arguments, '<', '>')?)),
             "sync" | "syncfs" => self.files.values_mut().for_each(|coverage| {
                 *coverage = Coverage { content: true, name: true, name_where_journaled: true };
             }),
             "rename" | "renameat" | "renameat2" | "link" | "linkat" => self.renamed(name, arguments)?,
-            "unlink" | "unlinkat" => drop(self.files.remove(Path::new(strings(arguments).first()?))),
+            "unlink" | "unlinkat" => drop(self.files.remove(&self.known(strings(arguments).first()?))),
             _ => {}
         }
         Some(())
@@ -103,12 +103,21 @@ impl Calls {
 
     fn renamed(&mut self, call: &str, arguments: &str) -> Option<()> {
         let names = strings(arguments);
-        let (from, to) = (Path::new(names.first()?), Path::new(names.get(1)?));
-        let before = if call.starts_with("rename") { self.files.remove(from) } else { self.files.get(from).copied() };
+        let (from, to) = (self.known(names.first()?), Path::new(names.get(1)?));
+        // Relative to the same folder as the old name, where both are relative.
+        let to = from.parent().map_or_else(|| to.to_owned(), |folder| folder.join(to.strip_prefix("./").unwrap_or(to)));
+        let before = if call.starts_with("rename") { self.files.remove(&from) } else { self.files.get(&from).copied() };
         // What was there before the trace is durable.
         let content = before.is_none_or(|before| before.content);
-        self.files.insert(to.to_owned(), Coverage { content, ..Coverage::default() });
+        self.files.insert(to, Coverage { content, ..Coverage::default() });
         Some(())
+    }
+
+    /// The whole path of a file that a program names, as far as it is one that it has opened: those are known by their whole paths.
+    fn known(&self, named: &str) -> PathBuf {
+        let named = Path::new(named.strip_prefix("./").unwrap_or(named));
+        let found = self.files.keys().find(|path| path.ends_with(named));
+        found.map_or_else(|| named.to_owned(), Clone::clone)
     }
 }
 
@@ -169,6 +178,8 @@ mod tests {
         assert_eq!(of(&lines(""), "/w/out.db"), Some((true, false, false)));
         assert_eq!(of(&lines("7 fsync(5</w>) = 0"), "/w/out.db"), Some((true, true, true)));
         assert_eq!(of(&lines(""), "/w/new"), None);
+        let relative = "7 rename(\"out.db\", \"./last.db\") = 0";
+        assert_eq!(of(&lines(relative), "/w/last.db"), Some((true, false, false)), "as rsync does");
         assert_eq!(of(&lines(r#"7 unlinkat(AT_FDCWD</w>, "/w/out.db", 0) = 0"#), "/w/out.db"), None);
     }
 }

@@ -1,13 +1,14 @@
 //! What power losses would have left of a database, by journal mode and synchronous level, and what each of them costs.
 
 use super::{
+    distinct,
     figure_text::{count, number},
     figures::{Block, Cell, Column, Table, Unit, Value},
     notes::Note,
     of_tables,
 };
 use crate::{
-    results::{Outcomes, PowerLossResult, Results, TrialResult},
+    results::{CopyDurability, Outcomes, PowerLossResult, Results, TrialResult},
     sqlite::{JournalMode, Synchronous},
     statistics::{median, share_interval},
 };
@@ -82,7 +83,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
         |outcomes| outcomes.lost == 0 && outcomes.damaged() == 0,
         |outcomes| format!("none of {} images", count(outcomes.images as f64)),
     );
-    let mut sentences = Vec::new();
+    let mut sentences = copies_in_words(results);
     if !damaged.is_empty() {
         sentences.push(format!("A power loss left databases that are torn or damaged under {}.", damaged.join(", ")));
     }
@@ -91,6 +92,27 @@ pub fn sentences(results: &Results) -> Vec<String> {
     }
     if !kept.is_empty() {
         sentences.push(format!("It lost nothing and damaged nothing under {kept}."));
+    }
+    sentences
+}
+
+/// Which copies are there when the power goes after "done", and which may not be.
+fn copies_in_words(results: &Results) -> Vec<String> {
+    let all = || {
+        results.trials.iter().filter_map(|trial| Some((trial.strategy.to_string(), trial.copy_durability.as_ref()?)))
+    };
+    let named = |is_meant: &dyn Fn(&CopyDurability) -> bool| {
+        distinct(all().filter(|(_, copy)| is_meant(copy)).map(|(strategy, _)| strategy)).join(", ")
+    };
+    let (whole, lost) = (named(&CopyDurability::survives), named(&|copy| !copy.survives()));
+    let mut sentences = Vec::new();
+    if !whole.is_empty() {
+        sentences.push(format!("When they say that they are done, all of the copy and its name is synced by {whole}."));
+    }
+    if !lost.is_empty() {
+        sentences.push(format!(
+            "A power loss just after \"done\" may take the copy, or a part of it, of {lost}, unless it is synced."
+        ));
     }
     sentences
 }
@@ -251,7 +273,7 @@ mod tests {
     use super::*;
     use crate::{
         power::disk::DiskModel,
-        results::{LossOutcome, samples},
+        results::{FileDurability, LossOutcome, samples},
         snapshot::Strategy,
     };
 
@@ -298,6 +320,29 @@ mod tests {
         assert_eq!(full[10].value, Value::text("63.2 %"), "of three images none");
         assert_eq!(models(&levels).rows.len(), 6);
         assert_eq!(exposure(&levels).rows.len(), 4);
+        let copy = |name_synced| CopyDurability {
+            verdict: crate::oracle::Verdict::Exact,
+            files: vec![FileDurability {
+                name: "snapshot.db".to_owned(),
+                content_synced: true,
+                name_synced,
+                name_synced_where_journaled: true,
+            }],
+        };
+        let of_copies = [(Strategy::Cp, false), (Strategy::VacuumInto, true)].map(|(strategy, name_synced)| {
+            let mut trial = samples::trial(JournalMode::Wal, strategy);
+            trial.copy_durability = Some(copy(name_synced));
+            trial
+        });
+        let of_copies = samples::results(of_copies.to_vec());
+        assert_eq!(
+            self::sentences(&of_copies),
+            [
+                "When they say that they are done, all of the copy and its name is synced by vacuum-into.",
+                "A power loss just after \"done\" may take the copy, or a part of it, of cp, unless it is synced.",
+            ]
+        );
+        assert_eq!(copies(&of_copies).rows[0][7].value, Value::text("on ext4, XFS"));
         let plain = samples::results(vec![samples::trial(JournalMode::Wal, Strategy::Cp)]);
         assert!(blocks(&plain).is_empty() && sentences(&plain).is_empty());
     }

@@ -169,6 +169,8 @@ impl KillTrial<'_> {
             in_copy = begun < killed_at && killed_at < ended;
             let portion = self.plan.strategy.definition().portion;
             let claim = Claim { portion, finished, commit_at_start, commit_at_end, ended_us: 0 };
+            // Each kill has a folder of its own, and the same error in each of them is one.
+            let error = error.map(|error| error.replace(&format!("{}/", folder.display()), ""));
             left = Some(Copied { file: folder::main_file(&snapshot), claim, error });
         }
         Ok(Killed { live, ledger: task.ledger, progress, in_copy, copy: left })
