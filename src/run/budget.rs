@@ -82,6 +82,8 @@ pub(crate) fn duration_typical(scenario: &Scenario, trials: &[TrialPlan], work_d
     let of_trial = |plan: &TrialPlan| {
         match &plan.experiment {
             Experiment::Load => {}
+            // It copies once.
+            Experiment::PowerLoss(_) if plan.strategy.definition().takes_snapshots => return 1.0,
             Experiment::PowerLoss(power_loss) => return power_loss.images_in_all() as f64 / 100.0 + 10.0,
             Experiment::Kill(kill) => return kill.kills as f64 * (kill.after_s_max + 0.5),
         }
