@@ -20,6 +20,23 @@ pub fn output(folder: &Path, arguments: &[&str]) -> Output {
     journalbench(folder, arguments).output().unwrap()
 }
 
+/// A run of a scenario with some of its keys set otherwise, in `folder`; its results go to `out`.
+pub fn run_with(folder: &Path, scenario: &str, overrides: &[&str]) -> Output {
+    fs::write(folder.join("test.toml"), scenario).unwrap();
+    let sets = overrides.iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<_> = ["run", "test.toml", "--out", "out"].into_iter().chain(sets).collect();
+    output(folder, &arguments)
+}
+
+/// That a scenario is refused where a key is set otherwise, with words that say why.
+pub fn assert_refused(scenario: &str, set: &str, why: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_with(folder.path(), scenario, &[set]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{set}: {said}");
+    assert!(said.contains(why), "{set}: {said}");
+}
+
 /// A folder with [`SCENARIO`] in `test.toml`.
 pub fn folder_with_scenario() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
