@@ -67,6 +67,7 @@
 //!     keep_in: None,
 //!     out_dir: folder.path().to_owned(),
 //!     programs: Programs::find("journalbench".into()),
+//!     only: run::Only::default(),
 //!     machine: Machine::default(),
 //!     interrupt: Interrupt::default(),
 //! };

@@ -19,7 +19,7 @@ use crate::{
     progress::{Display, print_line},
     report::threshold_sentence,
     results::{Results, Status, ThresholdOutcome, ThresholdResult},
-    run::{self, Options, Start},
+    run::{self, Only, Options, Start},
     scenario::{Scenario, Shard, TrialPlan},
     snapshot::Programs,
     work,
@@ -44,6 +44,9 @@ pub(super) struct Arguments {
     /// Run only every N-th block of pairs, from the I-th on, as in `1/4`: `merge` joins the results of all N
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Run only trials whose names contain this, as in `8000-cp`; may be given several times. The others can be run later, with --resume
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
     /// Keep each trial's live database, snapshots and ledger in the results folder
     #[arg(long)]
     keep: bool,
@@ -61,6 +64,12 @@ pub(super) struct Arguments {
     work_dir: PathBuf,
 }
 
+impl Arguments {
+    fn only(&self) -> Only {
+        Only::new(self.only.clone())
+    }
+}
+
 /// Runs the command. `interrupt_again` is called at a second Ctrl-C.
 pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Result<CommandOutcome, CommandError> {
     let work_dir = absolute(&arguments.work_dir)?;
@@ -68,6 +77,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         (Some(folder), scenario) => {
             let out = OutFolder::open(&absolute(folder)?)?;
             let earlier = earlier(arguments, scenario.as_deref(), &out.json())?;
+            check_only(arguments, &earlier.scenario)?;
             check_room(arguments, &earlier.scenario, Some(&earlier), &work_dir)?;
             (earlier.scenario.clone(), out, Start::From(Box::new(earlier)))
         }
@@ -75,6 +85,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
             let path = scenario.as_deref().context("no scenario was named")?;
             let scenario = load(arguments, path)?;
             check_shard(arguments, &scenario)?;
+            check_only(arguments, &scenario)?;
             if arguments.dry_run {
                 print(&dry_run(&scenario, arguments, &work_dir))?;
                 check_room(arguments, &scenario, None, &work_dir)?;
@@ -95,6 +106,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         keep_in: arguments.keep.then(|| out.path.join("kept")),
         out_dir: out.path.clone(),
         programs: Programs::find(this),
+        only: arguments.only(),
         machine: Machine::default(),
         interrupt,
     };
@@ -128,6 +140,20 @@ fn check_shard(arguments: &Arguments, scenario: &Scenario) -> Result<(), Command
     }
 }
 
+/// Refuses a choice that chooses nothing: a part of a name that no trial has.
+fn check_only(arguments: &Arguments, scenario: &Scenario) -> Result<(), CommandError> {
+    let trials = scenario.trials_of(arguments.shard);
+    for part in &arguments.only {
+        let first = trials.first().map(TrialPlan::id).unwrap_or_default();
+        if Only::new(vec![part.clone()]).of(trials.clone()).is_empty() {
+            return Err(CommandError::Usage(anyhow!(
+                "--only {part}: no trial of the scenario has that in its name; expected a part of a name like {first}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The results to go on from, which must be of the scenario and of the shard, where they were named.
 fn earlier(arguments: &Arguments, scenario: Option<&Path>, json: &Path) -> Result<Results, CommandError> {
     let earlier = Results::load(json).map_err(|error| CommandError::Usage(error.into()))?;
@@ -155,7 +181,8 @@ fn check_room(
 ) -> Result<(), CommandError> {
     let path = arguments.scenario.as_deref().unwrap_or(Path::new(&scenario.name));
     let shard = earlier.map_or(arguments.shard, |earlier| earlier.shard);
-    run::check_room(scenario, &run::missing(scenario, shard, earlier), work_dir, arguments.keep)
+    let trials = arguments.only().of(run::missing(scenario, shard, earlier));
+    run::check_room(scenario, &trials, work_dir, arguments.keep)
         .map_err(|error| CommandError::Usage(anyhow!("{}: {error}", path.display())))
 }
 
@@ -198,7 +225,7 @@ fn ended(results: &Results, interrupt: &Interrupt, strict: bool) -> CommandOutco
 }
 
 fn dry_run(scenario: &Scenario, arguments: &Arguments, work_dir: &Path) -> String {
-    let trials = scenario.trials_of(arguments.shard);
+    let trials = arguments.only().of(scenario.trials_of(arguments.shard));
     let mut lines: Vec<_> = trials.iter().map(TrialPlan::id).collect();
     let bound = run::duration_bound(scenario, &trials, work_dir).as_secs_f64();
     let needed = run::bytes_needed(scenario, &trials, work_dir, arguments.keep) / 1_000_000;

@@ -12,7 +12,11 @@ mod kind;
 mod percentile;
 mod stall;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use hdrhistogram::Histogram;
 use schemars::JsonSchema;
@@ -129,6 +133,17 @@ pub struct Slice {
     pub io_role: IoRole,
     /// What was asked of the files by the operations that were due.
     pub io: IoLog,
+    /// Checkpoints of another program that ended in it.
+    pub seen_checkpoints: Vec<SeenCheckpoint>,
+}
+
+/// A checkpoint that another program made, seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenCheckpoint {
+    /// When it was first seen to be under way.
+    pub begun: Instant,
+    /// How long it was.
+    pub duration: Duration,
 }
 
 /// The five ways in which an operation that was due can end; they add up to [`Counts::due`].
@@ -200,6 +215,13 @@ impl Counts {
 }
 
 impl Slice {
+    /// The checkpoints that ended in it, whoever made them.
+    pub fn checkpoints(&self) -> impl Iterator<Item = SeenCheckpoint> {
+        let counted = self.io.checkpoints.iter();
+        let counted = counted.map(|one| SeenCheckpoint { begun: one.begun, duration: one.duration() });
+        counted.chain(self.seen_checkpoints.iter().copied())
+    }
+
     /// Makes it an empty slice at another place, keeping its memory.
     pub fn reset(&mut self, index: u64) {
         let (mut samples, mut io) = (std::mem::take(&mut self.samples), std::mem::take(&mut self.io));
@@ -213,7 +235,8 @@ impl Slice {
     pub fn is_empty(&self) -> bool {
         let counts = self.dropped.iter().chain(&self.never_served).chain(&self.lost_writes);
         let nothing_asked = self.asked == Work::default() && self.background_statements == 0;
-        self.samples.is_empty() && nothing_asked && self.io.is_empty() && counts.copied().all(|count| count == 0)
+        let nothing_seen = self.io.is_empty() && self.seen_checkpoints.is_empty();
+        self.samples.is_empty() && nothing_asked && nothing_seen && counts.copied().all(|count| count == 0)
     }
 }
 

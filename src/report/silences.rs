@@ -6,7 +6,7 @@ use super::{
     notes::Note,
     tables::{label_columns, labels},
 };
-use crate::results::{PartName, Silence, TrialResult, WindowResult};
+use crate::results::{PartName, SeriesPoint, Silence, TrialResult, WindowResult};
 
 /// What is shorter is shown only as the longest of its trial.
 const SHOWN_FROM_S: f64 = 0.1;
@@ -17,8 +17,8 @@ pub fn note() -> Note {
         "When nobody was served",
         "Times after the warm-up in which requests were due or waiting and none was served, to the millisecond: the longest of each \
         trial, and of its five longest those of 100 ms and more. \"from\": seconds from the start of the load. \"not served\": requests that \
-        were due in that time and never answered in time. \"meanwhile\": what lay over it of a snapshot, and whether a checkpoint \
-        began in one of its seconds, where the load's own connections make them.",
+        were due in that time and never answered in time. \"meanwhile\": what lay over it of a snapshot, and how much of it checkpoints \
+        took; where results do not say that, whether one began in one of its seconds.",
     )
 }
 
@@ -66,8 +66,11 @@ fn meanwhile(trial: &TrialResult, silence: &Silence) -> String {
             .map(|part| part.name.to_string()),
     );
     let mut seconds = trial.series.iter().filter(|point| overlaps(point.t_s as f64, point.duration_s as f64));
-    if seconds.any(|point| point.checkpoints.is_some_and(|checkpoints| checkpoints.count > 0)) {
-        over.push("a checkpoint".to_owned());
+    let begins_in = |point: &SeriesPoint| point.checkpoints.is_some_and(|checkpoints| checkpoints.count > 0);
+    match silence.checkpoint_s {
+        Some(checkpoint_s) if checkpoint_s > 0.0 => over.push(format!("a checkpoint ({:.0} ms)", checkpoint_s * 1e3)),
+        None if seconds.any(begins_in) => over.push("a checkpoint".to_owned()),
+        Some(_) | None => {}
     }
     if over.is_empty() { "nothing of a snapshot".to_owned() } else { over.join(", ") }
 }
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn each_long_one_has_a_row_with_what_lay_over_it() {
-        let silence = |started_s, duration_s, unserved| Silence { started_s, duration_s, unserved };
+        let silence = |started_s, duration_s, unserved| Silence { started_s, duration_s, unserved, checkpoint_s: None };
         let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
         // The copy lasts from 5.0 to 5.5 s, its sync to 5.6 s.
         trial.silences = Recorded::Known(vec![
@@ -99,6 +102,11 @@ mod tests {
         let cells: Vec<_> = rows.iter().map(|row| (row[2].value.clone(), row[5].value.clone())).collect();
         let expected = [(0.2, "a checkpoint"), (0.15, "copy, sync"), (0.1, "nothing of a snapshot")];
         assert_eq!(cells, expected.map(|(length_s, over)| (Value::Duration(length_s), Value::text(over))));
+        let seen = |checkpoint_s| Silence { checkpoint_s: Some(checkpoint_s), ..silence(2.5, 0.2, 1) };
+        for (checkpoint_s, expected) in [(0.15, "a checkpoint (150 ms)"), (0.0, "nothing of a snapshot")] {
+            trial.silences = Recorded::Known(vec![seen(checkpoint_s)]);
+            assert_eq!(table_of(trial.clone()).rows[0][5].value, Value::text(expected));
+        }
         trial.silences = Recorded::Known(vec![silence(1.0, 0.01, 0), silence(2.5, 0.002, 0)]);
         assert_eq!(table_of(trial.clone()).rows.len(), 1, "the longest, though it is short");
         for none in [Recorded::Known(Vec::new()), Recorded::Unknown] {

@@ -48,7 +48,8 @@ pub fn missing(results: &Results) -> Vec<String> {
     // What merged results lack is in their part.
     let not_begun = if results.merged.is_empty() { all.saturating_sub(begun) } else { 0 };
     if not_begun > 0 || cut_short > 0 {
-        sentences.push(format!("Interrupted: of {all} trials {not_begun} are missing and {cut_short} were cut short."));
+        sentences
+            .push(format!("Not complete: of {all} trials {not_begun} are missing and {cut_short} were cut short."));
     }
     for trial in &results.trials {
         if let Some(not_taken) = trial.snapshots_not_taken.known().filter(|not_taken| **not_taken > 0) {

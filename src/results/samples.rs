@@ -190,7 +190,12 @@ pub(crate) fn trial(journal_mode: JournalMode, strategy: Strategy) -> TrialResul
         snapshots: if is_control { Vec::new() } else { vec![snapshot(strategy, Verdict::Exact)] },
         horizons: Recorded::Known(vec![horizon(is_control)]),
         snapshots_not_taken: Recorded::Known(0),
-        silences: Recorded::Known(vec![Silence { started_s: 5.1, duration_s: 0.012, unserved: 0 }]),
+        silences: Recorded::Known(vec![Silence {
+            started_s: 5.1,
+            duration_s: 0.012,
+            unserved: 0,
+            checkpoint_s: Some(0.002),
+        }]),
         tracker: None,
         power_loss: None,
         copy_durability: None,
@@ -407,11 +412,12 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
 
 /// As it stands in a file that an older program wrote, which says nothing of what is newer than itself.
 pub(crate) fn of_before(results: &Results) -> Results {
-    const NEWER: [&str; 49] = [
+    const NEWER: [&str; 50] = [
         "power_loss",
         "copy_durability",
         "kill",
         "silences",
+        "checkpoint_s",
         "tracker",
         "live_cached",
         "pace",

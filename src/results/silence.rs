@@ -12,6 +12,9 @@ pub struct Silence {
     pub duration_s: f64,
     /// Requests that were due in it and not served in time, or never.
     pub unserved: u64,
+    /// How much of it checkpoints took; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_s: Option<f64>,
 }
 
 impl Silence {

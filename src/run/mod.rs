@@ -5,6 +5,7 @@
 mod budget;
 mod derive;
 mod merge;
+mod only;
 mod resume;
 
 use std::{
@@ -17,6 +18,7 @@ use anyhow::{Result, bail};
 pub(crate) use budget::{bytes_needed, check_room, duration_bound, duration_typical};
 pub(crate) use derive::derive;
 pub(crate) use merge::{ShardFile, merge, name_kept_from};
+pub use only::Only;
 pub(crate) use resume::{check_scenario, check_shard, missing};
 
 use crate::{
@@ -46,6 +48,8 @@ pub struct Options {
     pub out_dir: PathBuf,
     /// The programs that strategies run.
     pub programs: Programs,
+    /// Which of its trials run in this sitting.
+    pub only: Only,
     /// The counters of the machine.
     pub machine: Machine,
     /// Set to stop.
@@ -235,10 +239,10 @@ fn run_trials(
         machine: &options.machine,
         interrupt: &options.interrupt,
     };
-    let plans = scenario.trials_of(record.results.shard);
+    let plans = options.only.of(scenario.trials_of(record.results.shard));
     run_those(&context, &plans, 0, record, tell)?;
     // What was disturbed is known when all have run: some of it shows beside the others alone.
-    let reruns = record.results.reruns();
+    let reruns = options.only.of(record.results.reruns());
     if !reruns.is_empty() && !options.interrupt.is_set() {
         tell(Event::Said(format!("{} trials are run again: their pairs were disturbed", reruns.len())));
     }

@@ -7,10 +7,12 @@
 //! writer     completed downloads, one at a time     swarm      the clients and torrents that it knows
 //! client     sockets and connection ids             packets    BEP 15 to bytes and back
 //! program    started, ready, ended, its log         drops      what the system dropped
+//! checkpoints  when it makes them, seen from outside
 //! ```
 
 #[cfg(test)]
 mod calibration;
+pub mod checkpoints;
 pub mod client;
 pub mod drops;
 pub mod packets;

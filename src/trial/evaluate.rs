@@ -34,6 +34,8 @@ pub struct Measured<'a> {
     pub client_timeout: Duration,
     /// Whether the writes are those that operations wait for, so that stalls are known.
     pub knows_stalls: bool,
+    /// Whether somebody looked for checkpoints.
+    pub knows_checkpoints: bool,
     /// Whether somebody counted what was asked of the files.
     pub knows_io: bool,
 }
@@ -104,11 +106,20 @@ pub fn evaluate(measured: &Measured<'_>, commits: Commits) -> Figures {
     Figures {
         phases: results,
         horizons: room.horizons(),
-        silences: measured.silences.to_vec(),
+        silences: silences(measured),
         series,
         achieved_rate_ops: achieved_rate_ops(measured.segments),
         offered_rate_ops: offered_rate_ops(measured.segments),
     }
+}
+
+/// The silences; nothing is said of checkpoints where nobody looked for them.
+fn silences(measured: &Measured<'_>) -> Vec<Silence> {
+    let known = |silence: &Silence| Silence {
+        checkpoint_s: silence.checkpoint_s.filter(|_| measured.knows_checkpoints),
+        ..*silence
+    };
+    measured.silences.iter().map(known).collect()
 }
 
 /// The baseline's medians by kind, in the order of [`OperationKind::ALL`]; 0 where there is none.

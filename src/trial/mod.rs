@@ -292,7 +292,7 @@ impl Rooms<'_, '_> {
                 let served = tracker::serve(self.plan, self.folder, interrupt);
                 let served = self.note(Stage::Connect, served)?;
                 let clients = Clients { plan: self.plan, requests: *requests, ledger: &ledger, workload: &workload };
-                let connected = tracker::connect(served, &clients, interrupt);
+                let connected = tracker::connect(served, &live, &clients, interrupt);
                 let (connections, room) = self.note(Stage::Connect, connected)?;
                 let measurement = self.measure(connections, jobs, &site);
                 let finished = room.finish(&live, dataset.manifest.sequence, &ledger);
@@ -353,6 +353,11 @@ impl Rooms<'_, '_> {
             series: &measurement.series,
             client_timeout: self.plan.client_timeout,
             knows_stalls: !self.plan.mix.write_profile.has_listener(),
+            knows_checkpoints: match self.plan.target {
+                TargetPlan::Sqlite => self.plan.files != FilesPlan::Uncounted,
+                TargetPlan::Tracker { .. } => true,
+                TargetPlan::RunningTracker { .. } => false,
+            },
             knows_io: self.plan.files != FilesPlan::Uncounted && self.plan.target == TargetPlan::Sqlite,
         };
         let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series);

@@ -97,7 +97,7 @@ impl Recorder {
             recent: Tally::default(),
             points: Points::new(start, end_slice),
             crossing_stalls_ms: Vec::new(),
-            silences: SilenceLog::default(),
+            silences: SilenceLog::new(start),
             stalls: StallTracker::default(),
             horizon_end: 0,
             client_timeout_slices: slices(client_timeout.as_secs_f64()),

@@ -9,8 +9,7 @@ use std::{collections::BTreeMap, time::Instant};
 use hdrhistogram::Histogram;
 
 use crate::{
-    io::Checkpoint,
-    measure::{self, Class, OperationKind, Outcome, SLICE_NS, Slice},
+    measure::{self, Class, OperationKind, Outcome, SLICE_NS, SeenCheckpoint, Slice},
     results::{FilesBeside, Placement, SeriesPoint},
 };
 
@@ -71,7 +70,7 @@ impl Points {
             point.due += slice.samples.len() as u64 + dropped + never;
             point.errors += late + dropped + never;
         }
-        slice.io.checkpoints.iter().for_each(|checkpoint| self.add_checkpoint(checkpoint));
+        slice.checkpoints().for_each(|checkpoint| self.add_checkpoint(checkpoint));
         for sample in slice.samples.iter().filter(|sample| sample.outcome == Outcome::Served) {
             if let Some(OpenPoint { point, response }) = self.at(sample.ended_slice() / SLICES_PER_SECOND) {
                 point.served += 1;
@@ -81,9 +80,9 @@ impl Points {
     }
 
     /// Adds a checkpoint to each point that it lies in.
-    fn add_checkpoint(&mut self, checkpoint: &Checkpoint) {
+    fn add_checkpoint(&mut self, checkpoint: SeenCheckpoint) {
         let from_s = checkpoint.begun.saturating_duration_since(self.start).as_secs_f64();
-        let to_s = from_s + checkpoint.duration().as_secs_f64();
+        let to_s = from_s + checkpoint.duration.as_secs_f64();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a load, not negative")]
         let (first, last) = (from_s as u64, to_s as u64);
         for second in first..=last {

@@ -25,6 +25,7 @@ use crate::{
     sqlite,
     target::Background,
     tracker::{
+        checkpoints::watch_checkpoints,
         client::{self, Caller},
         drops,
         program::{self, Tracker},
@@ -109,6 +110,7 @@ pub fn serve(plan: &TrialPlan, folder: &TrialFolder, interrupt: &Interrupt) -> R
 /// That it does not answer.
 pub fn connect(
     served: Served,
+    live: &Path,
     clients: &Clients<'_>,
     interrupt: &Interrupt,
 ) -> Result<(Connections<Completer>, TrackerRoom)> {
@@ -145,7 +147,8 @@ pub fn connect(
         }
     }
     let receive_buffer_errors_before = drops::receive_buffer_errors(served.process);
-    let background = served.own.iter().map(|tracker| watch(Arc::clone(tracker))).collect();
+    let mut background: Vec<_> = served.own.iter().map(|tracker| watch(Arc::clone(tracker))).collect();
+    background.extend(served.own.iter().map(|_| watch_checkpoints(live)));
     let (settings, writers) = (served.settings.clone(), Writers::default());
     let room = TrackerRoom { served, doubts, swarm, warming_writes, receive_buffer_errors_before };
     Ok((Connections { streams, exchanges, background, checkpoints: None, writers, settings }, room))

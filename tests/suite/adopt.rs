@@ -15,7 +15,7 @@ use journalbench::{
     machine::Machine,
     oracle::{self, Verdict},
     results::{Results, Stage, Status},
-    run::{self, Options},
+    run::{self, Only, Options},
     scenario::Scenario,
     snapshot::Programs,
     sqlite,
@@ -82,6 +82,7 @@ fn run_on(folder: &Path, database: &Path, overrides: &[&str]) -> anyhow::Result<
         keep_in: None,
         out_dir: folder.join("out"),
         programs: Programs::find(env!("CARGO_BIN_EXE_journalbench").into()),
+        only: Only::default(),
         machine: Machine::default(),
         interrupt: Interrupt::default(),
     };

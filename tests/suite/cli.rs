@@ -228,7 +228,7 @@ fn an_interrupt_ends_the_run_within_two_seconds_and_keeps_what_was_measured() {
     let trial = &results.trials[0];
     assert_eq!((trial.status, &trial.problems[..]), (Status::Interrupted, &[][..]));
     let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
-    assert!(report.contains("Interrupted: of 2 trials 1 are missing and 1 were cut short."), "{report}");
+    assert!(report.contains("Not complete: of 2 trials 1 are missing and 1 were cut short."), "{report}");
     assert!(trial.phases.iter().any(|phase| phase.counts().served > 100), "{:?}", trial.phases);
     assert_eq!(names(&folder.path().join("work")), ["datasets"]);
 }

@@ -7,7 +7,7 @@ use journalbench::{
     machine::Machine,
     report::{self, Format},
     results::{DisturbedBy, Results, Status, Warning},
-    run::{self, Event, Options, Start},
+    run::{self, Event, Only, Options, Start},
     scenario::Scenario,
     snapshot::Programs,
 };
@@ -53,6 +53,7 @@ fn run_disturbed(folder: &Path, disturbed: &str, overrides: &[&str], start: Opti
         keep_in: None,
         out_dir: folder.to_owned(),
         programs: Programs::find(env!("CARGO_BIN_EXE_journalbench").into()),
+        only: Only::default(),
         machine: Machine::of(&proc),
         interrupt: Interrupt::default(),
     };

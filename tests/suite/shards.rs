@@ -64,6 +64,21 @@ fn plan(trial: &TrialResult) -> String {
 }
 
 #[test]
+fn what_matters_most_is_run_first_and_the_rest_later() {
+    let folder = folder_with_scenario();
+    let folder = folder.path();
+    let first = run(folder, "out", &["--only", "-2", "--only", "wal-full-1500-vacuum-into-1"]);
+    assert_eq!(ids(&first), TRIALS[1..4]);
+    let report = fs::read_to_string(folder.join("out/report.md")).unwrap();
+    assert!(report.contains("Not complete: of 6 trials 3 are missing"), "{report}");
+    let resumed = output(folder, &["run", "--resume", "out", "--only", "delete"]);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    assert_eq!(ids(&read(folder, "out")), [&TRIALS[1..4], &[TRIALS[0], TRIALS[4]]].concat());
+    let said = refused(folder, &[&["run", "test.toml"], &SMALL[..], &["--only", "backup"]].concat(), 2);
+    assert!(said.contains("--only backup: no trial") && said.contains(TRIALS[0]), "{said}");
+}
+
+#[test]
 fn two_merged_shards_are_the_whole() {
     let folder = folder_with_scenario();
     let folder = folder.path();

@@ -43,9 +43,10 @@ pub fn tracker(figures: &mut List, tracker: &TrackerResult) {
 
 /// A time in which nobody was served.
 pub fn silence(figures: &mut List, silence: &Silence) {
-    let Silence { started_s, duration_s, unserved } = silence;
+    let Silence { started_s, duration_s, unserved, checkpoint_s } = silence;
     figures.put("silence_started", Unit::Seconds, "When a time began in which nobody was served", *started_s);
     figures.put("silence", Unit::Seconds, "How long nobody was served", *duration_s);
     let help = "Requests that were due while nobody was served, and not served in time";
     figures.put("silence_unserved", Unit::One, help, *unserved);
+    figures.put("silence_checkpoint", Unit::Seconds, "How much of that time checkpoints took", *checkpoint_s);
 }

@@ -27,10 +27,10 @@ fn trials_and_snapshots_that_are_missing_are_counted() {
     type Change = fn(&mut Results);
     let cases: [(Change, &[&str]); 9] = [
         (|_| (), &[]),
-        (|results| results.trials.truncate(1), &["Interrupted: of 4 trials 3 are missing and 0 were cut short."]),
+        (|results| results.trials.truncate(1), &["Not complete: of 4 trials 3 are missing and 0 were cut short."]),
         (
             |results| results.trials[3].status = Status::Interrupted,
-            &["Interrupted: of 4 trials 0 are missing and 1 were cut short."],
+            &["Not complete: of 4 trials 0 are missing and 1 were cut short."],
         ),
         (
             |results| results.trials[0].snapshots_not_taken = Recorded::Known(2),
@@ -53,7 +53,7 @@ fn trials_and_snapshots_that_are_missing_are_counted() {
             },
             &[
                 "A part: shard 2 of 2, 1 of the scenario's 4 trials.",
-                "Interrupted: of 2 trials 1 are missing and 0 were cut short.",
+                "Not complete: of 2 trials 1 are missing and 0 were cut short.",
             ],
         ),
         (
@@ -64,7 +64,7 @@ fn trials_and_snapshots_that_are_missing_are_counted() {
             },
             &[
                 "A part: shard 1 of 2, 2 of the scenario's 4 trials.",
-                "Interrupted: of 4 trials 0 are missing and 1 were cut short.",
+                "Not complete: of 4 trials 0 are missing and 1 were cut short.",
             ],
         ),
         (|results| results.merged = vec![samples::merged_run(1, 2), samples::merged_run(2, 2)], &[]),

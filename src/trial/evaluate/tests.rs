@@ -46,6 +46,7 @@ fn measured<'a>(segments: &'a [Segment], series: &'a [SeriesPoint]) -> Measured<
         series,
         client_timeout,
         knows_stalls: true,
+        knows_checkpoints: false,
         knows_io: false,
     }
 }

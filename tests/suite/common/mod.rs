@@ -14,7 +14,7 @@ use journalbench::{
     interrupt::Interrupt,
     machine::Machine,
     results::{Results, TrialResult},
-    run::{self, Options},
+    run::{self, Only, Options},
     scenario::Scenario,
     snapshot::Programs,
 };
@@ -35,6 +35,7 @@ pub fn run_kept_with(folder: &Path, overrides: &[&str], programs: Programs) -> R
         keep_in: Some(folder.join("out/kept")),
         out_dir: folder.join("out"),
         programs,
+        only: Only::default(),
         machine: Machine::default(),
         interrupt: Interrupt::default(),
     };
