@@ -9,6 +9,7 @@ mod decision;
 mod disturbance;
 pub(crate) mod environment;
 pub(crate) mod likeness;
+pub mod limits;
 mod pairs;
 mod runs;
 mod thresholds;

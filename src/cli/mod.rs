@@ -4,9 +4,11 @@ mod clean;
 mod compare;
 mod doctor;
 mod generate;
+mod limits;
 mod merge;
 mod out_folder;
 mod probe;
+mod render;
 mod report;
 mod restore;
 mod run;
@@ -91,9 +93,15 @@ enum Command {
     Merge(merge::Arguments),
     /// Make the report of a results.json again
     Report(report::Arguments),
+    /// Write a text whose figures come from results
+    #[command(after_help = render::HELP)]
+    Render(render::Arguments),
     /// Compare two runs of a scenario, before and after a change
     #[command(after_help = compare::HELP)]
     Compare(compare::Arguments),
+    /// Say how many commits a second a copy bears that begins again at each, as .backup does
+    #[command(after_help = limits::HELP)]
+    Limits(limits::Arguments),
     /// Make a tracker-shaped database from a seed: the same seed gives the same bytes
     Generate(generate::Arguments),
     /// Judge any file against a kept trial: was the database ever in this state?
@@ -201,6 +209,8 @@ pub fn main(cli: Cli, interrupt_again: fn()) -> Result<ExitCode, CommandError> {
         Command::Merge(arguments) => merge::merge(&arguments)?,
         Command::Report(arguments) => report::report(&arguments)?,
         Command::Compare(arguments) => compare::compare(&arguments)?,
+        Command::Render(arguments) => render::render(&arguments)?,
+        Command::Limits(arguments) => limits::limits(&arguments)?,
         Command::Generate(arguments) => generate::generate(&arguments, interrupt_again)?,
         Command::Verify(arguments) => verify::verify(&arguments, interrupt_again)?,
         Command::Snapshot(arguments) => snapshot::snapshot(&arguments, interrupt_again)?,
@@ -270,6 +280,17 @@ fn print_drawn(text: &str) -> anyhow::Result<()> {
 fn tell(text: &str) {
     if let Err(error) = print(text) {
         print_line(&format!("journalbench: {error:#}"));
+    }
+}
+
+/// Refuses to write to a file that exists, unless it may be replaced.
+fn check_output(path: Option<&Path>, may_replace: bool) -> Result<(), CommandError> {
+    match path.filter(|path| !may_replace && path.symlink_metadata().is_ok()) {
+        Some(path) => Err(CommandError::Usage(anyhow::anyhow!(
+            "-o {}: exists; name a file that does not, or add --overwrite",
+            path.display()
+        ))),
+        None => Ok(()),
     }
 }
 

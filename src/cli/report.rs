@@ -39,11 +39,7 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) fn report(arguments: &Arguments) -> Result<CommandOutcome, CommandError> {
-    if let Some(path) = arguments.output.as_ref().filter(|path| !arguments.overwrite && path.symlink_metadata().is_ok())
-    {
-        let error = anyhow!("-o {}: exists; name a file that does not, or add --overwrite", path.display());
-        return Err(CommandError::Usage(error));
-    }
+    super::check_output(arguments.output.as_deref(), arguments.overwrite)?;
     let load = |path: &PathBuf| Results::load(path).map_err(anyhow::Error::from);
     let (first, others) = arguments.results.split_first().context("no results were named")?;
     if !others.is_empty() && arguments.format != Format::Html {

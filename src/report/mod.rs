@@ -21,6 +21,7 @@ mod files;
 mod github;
 mod junit;
 mod kill;
+mod limits;
 mod listing;
 mod markdown;
 mod matrix;
@@ -37,17 +38,26 @@ mod smaller_is_better;
 mod snapshots;
 mod summary;
 mod tables;
+mod template;
 mod terminal;
 mod thresholds;
 
 use clap::ValueEnum;
 
-use crate::{analysis::RunComparison, results::Results, snapshot::Strategy};
+use crate::{
+    analysis::{
+        RunComparison,
+        limits::{Asked, Copies, Limit},
+    },
+    results::Results,
+    snapshot::Strategy,
+};
 use context::{Context, Group, groups};
 use figure_text::sentence;
 use figures::{Block, Table};
 use notes::Note;
 pub use screen::Colours;
+pub use template::{Load, render as render_template};
 pub(crate) use thresholds::sentence as threshold_sentence;
 
 /// A format of the report.
@@ -120,10 +130,19 @@ pub fn render_details(results: &Results) -> String {
 /// Renders how two runs compare, in a format.
 #[must_use]
 pub fn render_comparison(comparison: &RunComparison, layout: Layout) -> String {
-    let blocks = runs::blocks(comparison);
+    lay_out(&runs::blocks(comparison), layout)
+}
+
+/// Renders how many commits a second copies bear, in a format.
+#[must_use]
+pub fn render_limits(copies: &[Copies], limits: &[Limit], asked: Asked, layout: Layout) -> String {
+    lay_out(&limits::blocks(copies, limits, asked), layout)
+}
+
+fn lay_out(blocks: &[Block], layout: Layout) -> String {
     match layout {
-        Layout::Text => terminal::render(&blocks),
-        Layout::Markdown => markdown::render(&blocks),
+        Layout::Text => terminal::render(blocks),
+        Layout::Markdown => markdown::render(blocks),
     }
 }
 

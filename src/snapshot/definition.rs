@@ -32,6 +32,8 @@ pub struct Definition {
     pub takes_snapshots: bool,
     /// How much of the database its copy is to hold. One of a part is never counted beside whole ones.
     pub portion: Portion,
+    /// Whether it begins again whenever another connection commits.
+    pub begins_again: bool,
     /// Whether those who use it sync the copy when it has ended. SQLite's own ways sync what they write, and scripts that call
     /// `cp` sync nothing.
     pub syncs_after: bool,

@@ -1,7 +1,12 @@
 //! Finds the longest times in which requests were due or waiting and none was served: the write that everybody waits for, the
 //! packets that nobody reads.
 
-use std::{cmp::Reverse, collections::BTreeMap, ops::Range, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    ops::{Add as _, Range},
+    time::Instant,
+};
 
 use crate::{
     measure::{Outcome, SLICE_NS, SeenCheckpoint, Slice, StallTracker},
@@ -91,7 +96,8 @@ impl SilenceLog {
         let slices = ms.start / SLICE_MS..=ms.end / SLICE_MS;
         let (started_s, duration_s) = (ms.start as f64 / 1e3, (ms.end - ms.start) as f64 / 1e3);
         let overlap_s = |one: &Range<f64>| one.end.min(started_s + duration_s) - one.start.max(started_s);
-        let checkpoint_s: f64 = self.checkpoints_s.iter().map(overlap_s).filter(|overlap_s| *overlap_s > 0.0).sum();
+        let checkpoint_s =
+            self.checkpoints_s.iter().map(overlap_s).filter(|overlap_s| *overlap_s > 0.0).fold(0.0, f64::add);
         Silence {
             started_s,
             duration_s,

@@ -40,31 +40,82 @@ fn committed_reports_are_what_their_results_say() {
     }
 }
 
-/// What stands in the README before and after a table that is made from committed results.
-const TABLE_BEGINS: &str = "<!-- journalbench report --format matrix ";
-const TABLE_ENDS: &str = "<!-- end of the table -->";
+/// What stands in a text before and after a part that is made from committed results: `report --format matrix` of results, or
+/// `render` of a template.
+const PART_BEGINS: &str = "<!-- journalbench ";
+const PART_ENDS: &str = "<!-- end -->";
 
 #[test]
-fn the_tables_of_the_readme_are_those_of_committed_results() {
+fn the_readme_says_what_committed_results_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let mut made = String::new();
     let mut rest = readme.as_str();
-    let mut tables = 0;
-    while let Some((before, after)) = rest.split_once(TABLE_BEGINS) {
-        let (path, after) = after.split_once(" -->\n").expect("the comment names the results and ends its line");
-        let (_, after) = after.split_once(TABLE_ENDS).expect("the table has an end");
-        let results = Results::load(&root.join(path)).unwrap();
-        let table = report::render(&results, Format::Matrix);
-        made.extend([before, TABLE_BEGINS, path, " -->\n", &table, TABLE_ENDS]);
-        (rest, tables) = (after, tables + 1);
+    let mut parts = 0;
+    while let Some((before, after)) = rest.split_once(PART_BEGINS) {
+        let (command, after) = after.split_once(" -->\n").expect("the comment is a command and ends its line");
+        let (_, after) = after.split_once(PART_ENDS).expect("the part has an end");
+        let part = match command.split_whitespace().collect::<Vec<_>>()[..] {
+            ["report", "--format", "matrix", path] => {
+                report::render(&Results::load(&root.join(path)).unwrap(), Format::Matrix)
+            }
+            ["render", path] => rendered(&root.join(path)),
+            _ => panic!("what is `journalbench {command}`?"),
+        };
+        made.extend([before, PART_BEGINS, command, " -->\n", &part, PART_ENDS]);
+        (rest, parts) = (after, parts + 1);
     }
     made += rest;
-    if std::env::var_os(BLESS).is_some() {
-        fs::write(root.join("README.md"), &made).unwrap();
+    assert!(parts >= 1);
+    assert_text(&root.join("README.md"), &made);
+}
+
+#[test]
+fn texts_beside_the_results_are_made_of_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let mut texts = Vec::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jinja") {
+            let text = path.with_extension("");
+            // The findings are a part of the README.
+            if text.file_name().unwrap() != "findings.md" {
+                assert_text(&text, &rendered(&path));
+                texts.push(text);
+            }
+        }
     }
-    assert!(tables >= 2, "the headline, and what is contrary to it");
-    assert!(made == fs::read_to_string(root.join("README.md")).unwrap(), "if that is meant, run with {BLESS}=1");
+    let index = fs::read_to_string(folder.join("README.md")).unwrap();
+    for Committed { folder, .. } in committed() {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        assert!(index.contains(&format!("({name}/report.md)")), "results/README.md has no line for {name}");
+    }
+    for text in texts.iter().filter(|text| text.file_name().unwrap() != "README.md") {
+        let issue = fs::read_to_string(text).unwrap();
+        assert!(issue.lines().count() <= SCREEN, "{} is longer than a screen", text.display());
+    }
+}
+
+/// Lines of what is under a screen.
+const SCREEN: usize = 60;
+
+/// What a template in `results/` says.
+fn rendered(template: &Path) -> String {
+    let folder = template.parent().unwrap().to_owned();
+    let names: Vec<_> =
+        committed().iter().map(|one| one.folder.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let text = fs::read_to_string(template).unwrap();
+    let load = move |name: &str| Ok(Results::load(&folder.join(name).join("results.json"))?);
+    report::render_template(&template.display().to_string(), &text, &names, Box::new(load)).unwrap()
+}
+
+/// A committed text is what is made of it now.
+fn assert_text(path: &Path, made: &str) {
+    if std::env::var_os(BLESS).is_some() {
+        fs::write(path, made).unwrap();
+    }
+    let committed = fs::read_to_string(path).unwrap();
+    assert!(committed == made, "{}: if that is meant, run with {BLESS}=1", path.display());
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: true,
     syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::Backup(site.options.backup))),
     options: |options| json!(options.backup),

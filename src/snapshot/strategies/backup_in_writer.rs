@@ -24,6 +24,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::Copies,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure: |site| {
         Procedure::Run(Task::InWriter {

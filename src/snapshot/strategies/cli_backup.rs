@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: true,
     syncs_after: false,
     procedure: |site| site.programs.with_sqlite3(|sqlite3| Procedure::child(dot_backup(sqlite3, site, None))),
     options: |_| json!({}),

@@ -22,6 +22,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: true,
     syncs_after: false,
     procedure: |site| {
         let timeout_ms = Some(site.options.cli_backup_timeout.busy_timeout_ms);

@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure: |site| site.programs.with_cp(|cp| Procedure::child(command(cp, [site.live, &site.out()]))),
     options: |_| json!({}),

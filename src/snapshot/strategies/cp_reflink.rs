@@ -22,6 +22,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure,
     options: |_| json!({}),

@@ -29,6 +29,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Essential,
+    begins_again: false,
     syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::Essential(site.options.essential))),
     options: |options| json!(options.essential),

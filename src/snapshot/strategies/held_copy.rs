@@ -57,6 +57,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: true,
     procedure: |site| procedure(site, site.options.held_copy.or(CacheUse::Normal)),
     options: |options| json!(options.held_copy.or(CacheUse::Normal)),

@@ -18,6 +18,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: false,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure: |_| Procedure::Nothing,
     options: |_| json!({}),

@@ -19,6 +19,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure: |site| {
         site.programs.with_sqlite3_rsync(|rsync| Procedure::child(command(rsync, [site.live, &site.out()])))

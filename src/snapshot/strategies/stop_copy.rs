@@ -29,6 +29,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::Stopped,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure: |site| {
         site.programs.with_cp(|cp| {

@@ -27,6 +27,7 @@ pub const DEFINITION: Definition = Definition {
     writers: WriterRole::None,
     takes_snapshots: true,
     portion: Portion::Whole,
+    begins_again: false,
     syncs_after: false,
     procedure: |site| Procedure::child(site.copy_process(&Method::VacuumInto(site.options.vacuum_into))),
     options: |options| json!(options.vacuum_into),

@@ -1,0 +1,178 @@
+//! Up to how many commits a second a copy ends that begins again at every commit of another connection: what was seen in several runs,
+//! the model that was fitted to it, and what follows for another size.
+
+mod model;
+
+use std::collections::BTreeMap;
+
+pub use model::{Attempts, Fitted, fit, mean_s, rate_that_ends, share_that_ends};
+
+use crate::{
+    results::{PhaseName, Results, SnapshotResult, TrialResult},
+    snapshot::Strategy,
+    sqlite::JournalMode,
+    statistics::median,
+};
+
+/// The copies of a strategy, of a database of one size, at one rate of commits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copies {
+    /// Journal mode of the database.
+    pub journal_mode: JournalMode,
+    /// How they were taken.
+    pub strategy: Strategy,
+    /// Size of the database.
+    pub bytes: u64,
+    /// Commits a second.
+    pub rate: f64,
+    /// So many that ended well, with the times that they took, in seconds.
+    pub ended_s: Vec<f64>,
+    /// Of these, the ones that no commit disturbed.
+    pub undisturbed_s: Vec<f64>,
+    /// Of those that ended, the ones that are exact.
+    pub exact: u64,
+    /// Failed on a lock of somebody else's.
+    pub locked: u64,
+    /// Stopped at the deadline.
+    pub stopped: u64,
+    /// Failed otherwise.
+    pub failed: u64,
+    /// How often they began again, all together: as the strategy says, or else as many commits as came meanwhile.
+    pub begun_again: u64,
+    /// Commits that came while they were taken.
+    pub commits_meanwhile: u64,
+}
+
+impl Copies {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.ended_s.len() as u64 + self.locked + self.stopped + self.failed
+    }
+}
+
+/// What was found of a strategy under a journal mode, and what follows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// Journal mode of the database.
+    pub journal_mode: JournalMode,
+    /// How copies were taken.
+    pub strategy: Strategy,
+    /// The undisturbed time for a byte, in seconds.
+    pub s_per_byte: Fitted,
+    /// How long an undisturbed copy of the larger database would take, in seconds.
+    pub undisturbed_s: Fitted,
+    /// Up to how many commits a second half of such copies end within the deadline; the interval is that of the time for a byte. `None`
+    /// where they would not even undisturbed.
+    pub half_end_at: Option<Fitted>,
+    /// The same of 95 of a hundred.
+    pub most_end_at: Option<Fitted>,
+}
+
+/// What is asked of a larger database.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asked {
+    /// Its size.
+    pub bytes: u64,
+    /// How long a copy may take, in seconds.
+    pub deadline_s: f64,
+}
+
+/// All copies of strategies that begin again, by journal mode, strategy, size and rate.
+#[must_use]
+pub fn copies(all: &[Results]) -> Vec<Copies> {
+    let mut found: BTreeMap<(JournalMode, Strategy, u64, u64), Copies> = BTreeMap::new();
+    for results in all {
+        let Some(dataset) = results.dataset.found() else { continue };
+        for trial in results.trials.iter().filter(|trial| trial.strategy.definition().begins_again) {
+            let Some(rate) = rate(trial) else { continue };
+            let key = (trial.journal_mode, trial.strategy, dataset.bytes, rate.to_bits());
+            let of_key = found.entry(key).or_insert_with(|| Copies {
+                journal_mode: trial.journal_mode,
+                strategy: trial.strategy,
+                bytes: dataset.bytes,
+                rate,
+                ended_s: Vec::new(),
+                undisturbed_s: Vec::new(),
+                exact: 0,
+                locked: 0,
+                stopped: 0,
+                failed: 0,
+                begun_again: 0,
+                commits_meanwhile: 0,
+            });
+            trial.snapshots.iter().for_each(|snapshot| add(of_key, snapshot));
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Commits a second: as the scenario says, or as many as the baseline was to have.
+fn rate(trial: &TrialResult) -> Option<f64> {
+    let offered = || trial.phase(PhaseName::Baseline).map(|phase| phase.offered_commits_per_s);
+    trial.completed_rate_ops.or_else(offered)
+}
+
+fn add(copies: &mut Copies, snapshot: &SnapshotResult) {
+    let begun_again = snapshot.progress.restarts.unwrap_or_else(|| snapshot.commits_meanwhile());
+    let error = snapshot.run.error.as_deref();
+    match error {
+        None => {
+            copies.ended_s.push(snapshot.run.duration_s);
+            if begun_again == 0 {
+                copies.undisturbed_s.push(snapshot.run.duration_s);
+            }
+            copies.exact += u64::from(snapshot.is_exact());
+        }
+        Some(error) if error.contains("locked") => copies.locked += 1,
+        Some(_) if snapshot.run.exit_status.is_none() => copies.stopped += 1,
+        Some(_) => copies.failed += 1,
+    }
+    copies.begun_again += begun_again;
+    copies.commits_meanwhile += snapshot.commits_meanwhile();
+}
+
+/// What was fitted to copies that end or begin again, and what follows. Where a lock ended one of ten and more, that is another way to
+/// fail, and nothing is fitted.
+#[must_use]
+pub fn limits(copies: &[Copies], asked: Asked) -> Vec<Limit> {
+    let mut groups: BTreeMap<(JournalMode, Strategy), Vec<&Copies>> = BTreeMap::new();
+    for one in copies {
+        groups.entry((one.journal_mode, one.strategy)).or_default().push(one);
+    }
+    let limit = |((journal_mode, strategy), group): ((JournalMode, Strategy), Vec<&Copies>)| {
+        let locked: u64 = group.iter().map(|one| one.locked).sum();
+        let all: u64 = group.iter().map(|one| one.count()).sum();
+        let s_per_byte = fit(&group.iter().map(|one| attempts(one)).collect::<Vec<_>>());
+        let s_per_byte = s_per_byte.filter(|_| locked * 10 < all)?;
+        let undisturbed_s = s_per_byte.map(|s_per_byte| s_per_byte * asked.bytes as f64);
+        let end_at = |share: f64| {
+            let of = |undisturbed_s: f64| rate_that_ends(share, undisturbed_s, asked.deadline_s);
+            let Fitted { value, interval } = undisturbed_s;
+            // The longer it takes, the fewer commits it bears.
+            let interval = crate::statistics::Interval { low: of(interval.high)?, high: of(interval.low)? };
+            Some(Fitted { value: of(value)?, interval })
+        };
+        let (half_end_at, most_end_at) = (end_at(0.5), end_at(0.95));
+        Some(Limit { journal_mode, strategy, s_per_byte, undisturbed_s, half_end_at, most_end_at })
+    };
+    groups.into_iter().filter_map(limit).collect()
+}
+
+fn attempts(copies: &Copies) -> Attempts {
+    Attempts {
+        bytes: copies.bytes as f64,
+        rate: copies.rate,
+        ended: copies.ended_s.len() as u64,
+        begun_again: copies.begun_again,
+    }
+}
+
+/// How long copies of a size took that no commit disturbed, the median, in seconds, and of how many; `None` of none.
+#[must_use]
+pub fn measured_undisturbed_s(copies: &[Copies], limit: &Limit, bytes: u64) -> Option<(f64, usize)> {
+    let is_like =
+        |one: &&Copies| (one.journal_mode, one.strategy, one.bytes) == (limit.journal_mode, limit.strategy, bytes);
+    let all: Vec<f64> = copies.iter().filter(is_like).flat_map(|one| one.undisturbed_s.iter().copied()).collect();
+    median(&all).map(|median_s| (median_s, all.len()))
+}

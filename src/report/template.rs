@@ -1,0 +1,249 @@
+//! Texts whose figures come from results: templates in the language of Jinja, in which no figure has to be written by hand.
+//!
+//! A template sees results as they are in `results.json`, and writes figures as reports do. What is not there is an error, never an
+//! empty place. Where results come from is the caller's business.
+//!
+//! | in a template | is |
+//! | --- | --- |
+//! | `names` | the names of all results |
+//! | `run("quick")` | those results |
+//! | `answer("quick")` | the first sentences of their report: `question`, `setting`, `sentences`, `open` |
+//! | `matrix("quick")` | their verdicts by journal mode and strategy, as a table in Markdown |
+//! | `limits(["a", "b"], bytes, deadline_s)` | what `journalbench limits` finds in them: `copies` and `limits` |
+//! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
+//! | <code>list \| where(key=value)</code> | those of a list that have these values; a key of another object is `a__b` |
+//! | <code>list \| the_one</code> | the only one of a list |
+//! | <code>list \| median</code> | the median of numbers |
+//! | <code>number \| digits</code> | three significant digits |
+//! | <code>number \| thousands</code> | all digits, with the thousands apart |
+//! | <code>comparison \| factor</code> | as in 0.44 (0.31 to 0.48, 10 pairs) |
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, context,
+    syntax::SyntaxConfig,
+    value::{Kwargs, Serde, Value},
+};
+use serde_json::json;
+
+use super::{answer, figure_text, figures::Block, markdown, matrix, summary};
+use crate::{
+    analysis::limits::{self, Asked, Fitted},
+    results::Results,
+    statistics,
+};
+
+/// Reads results by their name.
+pub type Load = Box<dyn Fn(&str) -> anyhow::Result<Results> + Send + Sync>;
+
+/// Renders a template, which has a name for its errors.
+///
+/// # Errors
+/// What is wrong in the template, with its line; results that cannot be read.
+pub fn render(name: &str, template: &str, names: &[String], load: Load) -> anyhow::Result<String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build()?);
+    add_results(&mut environment, Arc::new(Library { load, read: Mutex::default() }));
+    add_lists(&mut environment);
+    add_figures(&mut environment);
+    let rendered = environment.render_named_str(name, template, context! { names => Serde(names) });
+    rendered.map_err(|error| anyhow::anyhow!("{:#}", in_words(&error)))
+}
+
+/// What an error says, with all that led to it.
+fn in_words(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        words = format!("{words}: {error}");
+        source = error.source();
+    }
+    words
+}
+
+/// Results, each read once.
+struct Library {
+    load: Load,
+    read: Mutex<HashMap<String, Arc<Results>>>,
+}
+
+impl Library {
+    fn results(&self, name: &str) -> Result<Arc<Results>, Error> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(results) = read.get(name) {
+            return Ok(Arc::clone(results));
+        }
+        let results = (self.load)(name).map_err(|error| invalid(format!("{error:#}")))?;
+        let results = Arc::new(results);
+        read.insert(name.to_owned(), Arc::clone(&results));
+        Ok(results)
+    }
+}
+
+fn invalid(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, why.into())
+}
+
+fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
+    let of = Arc::clone(&library);
+    let known: Mutex<HashMap<String, Value>> = Mutex::default();
+    environment.add_function("run", move |name: String| -> Result<Value, Error> {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(&name) {
+            return Ok(value.clone());
+        }
+        let value = Value::from(Serde(of.results(&name)?.as_ref()));
+        known.insert(name, value.clone());
+        Ok(value)
+    });
+    let of = Arc::clone(&library);
+    environment.add_function("answer", move |name: &str| -> Result<Value, Error> {
+        let answer::Answer { question, setting, sentences, open } = answer::answer(of.results(name)?.as_ref());
+        Ok(context! { question, setting, sentences, open })
+    });
+    let of = Arc::clone(&library);
+    environment.add_function("matrix", move |name: &str| -> Result<String, Error> {
+        Ok(markdown::render(&[Block::Table(matrix::table(of.results(name)?.as_ref()))]).trim_end().to_owned())
+    });
+    environment.add_function(
+        "limits",
+        move |names: Vec<String>, bytes: u64, deadline_s: f64| -> Result<Value, Error> {
+            let all = names.iter().map(|name| library.results(name).map(|results| results.as_ref().clone()));
+            Ok(limits_of(&all.collect::<Result<Vec<_>, _>>()?, Asked { bytes, deadline_s }))
+        },
+    );
+}
+
+fn limits_of(all: &[Results], asked: Asked) -> Value {
+    let copies = limits::copies(all);
+    let fitted = |Fitted { value, interval }: Fitted| json!({ "value": value, "interval": interval });
+    let found = limits::limits(&copies, asked).into_iter().map(|limit| {
+        json!({
+            "journal_mode": limit.journal_mode,
+            "strategy": limit.strategy,
+            "undisturbed_s": fitted(limit.undisturbed_s),
+            "half_end_at": limit.half_end_at.map(fitted),
+            "most_end_at": limit.most_end_at.map(fitted),
+        })
+    });
+    let found: Vec<_> = found.collect();
+    let copies = copies.into_iter().map(|copies| {
+        json!({
+            "journal_mode": copies.journal_mode,
+            "strategy": copies.strategy,
+            "bytes": copies.bytes,
+            "rate": copies.rate,
+            "copies": copies.count(),
+            "ended": copies.ended_s.len(),
+            "locked": copies.locked,
+            "stopped": copies.stopped,
+            "begun_again": copies.begun_again,
+            "commits_meanwhile": copies.commits_meanwhile,
+        })
+    });
+    Value::from(Serde(json!({ "limits": found, "copies": copies.collect::<Vec<_>>() })))
+}
+
+fn add_lists(environment: &mut Environment<'_>) {
+    environment.add_filter("where", |list: Vec<Value>, wanted: Kwargs| -> Result<Vec<Value>, Error> {
+        let names: Vec<String> = wanted.args().map(str::to_owned).collect();
+        let mut all = list;
+        for name in names {
+            let value: Value = wanted.get(&name)?;
+            let mut left = Vec::new();
+            for one in all {
+                if at(&one, &name)? == value {
+                    left.push(one);
+                }
+            }
+            all = left;
+        }
+        Ok(all)
+    });
+    environment.add_filter("the_one", |list: Vec<Value>| -> Result<Value, Error> {
+        match <[Value; 1]>::try_from(list) {
+            Ok([one]) => Ok(one),
+            Err(list) => Err(invalid(format!("expected one, and there are {}", list.len()))),
+        }
+    });
+    environment.add_filter("median", |list: Vec<f64>| -> Result<f64, Error> {
+        statistics::median(&list).ok_or_else(|| invalid("there is no median of nothing"))
+    });
+}
+
+/// What a value has at `a__b`; nothing where it does not say, as results leave out what is not known.
+fn at(value: &Value, path: &str) -> Result<Value, Error> {
+    path.split("__").try_fold(value.clone(), |value, name| value.get_attr(name))
+}
+
+fn add_figures(environment: &mut Environment<'_>) {
+    environment.add_filter("digits", figure_text::number);
+    environment.add_filter("thousands", figure_text::count);
+    environment.add_function("share", summary::share);
+    environment.add_filter("factor", |comparison: Value| -> Result<String, Error> {
+        let number = |value: Value| f64::try_from(value).map(figure_text::number);
+        let (ratio, pairs) = (number(comparison.get_attr("ratio")?)?, comparison.get_attr("pairs")?);
+        let interval = comparison.get_attr("interval")?;
+        if interval.is_none() || interval.is_undefined() {
+            return Ok(format!("{ratio} ({pairs} pairs)"));
+        }
+        let (low, high) = (number(interval.get_item_by_index(0)?)?, number(interval.get_item_by_index(1)?)?);
+        Ok(format!("{ratio} ({low} to {high}, {pairs} pairs)"))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
+
+    fn rendered(template: &str) -> anyhow::Result<String> {
+        let load = |name: &str| match name {
+            "quick" => Ok(samples::results(vec![
+                samples::trial(JournalMode::Delete, Strategy::Cp),
+                samples::trial(JournalMode::Wal, Strategy::Cp),
+            ])),
+            other => anyhow::bail!("there are no results of the name {other}"),
+        };
+        render("test", template, &["quick".to_owned()], Box::new(load))
+    }
+
+    #[test]
+    fn figures_come_from_results() {
+        for (template, expected) in [
+            ("{{ run('quick').trials | length }} trials\n", "2 trials\n"),
+            ("{{ run('quick').trials | where(journal_mode='wal') | map(attribute='strategy') | join }}", "cp"),
+            ("{{ (run('quick').trials | where(journal_mode='wal', strategy='cp') | the_one).repetition }}", "1"),
+            ("{% for name in names %}[{{ name }}]{% endfor %}", "[quick]"),
+            ("{{ 1234567 | thousands }} {{ 0.123456 | digits }} {{ [3, 1, 2] | median }}", "1,234,567 0.12 2.0"),
+            ("{{ share(0, 20) }}", "at most 14 %"),
+            ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
+            ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
+            ("{{ answer('quick').question is string }} {{ '| cp |' in matrix('quick') }}", "true true"),
+            ("{{ limits(['quick'], 17000000000, 3600).copies | length }}", "0"),
+        ] {
+            assert_eq!(rendered(template).unwrap(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_says_where() {
+        for (template, expected) in [
+            ("one\n{{ run('quick').trails }}", "test:2"),
+            ("{{ run('slow') }}", "no results of the name slow"),
+            ("{{ run('quick').trials | where(journal_mode='truncate') | the_one }}", "expected one, and there are 0"),
+            ("{{ run('quick').trials | the_one }}", "there are 2"),
+            ("{{ [] | median }}", "no median"),
+            ("{% for %}", "syntax error"),
+        ] {
+            let error = rendered(template).unwrap_err().to_string();
+            assert!(error.contains(expected), "{template}: {error}");
+        }
+    }
+}
