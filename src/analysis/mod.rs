@@ -20,6 +20,6 @@ pub use comparisons::{BaselineTime, PairTimes, SAME_MARGIN, baseline_times, chan
 pub use decision::decision;
 pub use disturbance::disturbances;
 pub use environment::of_environment;
-pub(crate) use pairs::cannot_keep_up;
+pub(crate) use pairs::{cannot_keep_up, pairs};
 pub use runs::{RunChange, RunComparison, RunOutcome, compare, differences};
 pub use thresholds::thresholds;

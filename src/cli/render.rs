@@ -14,6 +14,9 @@ use crate::{
     results::{Results, write_atomically},
 };
 
+/// What results may be in: as `run` writes them, or what gzip has made of that.
+const FILES: [&str; 2] = ["results.json", "results.json.gz"];
+
 /// What stands below the help.
 pub(super) const HELP: &str = "\
 Examples:
@@ -29,7 +32,7 @@ pub(super) struct Arguments {
     /// The template
     #[arg(value_name = "TEMPLATE")]
     template: PathBuf,
-    /// The folder of results: `run(\"NAME\")` is NAME/results.json in it
+    /// The folder of results: `run(\"NAME\")` is NAME/results.json in it, or NAME/results.json.gz
     #[arg(long, value_name = "DIR", default_value = "journalbench-out")]
     results: PathBuf,
     /// Write to a file instead of standard output; it must not exist
@@ -47,7 +50,12 @@ pub(super) fn render(arguments: &Arguments) -> Result<CommandOutcome, CommandErr
     let template = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let names = names(results).with_context(|| format!("cannot read --results {}", results.display()))?;
     let folder = results.clone();
-    let load = move |name: &str| Ok(Results::load(&folder.join(name).join("results.json"))?);
+    let load = move |name: &str| {
+        let folder = folder.join(name);
+        let path = FILES.map(|file| folder.join(file)).into_iter().find(|path| path.is_file());
+        let path = path.with_context(|| format!("{} has no {}", folder.display(), FILES.join(" and no ")))?;
+        Ok(Results::load(&path)?)
+    };
     let text = report::render_template(&path.display().to_string(), &template, &names, Box::new(load))
         .map_err(|error| CommandError::Usage(anyhow!("{}: {error:#}", path.display())))?;
     match output {
@@ -64,7 +72,7 @@ fn names(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.path().join("results.json").is_file() {
+        if FILES.iter().any(|file| entry.path().join(file).is_file()) {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }

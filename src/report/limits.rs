@@ -115,8 +115,8 @@ fn range_of(mean_s: &Fitted) -> String {
 fn times_note() -> Note {
     Note::new(
         "How long an undisturbed copy takes: by the model and as measured",
-        "\"by the model\": from how often copies of all sizes began again. \"measured\": the median of the copies of this size \
-        that no commit disturbed, which the model did not ask for.",
+        "\"by the model\": from how many copies of all sizes no commit disturbed. \"measured\": the median time of those of this size, \
+        which the model did not ask for.",
     )
 }
 
@@ -148,7 +148,7 @@ fn copies_note() -> Note {
     Note::new(
         "What became of each copy",
         "\"ended\": well and within the deadline. \"locked\": SQLite found the database locked and gave up. \"stopped\": at the deadline. \
-        \"begun again\": in all copies together, as the strategy says, or else as many commits as came meanwhile. \"time\": of those that \
+        \"undisturbed\": no commit came meanwhile. \"begun again\": in all copies together, as the strategy says, or else as many commits as came meanwhile. \"time\": of those that \
         ended. \"mean by the model\": without a deadline.",
     )
 }
@@ -156,8 +156,19 @@ fn copies_note() -> Note {
 fn of_copies(copies: &[Copies], limits: &[Limit]) -> Table {
     let mut columns = vec![Column::words("mode"), Column::words("strategy"), Column::of("size", Unit::Megabytes)];
     columns.extend(
-        ["commits/s", "copies", "ended", "exact", "locked", "stopped", "failed", "begun again", "commits meanwhile"]
-            .map(|title| Column::of(title, Unit::One)),
+        [
+            "commits/s",
+            "copies",
+            "ended",
+            "exact",
+            "locked",
+            "stopped",
+            "failed",
+            "undisturbed",
+            "begun again",
+            "commits meanwhile",
+        ]
+        .map(|title| Column::of(title, Unit::One)),
     );
     columns.extend(["time", "mean by the model"].map(|title| Column::of(title, Unit::Seconds)));
     let rows = copies.iter().map(|one| {
@@ -175,6 +186,7 @@ fn of_copies(copies: &[Copies], limits: &[Limit]) -> Table {
             Value::Count(one.locked),
             Value::Count(one.stopped),
             Value::Count(one.failed),
+            Value::Count(one.undisturbed_s.len() as u64),
             Value::Count(one.begun_again),
             Value::Count(one.commits_meanwhile),
             Value::range(one.ended_s.iter().copied(), Value::Duration),

@@ -69,6 +69,8 @@ pub enum Format {
     Markdown,
     /// One page for a browser, with pictures.
     Html,
+    /// One picture, as a file that other pages can show: how long nobody was served with each copy.
+    Svg,
     /// The verdicts by journal mode and strategy, as a table in Markdown.
     Matrix,
     /// A file in the format of `JUnit`, in which each trial is a test.
@@ -100,6 +102,7 @@ pub fn render(results: &Results, format: Format) -> String {
         Format::Text => screen::render(results, Colours::Plain),
         Format::Markdown => markdown::render(&blocks(results)),
         Format::Html => page::render(std::slice::from_ref(results)),
+        Format::Svg => page::render_picture(results),
         Format::Matrix => markdown::render(&[Block::Table(matrix::table(results))]),
         Format::Junit => junit::render(results),
         Format::Github => github::render(results),

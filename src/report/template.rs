@@ -11,6 +11,8 @@
 //! | `matrix("quick")` | their verdicts by journal mode and strategy, as a table in Markdown |
 //! | `limits(["a", "b"], bytes, deadline_s)` | what `journalbench limits` finds in them: `copies` and `limits` |
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
+//! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms` |
+//! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
 //! | <code>list \| where(key=value)</code> | those of a list that have these values; a key of another object is `a__b` |
 //! | <code>list \| the_one</code> | the only one of a list |
 //! | <code>list \| median</code> | the median of numbers |
@@ -28,12 +30,18 @@ use minijinja::{
     syntax::SyntaxConfig,
     value::{Kwargs, Serde, Value},
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{answer, figure_text, figures::Block, markdown, matrix, summary};
 use crate::{
-    analysis::limits::{self, Asked, Fitted},
-    results::Results,
+    analysis::{
+        self,
+        limits::{self, Asked, Fitted},
+    },
+    measure::{OperationKind, Percentile},
+    results::{PhaseName, Results, Status, TrialResult},
+    sqlite::JournalMode,
     statistics,
 };
 
@@ -111,6 +119,17 @@ fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
     environment.add_function("matrix", move |name: &str| -> Result<String, Error> {
         Ok(markdown::render(&[Block::Table(matrix::table(of.results(name)?.as_ref()))]).trim_end().to_owned())
     });
+    let of = Arc::clone(&library);
+    environment.add_function(
+        "modes",
+        move |name: &str, kind: &str, figure: &str, rates: Kwargs| -> Result<Value, Error> {
+            let kind: OperationKind = named("kind", kind)?;
+            let figure = percentile(figure)?;
+            let wanted = (rates.get("offered_rate_ops")?, rates.get("completed_rate_ops")?);
+            rates.assert_all_used()?;
+            Ok(modes(of.results(name)?.as_ref(), kind, figure, wanted))
+        },
+    );
     environment.add_function(
         "limits",
         move |names: Vec<String>, bytes: u64, deadline_s: f64| -> Result<Value, Error> {
@@ -118,6 +137,49 @@ fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
             Ok(limits_of(&all.collect::<Result<Vec<_>, _>>()?, Asked { bytes, deadline_s }))
         },
     );
+}
+
+/// A word of the JSON.
+fn named<T: DeserializeOwned>(what: &str, word: &str) -> Result<T, Error> {
+    serde_json::from_value(json!(word)).map_err(|error| invalid(format!("{what}: {error}")))
+}
+
+fn percentile(name: &str) -> Result<Percentile, Error> {
+    match name {
+        "p50_us" => Ok(Percentile::P50),
+        "p90_us" => Ok(Percentile::P90),
+        "p99_us" => Ok(Percentile::P99),
+        "max_us" => Ok(Percentile::Max),
+        other => Err(invalid(format!("{other} is no figure: expected p50_us, p90_us, p99_us or max_us"))),
+    }
+}
+
+/// A response time of the baselines under wal as a multiple of that under delete: pairs of trials of the same strategy and repetition,
+/// at a rate of operations and of completed downloads where these are named.
+fn modes(results: &Results, kind: OperationKind, figure: Percentile, rates: (Option<f64>, Option<f64>)) -> Value {
+    let is_at = |wanted: Option<f64>, rate: Option<f64>| wanted.is_none() || wanted == rate;
+    let is_of = |trial: &&TrialResult| {
+        let is_at_rates = is_at(rates.0, trial.offered_rate_ops) && is_at(rates.1, trial.completed_rate_ops);
+        is_at_rates && trial.status == Status::Completed && !results.is_replaced(trial)
+    };
+    let trials: Vec<_> = results.trials.iter().filter(is_of).collect();
+    let time_us = |trial: &TrialResult| {
+        let baseline = trial.phase(PhaseName::Baseline)?;
+        let operation = baseline.operations.iter().find(|operation| operation.kind == kind)?;
+        operation.response.get(figure).filter(|us| *us > 0).map(|us| us as f64)
+    };
+    let is_under = |mode: JournalMode| move |trial: &TrialResult| trial.journal_mode == mode;
+    let pairs = analysis::pairs(&trials, is_under(JournalMode::Delete), is_under(JournalMode::Wal));
+    let times: Vec<_> = pairs.iter().filter_map(|(base, new)| Some((time_us(base)?, time_us(new)?))).collect();
+    let change = analysis::change(&times.iter().map(|(base, new)| new / base).collect::<Vec<_>>(), None);
+    let median_ms = |of: fn(&(f64, f64)) -> f64| statistics::median(&times.iter().map(of).collect::<Vec<_>>());
+    Value::from(Serde(json!({
+        "ratio": change.ratio,
+        "interval": change.interval,
+        "pairs": change.pairs,
+        "delete_ms": median_ms(|(base, _)| base / 1e3),
+        "wal_ms": median_ms(|(_, new)| new / 1e3),
+    })))
 }
 
 fn limits_of(all: &[Results], asked: Asked) -> Value {
@@ -172,9 +234,29 @@ fn add_lists(environment: &mut Environment<'_>) {
             Err(list) => Err(invalid(format!("expected one, and there are {}", list.len()))),
         }
     });
+    environment
+        .add_filter("requests", |trials: Vec<Value>, phase: &str| -> Result<Value, Error> { requests(&trials, phase) });
     environment.add_filter("median", |list: Vec<f64>| -> Result<f64, Error> {
         statistics::median(&list).ok_or_else(|| invalid("there is no median of nothing"))
     });
+}
+
+/// How many announces and scrapes were due in a phase of all of some trials, and how many of them were not served in time.
+fn requests(trials: &[Value], phase: &str) -> Result<Value, Error> {
+    let (mut due, mut served) = (0, 0);
+    for trial in trials {
+        for one in trial.get_attr("phases")?.try_iter()? {
+            let is_of = one.get_attr("name")?.as_str() == Some(phase);
+            for operation in one.get_attr("operations")?.try_iter()?.filter(|_| is_of) {
+                // What commits and what reads are parts of the announces.
+                if matches!(operation.get_attr("kind")?.as_str(), Some("announce" | "scrape")) {
+                    due += u64::try_from(operation.get_attr("due")?)?;
+                    served += u64::try_from(operation.get_attr("served")?)?;
+                }
+            }
+        }
+    }
+    Ok(Value::from(Serde(json!({ "due": due, "unserved": due - served }))))
 }
 
 /// What a value has at `a__b`; nothing where it does not say, as results leave out what is not known.
@@ -204,12 +286,11 @@ mod tests {
     use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
 
     fn rendered(template: &str) -> anyhow::Result<String> {
-        let load = |name: &str| match name {
-            "quick" => Ok(samples::results(vec![
-                samples::trial(JournalMode::Delete, Strategy::Cp),
-                samples::trial(JournalMode::Wal, Strategy::Cp),
-            ])),
-            other => anyhow::bail!("there are no results of the name {other}"),
+        let load = |name: &str| {
+            anyhow::ensure!(name == "quick", "there are no results of the name {name}");
+            let mut delete = samples::trial(JournalMode::Delete, Strategy::Cp);
+            delete.phases[0].operations = OperationKind::ALL.map(|kind| samples::operation(kind, 900, 100)).to_vec();
+            Ok(samples::results(vec![delete, samples::trial(JournalMode::Wal, Strategy::Cp)]))
         };
         render("test", template, &["quick".to_owned()], Box::new(load))
     }
@@ -225,7 +306,13 @@ mod tests {
             ("{{ share(0, 20) }}", "at most 14 %"),
             ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
-            ("{{ answer('quick').question is string }} {{ '| cp |' in matrix('quick') }}", "true true"),
+            ("{{ answer('quick').question is string }} {{ '| cp |' in matrix('quick') }}", "True True"),
+            ("{{ modes('quick', 'commit', 'p50_us').pairs }}", "1"),
+            ("{{ modes('quick', 'commit', 'p50_us', completed_rate_ops=7).pairs }}", "0"),
+            (
+                "{% set all = run('quick').trials | requests('baseline') %}{{ all.unserved }} of {{ all.due }}",
+                "200 of 4000",
+            ),
             ("{{ limits(['quick'], 17000000000, 3600).copies | length }}", "0"),
         ] {
             assert_eq!(rendered(template).unwrap(), expected, "{template}");
@@ -241,6 +328,9 @@ mod tests {
             ("{{ run('quick').trials | the_one }}", "there are 2"),
             ("{{ [] | median }}", "no median"),
             ("{% for %}", "syntax error"),
+            ("{{ modes('quick', 'commit', 'p51_us') }}", "p51_us is no figure"),
+            ("{{ modes('quick', 'commits', 'p50_us') }}", "kind: unknown variant"),
+            ("{{ modes('quick', 'commit', 'p50_us', rate=1) }}", "unknown keyword argument 'rate'"),
         ] {
             let error = rendered(template).unwrap_err().to_string();
             assert!(error.contains(expected), "{template}: {error}");

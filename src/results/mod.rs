@@ -33,10 +33,11 @@ mod warning;
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read as _, Write},
     path::{Path, PathBuf},
 };
 
+use flate2::read::MultiGzDecoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -222,6 +223,25 @@ pub enum LoadError {
     },
 }
 
+/// What gzip has compressed, as it was; anything else as it is.
+fn inflated(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    /// RFC 1952, 2.3.1.
+    const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+    if !bytes.starts_with(&GZIP) {
+        return Ok(bytes);
+    }
+    let mut inflated = Vec::new();
+    MultiGzDecoder::new(bytes.as_slice()).take(BYTES_MOST + 1).read_to_end(&mut inflated)?;
+    if inflated.len() as u64 > BYTES_MOST {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it inflates to more than {BYTES_MOST} bytes"),
+        ));
+    }
+    Ok(inflated)
+}
+
 impl Results {
     /// Writes the results as JSON, atomically.
     ///
@@ -233,14 +253,15 @@ impl Results {
         write_atomically(path, &json)
     }
 
-    /// Reads what [`Self::save`] wrote.
+    /// Reads what [`Self::save`] wrote, or what gzip has made of it.
     ///
     /// # Errors
     /// [`LoadError`].
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let bytes = work::read_at_most(path, BYTES_MOST);
-        let bytes = bytes.map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-        Self::parse(&bytes, path)
+        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        let bytes = bytes.map_err(read)?;
+        Self::parse(&inflated(bytes).map_err(read)?, path)
     }
 
     /// As [`Self::load`], from bytes; `path` is for messages.

@@ -7,6 +7,7 @@ Needs the package hdrhistogram. Prints how many percentiles were compared; exits
 nothing to compare.
 """
 
+import gzip
 import json
 import math
 import sys
@@ -59,7 +60,7 @@ def distributions(value, at):
 
 def check(path):
     """Compares all of a file: how many percentiles, and what differs."""
-    with open(path, encoding="utf-8") as file:
+    with gzip.open(path) as file:
         results = json.load(file)
     compared, wrong = 0, []
     for at, distribution, due in distributions(results["trials"], f"{path}: trials"):

@@ -8,10 +8,11 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::common::committed;
+
 /// Committed results, changed.
 fn results(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
-    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/quick/results.json");
-    let mut results: Value = serde_json::from_slice(&fs::read(committed).unwrap()).unwrap();
+    let mut results = committed::of("quick").json.clone();
     change(&mut results);
     let path = folder.join(name);
     fs::write(&path, serde_json::to_vec(&results).unwrap()).unwrap();

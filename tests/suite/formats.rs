@@ -14,7 +14,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::common::{
-    committed::{Committed, committed},
+    committed::{self, Committed, committed},
     program::{output, text},
     run_kept,
 };
@@ -58,7 +58,7 @@ fn every_committed_result_and_a_fresh_one_keep_to_the_schema() {
 #[test]
 fn what_the_reader_refuses_the_schema_refuses() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let good = json_of(&root().join("results/quick/results.json"));
+    let good = committed::of("quick").json.clone();
     assert!(faults(&validator, &good).is_empty());
     let trial = |rest: &str| format!("/trials/1{rest}");
     let operation = |rest: &str| trial(&format!("/phases/0/operations/0{rest}"));
@@ -273,7 +273,8 @@ fn check_labels(labels: &str) {
 #[test]
 fn both_formats_are_written_by_the_program() {
     let folder = tempfile::tempdir().unwrap();
-    let results = root().join("results/day/results.json");
+    // What gzip has made of results is read as they are.
+    let results = committed::of("day").folder.join(committed::FILE);
     for (format, begins) in [("csv", "trial,journal_mode,"), ("openmetrics", "# HELP journalbench_status ")] {
         let written = output(folder.path(), &["report", results.to_str().unwrap(), "--format", format, "-o", format]);
         assert!(written.status.success(), "{}", text(&written.stderr));

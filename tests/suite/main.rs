@@ -43,6 +43,7 @@ mod stall;
 mod stops;
 mod strategies;
 mod structure;
+mod texts;
 mod thresholds;
 mod tracker;
 mod verdicts;

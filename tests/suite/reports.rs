@@ -12,7 +12,7 @@ use journalbench::{
 };
 use serde_json::Value;
 
-use crate::common::committed::{Committed, committed};
+use crate::common::committed::{self, Committed, committed};
 
 /// Set to write the committed reports again.
 const BLESS: &str = "JOURNALBENCH_BLESS";
@@ -37,6 +37,10 @@ fn committed_reports_are_what_their_results_say() {
             );
         }
         assert!(report == committed, "{}: another length", path.display());
+        let picture = folder.join("picture.svg");
+        if picture.exists() {
+            assert_text(&picture, &report::render(results, Format::Svg));
+        }
     }
 }
 
@@ -101,11 +105,10 @@ const SCREEN: usize = 60;
 
 /// What a template in `results/` says.
 fn rendered(template: &Path) -> String {
-    let folder = template.parent().unwrap().to_owned();
     let names: Vec<_> =
         committed().iter().map(|one| one.folder.file_name().unwrap().to_string_lossy().into_owned()).collect();
     let text = fs::read_to_string(template).unwrap();
-    let load = move |name: &str| Ok(Results::load(&folder.join(name).join("results.json"))?);
+    let load = |name: &str| Ok(committed::of(name).results.clone());
     report::render_template(&template.display().to_string(), &text, &names, Box::new(load)).unwrap()
 }
 

@@ -37,6 +37,8 @@ pub struct Copies {
     pub stopped: u64,
     /// Failed otherwise.
     pub failed: u64,
+    /// So many that were disturbed by a commit before their first attempt had ended, those that a lock ended left out.
+    pub disturbed: u64,
     /// How often they began again, all together: as the strategy says, or else as many commits as came meanwhile.
     pub begun_again: u64,
     /// Commits that came while they were taken.
@@ -98,6 +100,7 @@ pub fn copies(all: &[Results]) -> Vec<Copies> {
                 locked: 0,
                 stopped: 0,
                 failed: 0,
+                disturbed: 0,
                 begun_again: 0,
                 commits_meanwhile: 0,
             });
@@ -115,8 +118,8 @@ fn rate(trial: &TrialResult) -> Option<f64> {
 
 fn add(copies: &mut Copies, snapshot: &SnapshotResult) {
     let begun_again = snapshot.progress.restarts.unwrap_or_else(|| snapshot.commits_meanwhile());
-    let error = snapshot.run.error.as_deref();
-    match error {
+    copies.disturbed += u64::from(begun_again > 0);
+    match snapshot.run.error.as_deref() {
         None => {
             copies.ended_s.push(snapshot.run.duration_s);
             if begun_again == 0 {
@@ -124,7 +127,10 @@ fn add(copies: &mut Copies, snapshot: &SnapshotResult) {
             }
             copies.exact += u64::from(snapshot.is_exact());
         }
-        Some(error) if error.contains("locked") => copies.locked += 1,
+        Some(error) if error.contains("locked") => {
+            copies.locked += 1;
+            copies.disturbed -= u64::from(begun_again > 0);
+        }
         Some(_) if snapshot.run.exit_status.is_none() => copies.stopped += 1,
         Some(_) => copies.failed += 1,
     }
@@ -163,8 +169,8 @@ fn attempts(copies: &Copies) -> Attempts {
     Attempts {
         bytes: copies.bytes as f64,
         rate: copies.rate,
-        ended: copies.ended_s.len() as u64,
-        begun_again: copies.begun_again,
+        undisturbed: copies.undisturbed_s.len() as u64,
+        disturbed: copies.disturbed,
     }
 }
 

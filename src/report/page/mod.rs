@@ -6,6 +6,7 @@
 mod draw;
 mod pictures;
 mod plot;
+mod single;
 mod verdicts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -26,6 +27,7 @@ use crate::{
 };
 use pictures::{Picture, Section};
 use plot::{Plot, Stroke};
+pub use single::render as render_picture;
 
 /// How the page looks.
 const STYLE: &str = include_str!("style.css");

@@ -59,6 +59,15 @@ pub fn sections(results: &Results) -> Vec<Section> {
     sections
 }
 
+/// The picture that says most of a run at one glance: how long nobody was served, in the group with the most trials; where that is not
+/// known, the first one.
+pub fn headline(results: &Results) -> Option<Picture> {
+    let mut groups = groups(results);
+    groups.sort_by_key(|group| std::cmp::Reverse(group.trials.len()));
+    let of_groups = groups.first().and_then(strategies::silences);
+    of_groups.or_else(|| sections(results).into_iter().flat_map(|section| section.pictures).next())
+}
+
 /// What several runs of one scenario show together that one cannot: how a copy's time grows with the database.
 pub fn of_sizes(all: &[Results]) -> Option<Section> {
     Some(sizes::section(all)).filter(|section| !section.pictures.is_empty())

@@ -2,12 +2,17 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
+use flate2::read::GzDecoder;
 use journalbench::results::Results;
 use serde_json::Value;
+
+/// What gzip has made of what `run` wrote.
+pub const FILE: &str = "results.json.gz";
 
 /// One of them.
 pub struct Committed {
@@ -25,7 +30,7 @@ pub fn committed() -> &'static [Committed] {
     ALL.get_or_init(|| {
         let all = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("results")).unwrap();
         let mut folders: Vec<_> = all.map(|entry| entry.unwrap().path()).collect();
-        folders.retain(|folder| folder.join("results.json").exists());
+        folders.retain(|folder| folder.join(FILE).exists());
         folders.sort();
         assert!(folders.len() >= 13, "{folders:?}");
         folders.into_iter().map(read).collect()
@@ -33,8 +38,14 @@ pub fn committed() -> &'static [Committed] {
 }
 
 fn read(folder: PathBuf) -> Committed {
-    let path = folder.join("results.json");
+    let path = folder.join(FILE);
     let results = Results::load(&path).unwrap();
-    let json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    Committed { folder, results, json }
+    let mut json = Vec::new();
+    GzDecoder::new(fs::File::open(&path).unwrap()).read_to_end(&mut json).unwrap();
+    Committed { folder, results, json: serde_json::from_slice(&json).unwrap() }
+}
+
+/// The results of a name.
+pub fn of(name: &str) -> &'static Committed {
+    committed().iter().find(|one| one.folder.ends_with(name)).unwrap()
 }

@@ -13,40 +13,45 @@ use crate::{
     sqlite::JournalMode,
 };
 
-/// A snapshot: how long it took, and for how long nobody could commit over its horizon, in seconds.
+/// What a snapshot, or a trial, took or cost, in seconds.
 struct Cost {
     journal_mode: JournalMode,
     strategy: Strategy,
-    duration_s: f64,
-    stalled_s: Option<f64>,
+    seconds: f64,
 }
 
 /// Of a group.
 pub fn section(group: &Group<'_>) -> Section {
-    let costs = costs(group);
-    let strategies = distinct(costs.iter().map(|cost| cost.strategy));
-    let took = picture("How long each copy took", "seconds", &strategies, group, &costs, |cost| Some(cost.duration_s));
-    let stalled_title = "How long writes waited and none was committed";
-    let stalled = picture(stalled_title, "seconds", &strategies, group, &costs, |cost| cost.stalled_s);
+    let took = costs(group, |trial| trial.snapshots.iter().map(|snapshot| snapshot.run.duration_s).collect());
+    let took = picture("How long each copy took", group, &took);
+    let stalled = costs(group, |trial| {
+        // The control has horizons, too.
+        let of_snapshots = trial.horizons.entries().iter().take(trial.snapshots.len());
+        of_snapshots.filter_map(|horizon| horizon.window.stalled_s).collect()
+    });
+    let stalled = picture("How long writes waited and none was committed", group, &stalled);
     Section {
         title: "What does each copy take, and what does it cost the others?".to_owned(),
-        note: "Every dot is a snapshot. What others waited is counted over the horizon, which begins with the snapshot and is equally \
-            long for every strategy."
+        note: "Every dot is a snapshot; where it is of nobody being served, a trial. How long writes waited is counted over the horizon, which \
+            begins with the snapshot and is equally long for every strategy."
             .to_owned(),
-        pictures: [took, stalled].into_iter().flatten().collect(),
+        pictures: [took, stalled, silences(group)].into_iter().flatten().collect(),
     }
 }
 
-fn costs(group: &Group<'_>) -> Vec<Cost> {
+/// What everybody notices of a copy, and of none: the longest silence of each trial.
+pub fn silences(group: &Group<'_>) -> Option<Picture> {
+    let longest = costs(group, |trial| {
+        let silences = trial.silences.known();
+        silences.map(|all| all.iter().map(|silence| silence.duration_s).fold(0.0, f64::max)).into_iter().collect()
+    });
+    picture("The longest time in which nobody was served", group, &longest)
+}
+
+fn costs(group: &Group<'_>, of: impl Fn(&TrialResult) -> Vec<f64>) -> Vec<Cost> {
     let of_trial = |trial: &&TrialResult| -> Vec<Cost> {
-        let stalled_s = |number: usize| trial.horizons.entries().get(number)?.window.stalled_s;
-        let cost = |(number, snapshot): (usize, &crate::results::SnapshotResult)| Cost {
-            journal_mode: trial.journal_mode,
-            strategy: snapshot.strategy,
-            duration_s: snapshot.run.duration_s,
-            stalled_s: stalled_s(number),
-        };
-        trial.snapshots.iter().enumerate().map(cost).collect()
+        let cost = |seconds| Cost { journal_mode: trial.journal_mode, strategy: trial.strategy, seconds };
+        of(trial).into_iter().map(cost).collect()
     };
     group.trials.iter().flat_map(of_trial).collect()
 }
@@ -60,17 +65,11 @@ pub fn ink(group: &Group<'_>, mode: JournalMode) -> Ink {
     }
 }
 
-fn picture(
-    title: &str,
-    x_title: &str,
-    strategies: &[Strategy],
-    group: &Group<'_>,
-    costs: &[Cost],
-    figure: fn(&Cost) -> Option<f64>,
-) -> Option<Picture> {
-    if !costs.iter().any(|cost| figure(cost).is_some()) {
+fn picture(title: &str, group: &Group<'_>, costs: &[Cost]) -> Option<Picture> {
+    if costs.is_empty() {
         return None;
     }
+    let strategies = distinct(costs.iter().map(|cost| cost.strategy));
     let modes: Vec<_> = group.modes().collect();
     let row = |cost: &Cost| {
         let strategy = strategies.iter().position(|strategy| *strategy == cost.strategy).unwrap_or_default();
@@ -81,15 +80,11 @@ fn picture(
     let dots = |mode: &JournalMode| Dots {
         label: mode.to_string(),
         ink: ink(group, *mode),
-        points: costs
-            .iter()
-            .filter(|cost| cost.journal_mode == *mode)
-            .filter_map(|cost| Some((figure(cost)?, row(cost))))
-            .collect(),
+        points: costs.iter().filter(|cost| cost.journal_mode == *mode).map(|cost| (cost.seconds, row(cost))).collect(),
     };
     let plot = Plot {
         title: title.to_owned(),
-        x: Axis::log(x_title, costs.iter().filter_map(figure)),
+        x: Axis::log("seconds", costs.iter().map(|cost| cost.seconds)),
         y: Axis::rows(strategies.iter().map(ToString::to_string).collect()),
         bands: Vec::new(),
         lines: Vec::new(),
@@ -98,12 +93,12 @@ fn picture(
     };
     let height = 70 + 26 * u32::try_from(strategies.len()).unwrap_or(0);
     let mut columns = ["copied with", "journal mode"].map(Column::words).to_vec();
-    columns.push(Column::of("each snapshot", Unit::Seconds));
+    columns.push(Column::of("each", Unit::Seconds));
     let mut rows = Vec::new();
-    for strategy in strategies {
+    for strategy in &strategies {
         for mode in &modes {
             let of_it = costs.iter().filter(|cost| (cost.strategy, cost.journal_mode) == (*strategy, *mode));
-            let figures: Vec<_> = of_it.filter_map(figure).map(crate::report::figure_text::number).collect();
+            let figures: Vec<_> = of_it.map(|cost| crate::report::figure_text::number(cost.seconds)).collect();
             if !figures.is_empty() {
                 let cells = [strategy.to_string(), mode.to_string(), figures.join(", ")];
                 rows.push(cells.map(|text| Value::text(text).into()).to_vec());
