@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Run only trials whose names contain this, as in `8000-cp`; may be given several times. The others can be run later, with --resume
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     only: Vec<String>,
     /// Keep each trial's live database, snapshots and ledger in the results folder
     #[arg(long)]

@@ -10,6 +10,7 @@
 //! | `answer("quick")` | the first sentences of their report: `question`, `setting`, `sentences`, `open` |
 //! | `matrix("quick")` | their verdicts by journal mode and strategy, as a table in Markdown |
 //! | `limits(["a", "b"], bytes, deadline_s)` | what `journalbench limits` finds in them: `copies` and `limits` |
+//! | `rate_that_ends(share, undisturbed_s, deadline_s)` | up to how many commits a second so many copies end that begin again at each |
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
 //! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms` |
 //! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
@@ -268,6 +269,13 @@ fn add_figures(environment: &mut Environment<'_>) {
     environment.add_filter("digits", figure_text::number);
     environment.add_filter("thousands", figure_text::count);
     environment.add_function("share", summary::share);
+    environment.add_function(
+        "rate_that_ends",
+        |share: f64, undisturbed_s: f64, deadline_s: f64| -> Result<f64, Error> {
+            let rate = limits::rate_that_ends(share, undisturbed_s, deadline_s);
+            rate.ok_or_else(|| invalid(format!("{undisturbed_s} s are more than the deadline of {deadline_s}")))
+        },
+    );
     environment.add_filter("factor", |comparison: Value| -> Result<String, Error> {
         let number = |value: Value| f64::try_from(value).map(figure_text::number);
         let (ratio, pairs) = (number(comparison.get_attr("ratio")?)?, comparison.get_attr("pairs")?);
@@ -303,6 +311,7 @@ mod tests {
             ("{{ (run('quick').trials | where(journal_mode='wal', strategy='cp') | the_one).repetition }}", "1"),
             ("{% for name in names %}[{{ name }}]{% endfor %}", "[quick]"),
             ("{{ 1234567 | thousands }} {{ 0.123456 | digits }} {{ [3, 1, 2] | median }}", "1,234,567 0.12 2.0"),
+            ("{{ rate_that_ends(0.5, 60, 3600) | digits }}", "0.11"),
             ("{{ share(0, 20) }}", "at most 14 %"),
             ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
@@ -328,6 +337,7 @@ mod tests {
             ("{{ run('quick').trials | the_one }}", "there are 2"),
             ("{{ [] | median }}", "no median"),
             ("{% for %}", "syntax error"),
+            ("{{ rate_that_ends(0.5, 60, 30) }}", "60 s are more than the deadline of 30"),
             ("{{ modes('quick', 'commit', 'p51_us') }}", "p51_us is no figure"),
             ("{{ modes('quick', 'commits', 'p50_us') }}", "kind: unknown variant"),
             ("{{ modes('quick', 'commit', 'p50_us', rate=1) }}", "unknown keyword argument 'rate'"),

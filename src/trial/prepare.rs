@@ -52,9 +52,12 @@ pub fn prepare(
     settle(&live, plan.page_cache).with_context(|| format!("cannot prepare {}", live.display()))
 }
 
-/// Advice: what the kernel is busy with stays.
+/// Advice: what the kernel is busy with stays. Pages that are still in a list of some processor's own are dropped when it is given again.
 fn drop_from_memory(path: &Path) -> io::Result<()> {
-    Ok(fadvise(File::open(path)?, 0, None, Advice::DontNeed)?)
+    const TIMES: usize = 3;
+
+    let file = File::open(path)?;
+    (0..TIMES).try_for_each(|_| Ok(fadvise(&file, 0, None, Advice::DontNeed)?))
 }
 
 fn settle(live: &Path, page_cache: PageCache) -> Result<()> {

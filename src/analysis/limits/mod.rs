@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub use model::{Attempts, Fitted, fit, mean_s, rate_that_ends, share_that_ends};
 
 use crate::{
-    results::{PhaseName, Results, SnapshotResult, TrialResult},
+    results::{Results, SnapshotResult, TrialResult},
     snapshot::Strategy,
     sqlite::JournalMode,
     statistics::median,
@@ -110,9 +110,14 @@ pub fn copies(all: &[Results]) -> Vec<Copies> {
     found.into_values().collect()
 }
 
-/// Commits a second: as the scenario says, or as many as the baseline was to have.
+/// Commits a second: as the scenario says, or else as many as all phases together were to have.
 fn rate(trial: &TrialResult) -> Option<f64> {
-    let offered = || trial.phase(PhaseName::Baseline).map(|phase| phase.offered_commits_per_s);
+    let offered = || {
+        let (commits, seconds) = trial.phases.iter().fold((0.0, 0.0), |(commits, seconds), phase| {
+            (commits + phase.offered_commits_per_s * phase.duration_s, seconds + phase.duration_s)
+        });
+        (seconds > 0.0).then(|| commits / seconds)
+    };
     trial.completed_rate_ops.or_else(offered)
 }
 
