@@ -311,7 +311,7 @@ mod tests {
             ("{{ (run('quick').trials | where(journal_mode='wal', strategy='cp') | the_one).repetition }}", "1"),
             ("{% for name in names %}[{{ name }}]{% endfor %}", "[quick]"),
             ("{{ 1234567 | thousands }} {{ 0.123456 | digits }} {{ [3, 1, 2] | median }}", "1,234,567 0.12 2.0"),
-            ("{{ rate_that_ends(0.5, 60, 3600) | digits }}", "0.11"),
+            ("{{ rate_that_ends(0.5, 60, 3600) | digits }}", "0.10"),
             ("{{ share(0, 20) }}", "at most 14 %"),
             ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),

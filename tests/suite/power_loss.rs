@@ -120,7 +120,7 @@ fn a_sync_that_is_swallowed_is_missed_where_it_matters() {
     ] {
         let (ignored_sync, mode_set) =
             (format!("power_loss.ignored_sync={ignored}"), format!("sqlite.journal_mode={mode}"));
-        let results = run(&[&ignored_sync, &mode_set, "sqlite.synchronous=full", "power_loss.images=250"]);
+        let results = run(&[&ignored_sync, &mode_set, "sqlite.synchronous=full", "power_loss.images=120"]);
         let found = results.trials[0].power_loss.as_ref().unwrap().models.iter();
         let found = found.fold(Outcomes::default(), |sum, model| sum.plus(&model.outcomes));
         // The last commit may be lost without it, too, where its journal comes back.
