@@ -177,8 +177,16 @@ pub(crate) fn give_name(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// As the operating system says; [`io::ErrorKind::FileTooLarge`], which says what is allowed.
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    take_at_most(File::open(path)?, most)
+}
+
+/// As [`read_at_most`], of what is no file.
+///
+/// # Errors
+/// As [`read_at_most`].
+pub fn take_at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    from.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         let message = format!("it is larger than {most} bytes, the most that is read of such a file");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

@@ -34,7 +34,11 @@ pub fn in_a_sentence(results: &Results) -> String {
         |dataset| format!("a database of {} MB", count(dataset.bytes as f64 / 1e6)),
     );
     let fsync = environment.fsync_us_p50.map_or_else(|| "unknown".to_owned(), |us| format!("{us} us"));
-    let rates = || results.scenario.rates_ops().into_iter().flatten();
+    // Where a part of the scenario has run, those of that part.
+    let has_run = |rate_ops: &f64| {
+        results.trials.is_empty() || results.trials.iter().any(|trial| trial.offered_rate_ops == Some(*rate_ops))
+    };
+    let rates = || results.scenario.rates_ops().into_iter().flatten().filter(has_run);
     let load = match (rates().reduce(f64::min), rates().reduce(f64::max)) {
         (Some(least), Some(most)) => format!("{} operations a second", range(&count(least), &count(most))),
         _ => results.scenario.load.arrivals.to_string(),

@@ -26,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use clap::ValueEnum as _;
 use minijinja::{
     Environment, Error, ErrorKind, UndefinedBehavior, context,
     syntax::SyntaxConfig,
@@ -41,7 +42,7 @@ use crate::{
         limits::{self, Asked, Fitted},
     },
     measure::{OperationKind, Percentile},
-    results::{PhaseName, Results, Status, TrialResult},
+    results::{PhaseName, Results, TrialResult},
     sqlite::JournalMode,
     statistics,
 };
@@ -125,7 +126,7 @@ fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
         "modes",
         move |name: &str, kind: &str, figure: &str, rates: Kwargs| -> Result<Value, Error> {
             let kind: OperationKind = named("kind", kind)?;
-            let figure = percentile(figure)?;
+            let figure = Percentile::from_str(figure, false).map_err(|_| invalid(format!("{figure} is no figure")))?;
             let wanted = (rates.get("offered_rate_ops")?, rates.get("completed_rate_ops")?);
             rates.assert_all_used()?;
             Ok(modes(of.results(name)?.as_ref(), kind, figure, wanted))
@@ -145,23 +146,13 @@ fn named<T: DeserializeOwned>(what: &str, word: &str) -> Result<T, Error> {
     serde_json::from_value(json!(word)).map_err(|error| invalid(format!("{what}: {error}")))
 }
 
-fn percentile(name: &str) -> Result<Percentile, Error> {
-    match name {
-        "p50_us" => Ok(Percentile::P50),
-        "p90_us" => Ok(Percentile::P90),
-        "p99_us" => Ok(Percentile::P99),
-        "max_us" => Ok(Percentile::Max),
-        other => Err(invalid(format!("{other} is no figure: expected p50_us, p90_us, p99_us or max_us"))),
-    }
-}
-
 /// A response time of the baselines under wal as a multiple of that under delete: pairs of trials of the same strategy and repetition,
 /// at a rate of operations and of completed downloads where these are named.
 fn modes(results: &Results, kind: OperationKind, figure: Percentile, rates: (Option<f64>, Option<f64>)) -> Value {
     let is_at = |wanted: Option<f64>, rate: Option<f64>| wanted.is_none() || wanted == rate;
     let is_of = |trial: &&TrialResult| {
         let is_at_rates = is_at(rates.0, trial.offered_rate_ops) && is_at(rates.1, trial.completed_rate_ops);
-        is_at_rates && trial.status == Status::Completed && !results.is_replaced(trial)
+        is_at_rates && trial.status.is_whole() && !results.is_replaced(trial)
     };
     let trials: Vec<_> = results.trials.iter().filter(is_of).collect();
     let time_us = |trial: &TrialResult| {
@@ -316,7 +307,10 @@ mod tests {
             ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
             ("{{ answer('quick').question is string }} {{ '| cp |' in matrix('quick') }}", "True True"),
-            ("{{ modes('quick', 'commit', 'p50_us').pairs }}", "1"),
+            (
+                "{% set one = modes('quick', 'commit', 'p50_us') %}{{ one.pairs }}: {{ one.delete_ms }} {{ one.wal_ms }} {{ one.ratio | digits }}",
+                "1: 6.0 5.0 0.83",
+            ),
             ("{{ modes('quick', 'commit', 'p50_us', completed_rate_ops=7).pairs }}", "0"),
             (
                 "{% set all = run('quick').trials | requests('baseline') %}{{ all.unserved }} of {{ all.due }}",

@@ -33,7 +33,7 @@ mod warning;
 
 use std::{
     fs,
-    io::{self, Read as _, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -231,15 +231,7 @@ fn inflated(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     if !bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
-    let mut inflated = Vec::new();
-    MultiGzDecoder::new(bytes.as_slice()).take(BYTES_MOST + 1).read_to_end(&mut inflated)?;
-    if inflated.len() as u64 > BYTES_MOST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it inflates to more than {BYTES_MOST} bytes"),
-        ));
-    }
-    Ok(inflated)
+    work::take_at_most(MultiGzDecoder::new(bytes.as_slice()), BYTES_MOST)
 }
 
 impl Results {
@@ -349,6 +341,8 @@ fn permissions() -> fs::Permissions {
 
 #[cfg(test)]
 mod tests {
+    use flate2::{Compression, write::GzEncoder};
+
     use super::*;
     use crate::{
         measure::Counts,
@@ -374,6 +368,21 @@ mod tests {
         let one = results.trials[0].snapshots[0].clone();
         results.trials[0].snapshots.push(one);
         assert_eq!(parse(&results).unwrap_err(), "results.json: trials[0].snapshots: 10001, expected at most 10000");
+    }
+
+    #[test]
+    fn what_gzip_has_made_of_results_is_read_and_a_part_of_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json.gz");
+        let results = samples::results(vec![samples::trial(JournalMode::Wal, Strategy::Cp)]);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&serde_json::to_vec(&results).unwrap()).unwrap();
+        let packed = encoder.finish().unwrap();
+        fs::write(&path, &packed).unwrap();
+        assert_eq!(Results::load(&path).unwrap(), results);
+        fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+        let error = Results::load(&path).unwrap_err().to_string();
+        assert!(error.contains("results.json.gz"), "{error}");
     }
 
     #[test]

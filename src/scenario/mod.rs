@@ -192,9 +192,9 @@ impl Scenario {
     #[must_use]
     pub(crate) fn trial_count(&self) -> usize {
         let SqlitePlan { journal_modes, synchronous, .. } = &self.sqlite;
-        let connections = self.load.connection_choices().len();
+        let (connections, completed) = (self.load.connection_choices().len(), self.load.completed_choices().len());
         let strategies = self.snapshots.strategies.len();
-        let once = [self.rates_ops().len(), connections, synchronous.len(), strategies, journal_modes.len()];
+        let once = [self.rates_ops().len(), connections, completed, synchronous.len(), strategies, journal_modes.len()];
         let repetitions = usize::try_from(self.repetitions).unwrap_or(usize::MAX);
         once.into_iter().fold(repetitions, usize::saturating_mul)
     }

@@ -124,11 +124,12 @@ mod tests {
         "#;
         let three = "snapshots.strategies=[\"none\", \"cp\", \"vacuum-into\"]";
         let both = "sqlite.journal_mode=[\"delete\", \"wal\"]";
-        let shapes: [(&[&str], usize, usize); 6] = [
+        let shapes: [(&[&str], usize, usize); 7] = [
             (&[], 1, 1),
             (&[both], 2, 1),
             (&[both, "repetitions=5"], 2, 5),
             (&[both, three, "repetitions=4"], 2, 12),
+            (&[both, "load.completed_rate_ops=[1, 20, 200]"], 2, 3),
             (&["sqlite.journal_mode=[\"delete\", \"wal\", \"persist\"]", three, "repetitions=2"], 3, 6),
             (
                 &[both, three, "repetitions=3", "load.rate_ops=[1, 2]", "sqlite.synchronous=[\"full\", \"normal\"]"],

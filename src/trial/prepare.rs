@@ -52,7 +52,7 @@ pub fn prepare(
     settle(&live, plan.page_cache).with_context(|| format!("cannot prepare {}", live.display()))
 }
 
-/// Advice: what the kernel is busy with stays. Pages that are still in a list of some processor's own are dropped when it is given again.
+/// Advice: what the kernel is busy with at that moment stays. It is given several times, since that is less each time.
 fn drop_from_memory(path: &Path) -> io::Result<()> {
     const TIMES: usize = 3;
 

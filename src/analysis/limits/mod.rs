@@ -123,8 +123,9 @@ fn rate(trial: &TrialResult) -> Option<f64> {
 
 fn add(copies: &mut Copies, snapshot: &SnapshotResult) {
     let begun_again = snapshot.progress.restarts.unwrap_or_else(|| snapshot.commits_meanwhile());
-    copies.disturbed += u64::from(begun_again > 0);
-    match snapshot.run.error.as_deref() {
+    let error = snapshot.run.error.as_deref();
+    let is_locked = error.is_some_and(|error| error.contains("locked"));
+    match error {
         None => {
             copies.ended_s.push(snapshot.run.duration_s);
             if begun_again == 0 {
@@ -132,13 +133,11 @@ fn add(copies: &mut Copies, snapshot: &SnapshotResult) {
             }
             copies.exact += u64::from(snapshot.is_exact());
         }
-        Some(error) if error.contains("locked") => {
-            copies.locked += 1;
-            copies.disturbed -= u64::from(begun_again > 0);
-        }
+        Some(_) if is_locked => copies.locked += 1,
         Some(_) if snapshot.run.exit_status.is_none() => copies.stopped += 1,
         Some(_) => copies.failed += 1,
     }
+    copies.disturbed += u64::from(begun_again > 0 && !is_locked);
     copies.begun_again += begun_again;
     copies.commits_meanwhile += snapshot.commits_meanwhile();
 }

@@ -94,6 +94,9 @@ pub fn share_that_ends(rate: f64, undisturbed_s: f64, deadline_s: f64) -> f64 {
         return 0.0;
     }
     let x = rate * undisturbed_s;
+    if x <= 0.0 {
+        return 1.0;
+    }
     // Both in units of 1/T: the roots are one on this side of 1 and one on the other, or both are 1.
     let is_beyond = |a: f64| x.ln() - (x - a) < a.ln();
     let a = if x > 1.0 { bisect(1e-300, 1.0, is_beyond) } else { bisect(1.0, 1e3, |a| !is_beyond(a)) };
@@ -170,6 +173,7 @@ mod tests {
             }
         }
         assert!((mean_s(0.0, 3.0) - 3.0).abs() < 1e-12 && share_that_ends(1.0, 3.0, 2.0).abs() < 1e-12);
+        assert!((share_that_ends(0.0, 3.0, 4.0) - 1.0).abs() < 1e-12, "nobody commits");
     }
 
     #[test]

@@ -17,10 +17,7 @@ pub fn render(results: &Results) -> String {
         .flat_map(|picture| &picture.plots)
         .filter_map(|(plot, height)| Some((draw::svg(plot, *height)?, *height)))
         .collect();
-    let title = match &picture {
-        Some(picture) => format!("{}, {}", picture.title, results.scenario.name),
-        None => format!("There is no picture of {}", results.scenario.name),
-    };
+    let title = picture.as_ref().map_or("There is no picture of this run", |picture| &picture.title);
     let mut entries: Vec<(&str, &str)> = Vec::new();
     for dots in picture.iter().flat_map(|picture| &picture.plots).flat_map(|(plot, _)| &plot.dots) {
         entries.push((dots.label.as_str(), draw::variable(dots.ink)));
@@ -38,10 +35,10 @@ pub fn render(results: &Results) -> String {
         top += height;
     }
     let picture = html! {
-        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(2 * width) height=(2 * height) role="img" aria-label=(shown(&title)) {
+        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(2 * width) height=(2 * height) role="img" aria-label=(shown(title)) {
             style { (PreEscaped(colours())) }
             rect width=(width) height=(height) fill="var(--back)" {}
-            text x="8" y=(LINE) font-size="13" font-weight="bold" font-family="sans-serif" fill="var(--text)" { (shown(&title)) }
+            text x="8" y=(LINE) font-size="12" font-weight="bold" font-family="sans-serif" fill="var(--text)" { (shown(title)) }
             @for (number, (label, variable)) in (0_u32..).zip(&entries) {
                 circle cx=(14 + number * 90) cy=(2 * LINE - 4) r="4" fill=(format!("var(--{variable})")) {}
                 text x=(24 + number * 90) y=(2 * LINE) font-size="12" font-family="sans-serif" fill="var(--text)" { (shown(label)) }
@@ -74,6 +71,8 @@ mod tests {
         {
             assert!(picture.contains(part), "{part}: {picture}");
         }
+        // Two in the legend, and one a trial.
+        assert_eq!(picture.matches("<circle").count(), 4, "{picture}");
         assert!(!picture.contains("box-sizing") && picture.ends_with("</svg>\n"));
         assert!(render(&samples::results(Vec::new())).contains("There is no picture"));
     }
