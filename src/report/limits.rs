@@ -31,20 +31,20 @@ pub fn blocks(copies: &[Copies], limits: &[Limit], asked: Asked) -> Vec<Block> {
 }
 
 fn in_words(limit: &Limit, asked: Asked) -> String {
-    let Limit { journal_mode, strategy, undisturbed_s, half_end_at, most_end_at, .. } = limit;
+    let Limit { journal_mode, strategy, gap_s, half_end_at, most_end_at, .. } = limit;
     let size = number(asked.bytes as f64 / 1e9);
-    let takes = format!(
-        "{strategy} under {journal_mode}: a database of {size} GB would take {} s undisturbed",
-        fitted(undisturbed_s)
+    let needs = format!(
+        "{strategy} under {journal_mode}: a database of {size} GB needs {} s between two commits",
+        fitted(gap_s)
     );
     match (half_end_at, most_end_at) {
         (Some(half), Some(most)) => format!(
-            "{takes}. Half of the copies end within {} s at up to {} commits a second, 95 of a hundred at up to {}.",
+            "{needs}. Half of the copies end within {} s at up to {} commits a second, 95 of a hundred at up to {}.",
             number(asked.deadline_s),
             fitted(half),
             fitted(most)
         ),
-        _ => format!("{takes}, which is more than the {} s that it may.", number(asked.deadline_s)),
+        _ => format!("{needs}, which is more than the {} s that it may.", number(asked.deadline_s)),
     }
 }
 
@@ -74,7 +74,7 @@ fn prediction_note(asked: Asked) -> Note {
     Note::new(
         &format!("What follows for {} GB", number(asked.bytes as f64 / 1e9)),
         &format!(
-            "A copy that begins again at every commit ends in the first gap between two commits that is as long as it takes undisturbed, T. \
+            "A copy that begins again at every commit ends in the first gap between two commits that is as long as it can be disturbed, T. \
             Commits come at random at a rate r: a gap is as long with the probability e^(-rT), and the mean time until the copy has ended is \
             (e^(rT) - 1)/r. T grows with the size; the time for a byte is the one that makes what was seen likeliest, with its interval of \
             95 % (likelihood ratio): what chance leaves open, while the model, and a disk and memory that serve a larger file as fast, are taken \
@@ -87,7 +87,7 @@ fn prediction_note(asked: Asked) -> Note {
 fn prediction(limits: &[Limit]) -> Table {
     let mut columns = vec![Column::words("mode"), Column::words("strategy")];
     columns.extend(
-        ["undisturbed, s", "half end up to, commits/s", "95 % end up to, commits/s", "at 1 a second, s"]
+        ["gap needed, s", "half end up to, commits/s", "95 % end up to, commits/s", "at 1 a second, s"]
             .map(Column::words),
     );
     let rows = limits.iter().map(|limit| {
@@ -95,10 +95,10 @@ fn prediction(limits: &[Limit]) -> Table {
         [
             Value::text(limit.journal_mode.to_string()),
             Value::text(limit.strategy.to_string()),
-            Value::text(fitted(&limit.undisturbed_s)),
+            Value::text(fitted(&limit.gap_s)),
             or_none(&limit.half_end_at),
             or_none(&limit.most_end_at),
-            Value::text(range_of(&limit.undisturbed_s.map(|undisturbed_s| mean_s(1.0, undisturbed_s)))),
+            Value::text(range_of(&limit.gap_s.map(|gap_s| mean_s(1.0, gap_s)))),
         ]
         .map(Cell::from)
         .to_vec()
@@ -114,16 +114,17 @@ fn range_of(mean_s: &Fitted) -> String {
 
 fn times_note() -> Note {
     Note::new(
-        "How long an undisturbed copy takes: by the model and as measured",
-        "\"by the model\": from how many copies of all sizes no commit disturbed. \"measured\": the median time of those of this size, \
-        which the model did not ask for.",
+        "The gap that a copy needs, and how long it takes",
+        "\"gap needed\": by the model, from how many copies of all sizes no commit disturbed. \"whole copy\": the median time of those of \
+        this size that no commit disturbed, which the model did not ask for. It is longer where a part of the copy cannot be disturbed, \
+        as the sync of its file at the end.",
     )
 }
 
 fn times(copies: &[Copies], limits: &[Limit]) -> Table {
     let mut columns = vec![Column::words("mode"), Column::words("strategy"), Column::of("size", Unit::Megabytes)];
-    columns.push(Column::words("by the model, s"));
-    columns.push(Column::of("measured", Unit::Seconds));
+    columns.push(Column::words("gap needed, s"));
+    columns.push(Column::of("whole copy", Unit::Seconds));
     columns.push(Column::of("of copies", Unit::One));
     let mut rows = Vec::new();
     for limit in limits {

@@ -10,7 +10,8 @@
 //! | `answer("quick")` | the first sentences of their report: `question`, `setting`, `sentences`, `open` |
 //! | `matrix("quick")` | their verdicts by journal mode and strategy, as a table in Markdown |
 //! | `limits(["a", "b"], bytes, deadline_s)` | what `journalbench limits` finds in them: `copies` and `limits` |
-//! | `rate_that_ends(share, undisturbed_s, deadline_s)` | up to how many commits a second so many copies end that begin again at each |
+//! | `rate_that_ends(share, gap_s, deadline_s)` | up to how many commits a second so many copies end that begin again at each |
+//! | `judged("cp", journal_mode="wal")` | in all results, copies that were reported as done and have a verdict: `exact`, `judged` |
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
 //! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms` |
 //! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
@@ -20,6 +21,7 @@
 //! | <code>number \| digits</code> | three significant digits |
 //! | <code>number \| thousands</code> | all digits, with the thousands apart |
 //! | <code>comparison \| factor</code> | as in 0.44 (0.31 to 0.48, 10 pairs) |
+//! | <code>value \| fitted</code> | what `limits` has with its interval, as in 35.2 (21.6 to 55.0) |
 
 use std::{
     collections::HashMap,
@@ -43,6 +45,7 @@ use crate::{
     },
     measure::{OperationKind, Percentile},
     results::{PhaseName, Results, TrialResult},
+    snapshot::Strategy,
     sqlite::JournalMode,
     statistics,
 };
@@ -59,7 +62,9 @@ pub fn render(name: &str, template: &str, names: &[String], load: Load) -> anyho
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build()?);
-    add_results(&mut environment, Arc::new(Library { load, read: Mutex::default() }));
+    let library = Arc::new(Library { load, read: Mutex::default() });
+    add_results(&mut environment, &library);
+    add_comparisons(&mut environment, &library, names.to_vec());
     add_lists(&mut environment);
     add_figures(&mut environment);
     let rendered = environment.render_named_str(name, template, context! { names => Serde(names) });
@@ -100,8 +105,8 @@ fn invalid(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, why.into())
 }
 
-fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
-    let of = Arc::clone(&library);
+fn add_results(environment: &mut Environment<'_>, library: &Arc<Library>) {
+    let of = Arc::clone(library);
     let known: Mutex<HashMap<String, Value>> = Mutex::default();
     environment.add_function("run", move |name: String| -> Result<Value, Error> {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,16 +117,20 @@ fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
         known.insert(name, value.clone());
         Ok(value)
     });
-    let of = Arc::clone(&library);
+    let of = Arc::clone(library);
     environment.add_function("answer", move |name: &str| -> Result<Value, Error> {
         let answer::Answer { question, setting, sentences, open } = answer::answer(of.results(name)?.as_ref());
         Ok(context! { question, setting, sentences, open })
     });
-    let of = Arc::clone(&library);
+    let of = Arc::clone(library);
     environment.add_function("matrix", move |name: &str| -> Result<String, Error> {
         Ok(markdown::render(&[Block::Table(matrix::table(of.results(name)?.as_ref()))]).trim_end().to_owned())
     });
-    let of = Arc::clone(&library);
+}
+
+/// What follows from several trials, or from several results.
+fn add_comparisons(environment: &mut Environment<'_>, library: &Arc<Library>, names: Vec<String>) {
+    let of = Arc::clone(library);
     environment.add_function(
         "modes",
         move |name: &str, kind: &str, figure: &str, rates: Kwargs| -> Result<Value, Error> {
@@ -132,13 +141,39 @@ fn add_results(environment: &mut Environment<'_>, library: Arc<Library>) {
             Ok(modes(of.results(name)?.as_ref(), kind, figure, wanted))
         },
     );
+    let of = Arc::clone(library);
     environment.add_function(
         "limits",
         move |names: Vec<String>, bytes: u64, deadline_s: f64| -> Result<Value, Error> {
-            let all = names.iter().map(|name| library.results(name).map(|results| results.as_ref().clone()));
+            let all = names.iter().map(|name| of.results(name).map(|results| results.as_ref().clone()));
             Ok(limits_of(&all.collect::<Result<Vec<_>, _>>()?, Asked { bytes, deadline_s }))
         },
     );
+    let of = Arc::clone(library);
+    environment.add_function("judged", move |strategy: &str, modes: Kwargs| -> Result<Value, Error> {
+        let strategy: Strategy = named("strategy", strategy)?;
+        let mode = modes.get::<Option<&str>>("journal_mode")?.map(|mode| named("journal_mode", mode)).transpose()?;
+        modes.assert_all_used()?;
+        let all = names.iter().map(|name| of.results(name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(judged(&all, strategy, mode))
+    });
+}
+
+/// How many copies with a strategy, under one journal mode or under all, were reported as done and have a verdict, and how many of them
+/// are exact.
+fn judged(all: &[Arc<Results>], strategy: Strategy, mode: Option<JournalMode>) -> Value {
+    let trials = all
+        .iter()
+        .flat_map(|results| &results.trials)
+        .filter(|trial| mode.is_none_or(|mode| mode == trial.journal_mode));
+    let (mut exact, mut judged) = (0, 0);
+    for snapshot in trials.flat_map(|trial| &trial.snapshots).filter(|snapshot| snapshot.strategy == strategy) {
+        if snapshot.run.exit_status == Some(0) && snapshot.ruling.verdict.is_some() {
+            judged += 1;
+            exact += u64::from(snapshot.is_exact());
+        }
+    }
+    Value::from(Serde(json!({ "exact": exact, "judged": judged })))
 }
 
 /// A word of the JSON.
@@ -181,7 +216,7 @@ fn limits_of(all: &[Results], asked: Asked) -> Value {
         json!({
             "journal_mode": limit.journal_mode,
             "strategy": limit.strategy,
-            "undisturbed_s": fitted(limit.undisturbed_s),
+            "gap_s": fitted(limit.gap_s),
             "half_end_at": limit.half_end_at.map(fitted),
             "most_end_at": limit.most_end_at.map(fitted),
         })
@@ -260,13 +295,16 @@ fn add_figures(environment: &mut Environment<'_>) {
     environment.add_filter("digits", figure_text::number);
     environment.add_filter("thousands", figure_text::count);
     environment.add_function("share", summary::share);
-    environment.add_function(
-        "rate_that_ends",
-        |share: f64, undisturbed_s: f64, deadline_s: f64| -> Result<f64, Error> {
-            let rate = limits::rate_that_ends(share, undisturbed_s, deadline_s);
-            rate.ok_or_else(|| invalid(format!("{undisturbed_s} s are more than the deadline of {deadline_s}")))
-        },
-    );
+    environment.add_function("rate_that_ends", |share: f64, gap_s: f64, deadline_s: f64| -> Result<f64, Error> {
+        let rate = limits::rate_that_ends(share, gap_s, deadline_s);
+        rate.ok_or_else(|| invalid(format!("{gap_s} s are more than the deadline of {deadline_s}")))
+    });
+    environment.add_filter("fitted", |value: Value| -> Result<String, Error> {
+        let number = |value: Value| f64::try_from(value).map(figure_text::number);
+        let interval = value.get_attr("interval")?;
+        let (low, high) = (number(interval.get_item_by_index(0)?)?, number(interval.get_item_by_index(1)?)?);
+        Ok(format!("{} ({low} to {high})", number(value.get_attr("value")?)?))
+    });
     environment.add_filter("factor", |comparison: Value| -> Result<String, Error> {
         let number = |value: Value| f64::try_from(value).map(figure_text::number);
         let (ratio, pairs) = (number(comparison.get_attr("ratio")?)?, comparison.get_attr("pairs")?);
@@ -282,13 +320,14 @@ fn add_figures(environment: &mut Environment<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
+    use crate::{oracle::Verdict, results::samples};
 
     fn rendered(template: &str) -> anyhow::Result<String> {
         let load = |name: &str| {
             anyhow::ensure!(name == "quick", "there are no results of the name {name}");
             let mut delete = samples::trial(JournalMode::Delete, Strategy::Cp);
             delete.phases[0].operations = OperationKind::ALL.map(|kind| samples::operation(kind, 900, 100)).to_vec();
+            delete.snapshots[0].ruling.verdict = Some(Verdict::Torn);
             Ok(samples::results(vec![delete, samples::trial(JournalMode::Wal, Strategy::Cp)]))
         };
         render("test", template, &["quick".to_owned()], Box::new(load))
@@ -308,14 +347,17 @@ mod tests {
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
             ("{{ answer('quick').question is string }} {{ '| cp |' in matrix('quick') }}", "True True"),
             (
-                "{% set one = modes('quick', 'commit', 'p50_us') %}{{ one.pairs }}: {{ one.delete_ms }} {{ one.wal_ms }} {{ one.ratio | digits }}",
-                "1: 6.0 5.0 0.83",
+                "{% set one = modes('quick', 'commit', 'p50_us') %}{{ one.pairs }}: {{ one.delete_ms | digits }} {{ one.wal_ms | digits }} {{ one.ratio | digits }}",
+                "1: 6.00 5.00 0.83",
             ),
             ("{{ modes('quick', 'commit', 'p50_us', completed_rate_ops=7).pairs }}", "0"),
             (
                 "{% set all = run('quick').trials | requests('baseline') %}{{ all.unserved }} of {{ all.due }}",
                 "200 of 4000",
             ),
+            ("{{ {'value': 2, 'interval': [1, 4]} | fitted }}", "2.00 (1.00 to 4.00)"),
+            ("{% set cp = judged('cp') %}{{ cp.exact }} of {{ cp.judged }}", "1 of 2"),
+            ("{{ judged('cp', journal_mode='wal').judged }} {{ judged('vacuum-into').judged }}", "1 0"),
             ("{{ limits(['quick'], 17000000000, 3600).copies | length }}", "0"),
         ] {
             assert_eq!(rendered(template).unwrap(), expected, "{template}");

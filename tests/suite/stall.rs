@@ -76,7 +76,16 @@ fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, target: Freezing,
 ///
 /// A third of the operations is due while it is frozen. They wait for its end, so their response times are spread evenly
 /// over the second: of all, a share `q` above two thirds waited `3 q - 2` seconds at most.
+///
+/// A machine that does something else works the backlog off later: one undisturbed try of three is enough.
 fn stall_is_seen_at(rate_ops: u32) {
+    let tries = (0..3).map(|_| try_to_see_stall_at(rate_ops));
+    let disturbed: Vec<_> = tries.map_while(Result::err).collect();
+    assert!(disturbed.len() < 3, "{disturbed:?}");
+}
+
+/// One try, which fails at what an operation due at another time would change, and says what a busy machine may have changed.
+fn try_to_see_stall_at(rate_ops: u32) -> Result<(), String> {
     let freeze_at = u64::from(rate_ops);
     let due = freeze_at * 3;
     let target = Freezing { executed: Cell::new(0), freeze_at, freeze: Duration::from_secs(1) };
@@ -90,13 +99,13 @@ fn stall_is_seen_at(rate_ops: u32) {
         // An operation of a hundred a second stands for 10 ms; the rest is how late threads wake, and the backlog that
         // takes some milliseconds to be worked off.
         let tolerance_ms = 25.0 + 1e3 / f64::from(rate_ops);
-        assert!(
-            (found_ms - expected_ms).abs() <= tolerance_ms,
-            "at {rate_ops}/s the {hundredth}th percentile is {found_ms} ms, not {expected_ms}"
-        );
+        if (found_ms - expected_ms).abs() > tolerance_ms {
+            return Err(format!("at {rate_ops}/s the {hundredth}th percentile is {found_ms} ms, not {expected_ms}"));
+        }
     }
-    assert!(percentile(&announces.response, due, 0.6).unwrap() < 50_000, "two thirds did not wait");
     assert_eq!(announces.service.count_between(500_000, u64::MAX), 1, "service time shows the stall once");
+    let of_served_at_once_us = percentile(&announces.response, due, 0.6).unwrap();
+    if of_served_at_once_us < 50_000 { Ok(()) } else { Err(format!("two thirds waited {of_served_at_once_us} us")) }
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn limits_are_fitted_to_copies_that_began_again() {
     let found = output(folder.path(), &["limits", results, "--size", "17GB", "--format", "markdown"]);
     assert!(found.status.success(), "{}", text(&found.stderr));
     let said = text(&found.stdout);
-    assert!(said.contains("backup under wal: a database of 17.0 GB would take"), "{said}");
+    assert!(said.contains("backup under wal: a database of 17.0 GB needs"), "{said}");
     assert!(said.contains("cli-backup under delete fails in another way: a lock of a commit ended"), "{said}");
     for (arguments, expected) in [
         (&["limits", results, "--deadline-s", "0"][..], "a number of seconds above 0"),

@@ -60,10 +60,11 @@ pub struct Limit {
     pub journal_mode: JournalMode,
     /// How copies were taken.
     pub strategy: Strategy,
-    /// The undisturbed time for a byte, in seconds.
+    /// The time in which a commit disturbs the copy, for a byte, in seconds.
     pub s_per_byte: Fitted,
-    /// How long an undisturbed copy of the larger database would take, in seconds.
-    pub undisturbed_s: Fitted,
+    /// How long the gap between two commits is that a copy of the larger database needs, in seconds: the time in which a commit disturbs
+    /// it. What comes after that, as the sync of its file, makes it longer.
+    pub gap_s: Fitted,
     /// Up to how many commits a second half of such copies end within the deadline; the interval is that of the time for a byte. `None`
     /// where they would not even undisturbed.
     pub half_end_at: Option<Fitted>,
@@ -155,16 +156,16 @@ pub fn limits(copies: &[Copies], asked: Asked) -> Vec<Limit> {
         let all: u64 = group.iter().map(|one| one.count()).sum();
         let s_per_byte = fit(&group.iter().map(|one| attempts(one)).collect::<Vec<_>>());
         let s_per_byte = s_per_byte.filter(|_| locked * 10 < all)?;
-        let undisturbed_s = s_per_byte.map(|s_per_byte| s_per_byte * asked.bytes as f64);
+        let gap_s = s_per_byte.map(|s_per_byte| s_per_byte * asked.bytes as f64);
         let end_at = |share: f64| {
-            let of = |undisturbed_s: f64| rate_that_ends(share, undisturbed_s, asked.deadline_s);
-            let Fitted { value, interval } = undisturbed_s;
+            let of = |gap_s: f64| rate_that_ends(share, gap_s, asked.deadline_s);
+            let Fitted { value, interval } = gap_s;
             // The longer it takes, the fewer commits it bears.
             let interval = crate::statistics::Interval { low: of(interval.high)?, high: of(interval.low)? };
             Some(Fitted { value: of(value)?, interval })
         };
         let (half_end_at, most_end_at) = (end_at(0.5), end_at(0.95));
-        Some(Limit { journal_mode, strategy, s_per_byte, undisturbed_s, half_end_at, most_end_at })
+        Some(Limit { journal_mode, strategy, s_per_byte, gap_s, half_end_at, most_end_at })
     };
     groups.into_iter().filter_map(limit).collect()
 }
