@@ -84,7 +84,7 @@ fn stall_is_seen_at(rate_ops: u32) {
     assert!(disturbed.len() < 3, "{disturbed:?}");
 }
 
-/// One try, which fails at what an operation due at another time would change, and says what a busy machine may have changed.
+/// One try. What a busy machine may have changed is said; anything else fails the test.
 fn try_to_see_stall_at(rate_ops: u32) -> Result<(), String> {
     let freeze_at = u64::from(rate_ops);
     let due = freeze_at * 3;
