@@ -11,6 +11,9 @@ use crate::results::{PartName, SeriesPoint, Silence, TrialResult, WindowResult};
 /// What is shorter is shown only as the longest of its trial.
 const SHOWN_FROM_S: f64 = 0.1;
 
+/// Less steal than the kernel can count: it counts the time of processors in ticks of 10 ms (`USER_HZ`, proc(5)).
+const STEAL_TICK_S: f64 = 0.01;
+
 /// What stands above [`table`].
 pub fn note() -> Note {
     Note::new(
@@ -18,7 +21,8 @@ pub fn note() -> Note {
         "Times after the warm-up in which requests were due or waiting and none was served, to the millisecond: the longest of each \
         trial, and of its five longest those of 100 ms and more. \"from\": seconds from the start of the load. \"not served\": requests that \
         were due in that time and never answered in time. \"meanwhile\": what lay over it of a snapshot, and how much of it checkpoints \
-        took; where results do not say that, whether one began in one of its seconds.",
+        took; where results do not say that, whether one began in one of its seconds. \"steal\": how much time of each processor the \
+        hypervisor gave to other machines in the seconds in which it lies, from 10 ms on.",
     )
 }
 
@@ -65,14 +69,24 @@ fn meanwhile(trial: &TrialResult, silence: &Silence) -> String {
             .filter(|part| part.name != PartName::Settle && is_over(&part.window))
             .map(|part| part.name.to_string()),
     );
-    let mut seconds = trial.series.iter().filter(|point| overlaps(point.t_s as f64, point.duration_s as f64));
+    let seconds: Vec<_> =
+        trial.series.iter().filter(|point| overlaps(point.t_s as f64, point.duration_s as f64)).collect();
     let begins_in = |point: &SeriesPoint| point.checkpoints.is_some_and(|checkpoints| checkpoints.count > 0);
     match silence.checkpoint_s {
         Some(checkpoint_s) if checkpoint_s > 0.0 => over.push(format!("a checkpoint ({:.0} ms)", checkpoint_s * 1e3)),
-        None if seconds.any(begins_in) => over.push("a checkpoint".to_owned()),
+        None if seconds.iter().any(|point| begins_in(point)) => over.push("a checkpoint".to_owned()),
         Some(_) | None => {}
     }
+    let stolen_s: f64 = seconds.iter().filter_map(|point| stolen_s(point)).sum();
+    if stolen_s >= STEAL_TICK_S {
+        over.push(format!("steal ({:.0} ms)", stolen_s * 1e3));
+    }
     if over.is_empty() { "nothing of a snapshot".to_owned() } else { over.join(", ") }
+}
+
+/// How much time of each processor the hypervisor gave to other machines in a second of a trial, if that is known.
+fn stolen_s(point: &SeriesPoint) -> Option<f64> {
+    Some(point.machine.as_ref()?.steal_share? * point.duration_s as f64)
 }
 
 #[cfg(test)]
@@ -80,7 +94,7 @@ mod tests {
     use super::*;
     use crate::{
         report::context::groups,
-        results::{CheckpointTime, Recorded, samples},
+        results::{CheckpointTime, MachineUse, Recorded, samples},
         snapshot::Strategy,
         sqlite::JournalMode,
     };
@@ -105,6 +119,12 @@ mod tests {
         let seen = |checkpoint_s| Silence { checkpoint_s: Some(checkpoint_s), ..silence(2.5, 0.2, 1) };
         for (checkpoint_s, expected) in [(0.15, "a checkpoint (150 ms)"), (0.0, "nothing of a snapshot")] {
             trial.silences = Recorded::Known(vec![seen(checkpoint_s)]);
+            assert_eq!(table_of(trial.clone()).rows[0][5].value, Value::text(expected));
+        }
+        for (steal_share, expected) in
+            [(Some(0.03), "steal (30 ms)"), (Some(0.009), "nothing of a snapshot"), (None, "nothing of a snapshot")]
+        {
+            trial.series[2].machine = Some(MachineUse { steal_share, ..MachineUse::default() });
             assert_eq!(table_of(trial.clone()).rows[0][5].value, Value::text(expected));
         }
         trial.silences = Recorded::Known(vec![silence(1.0, 0.01, 0), silence(2.5, 0.002, 0)]);

@@ -11,10 +11,12 @@
 //! | `matrix("quick")` | their verdicts by journal mode and strategy, as a table in Markdown |
 //! | `limits(["a", "b"], bytes, deadline_s)` | what `journalbench limits` finds in them: `copies` and `limits` |
 //! | `rate_that_ends(share, gap_s, deadline_s)` | up to how many commits a second so many copies end that begin again at each |
+//! | `longest_gap_s(rate, duration_s)` | the longest gap to expect between commits that come at random at that rate |
 //! | `judged("cp", journal_mode="wal")` | in all results, copies that were reported as done and have a verdict: `exact`, `judged` |
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
 //! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms` |
 //! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
+//! | <code>trials \| unserved("baseline")</code> | the same in words, as in 12 of 207,648; `-` where nothing was due |
 //! | <code>list \| where(key=value)</code> | those of a list that have these values; a key of another object is `a__b` |
 //! | <code>list \| the_one</code> | the only one of a list |
 //! | <code>list \| median</code> | the median of numbers |
@@ -34,7 +36,7 @@ use minijinja::{
     syntax::SyntaxConfig,
     value::{Kwargs, Serde, Value},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{answer, figure_text, figures::Block, markdown, matrix, summary};
@@ -262,14 +264,27 @@ fn add_lists(environment: &mut Environment<'_>) {
         }
     });
     environment
-        .add_filter("requests", |trials: Vec<Value>, phase: &str| -> Result<Value, Error> { requests(&trials, phase) });
+        .add_filter("requests", |trials: Vec<Value>, phase: &str| Ok(Value::from(Serde(requests(&trials, phase)?))));
+    environment.add_filter("unserved", |trials: Vec<Value>, phase: &str| -> Result<String, Error> {
+        let Requests { due, unserved } = requests(&trials, phase)?;
+        let count = |requests: u64| figure_text::count(requests as f64);
+        Ok(if due == 0 { "-".to_owned() } else { format!("{} of {}", count(unserved), count(due)) })
+    });
     environment.add_filter("median", |list: Vec<f64>| -> Result<f64, Error> {
         statistics::median(&list).ok_or_else(|| invalid("there is no median of nothing"))
     });
 }
 
-/// How many announces and scrapes were due in a phase of all of some trials, and how many of them were not served in time.
-fn requests(trials: &[Value], phase: &str) -> Result<Value, Error> {
+/// Announces and scrapes.
+#[derive(Serialize)]
+struct Requests {
+    due: u64,
+    /// Of these, what was not served in time.
+    unserved: u64,
+}
+
+/// What was due in a phase of all of some trials.
+fn requests(trials: &[Value], phase: &str) -> Result<Requests, Error> {
     let (mut due, mut served) = (0, 0);
     for trial in trials {
         for one in trial.get_attr("phases")?.try_iter()? {
@@ -283,7 +298,7 @@ fn requests(trials: &[Value], phase: &str) -> Result<Value, Error> {
             }
         }
     }
-    Ok(Value::from(Serde(json!({ "due": due, "unserved": due - served }))))
+    Ok(Requests { due, unserved: due - served })
 }
 
 /// What a value has at `a__b`; nothing where it does not say, as results leave out what is not known.
@@ -299,6 +314,7 @@ fn add_figures(environment: &mut Environment<'_>) {
         let rate = limits::rate_that_ends(share, gap_s, deadline_s);
         rate.ok_or_else(|| invalid(format!("{gap_s} s are more than the deadline of {deadline_s}")))
     });
+    environment.add_function("longest_gap_s", limits::longest_gap_s);
     environment.add_filter("fitted", |value: Value| -> Result<String, Error> {
         let number = |value: Value| f64::try_from(value).map(figure_text::number);
         let interval = value.get_attr("interval")?;
@@ -342,6 +358,7 @@ mod tests {
             ("{% for name in names %}[{{ name }}]{% endfor %}", "[quick]"),
             ("{{ 1234567 | thousands }} {{ 0.123456 | digits }} {{ [3, 1, 2] | median }}", "1,234,567 0.12 2.0"),
             ("{{ rate_that_ends(0.5, 60, 3600) | digits }}", "0.10"),
+            ("{{ longest_gap_s(1, 10) | digits }}", "2.93"),
             ("{{ share(0, 20) }}", "at most 14 %"),
             ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
@@ -354,6 +371,10 @@ mod tests {
             (
                 "{% set all = run('quick').trials | requests('baseline') %}{{ all.unserved }} of {{ all.due }}",
                 "200 of 4000",
+            ),
+            (
+                "{{ run('quick').trials | unserved('baseline') }}, {{ run('quick').trials | unserved('drain') }}",
+                "200 of 4,000, -",
             ),
             ("{{ {'value': 2, 'interval': [1, 4]} | fitted }}", "2.00 (1.00 to 4.00)"),
             ("{% set cp = judged('cp') %}{{ cp.exact }} of {{ cp.judged }}", "1 of 2"),

@@ -5,7 +5,7 @@ mod model;
 
 use std::collections::BTreeMap;
 
-pub use model::{Attempts, Fitted, fit, mean_s, rate_that_ends, share_that_ends};
+pub use model::{Attempts, Fitted, fit, longest_gap_s, mean_s, rate_that_ends, share_that_ends};
 
 use crate::{
     results::{Results, SnapshotResult, TrialResult},

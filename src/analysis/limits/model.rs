@@ -10,6 +10,9 @@ use crate::statistics::Interval;
 /// one degree of freedom (Wilks, 1938).
 const LOG_LIKELIHOOD_DROP: f64 = 3.841_458_8 / 2.0;
 
+/// Euler's constant; the standard library has it from Rust 1.94 on.
+const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
+
 /// Copies of one size, made while commits came at one rate: whether a commit came before the first attempt had ended. Later attempts are
 /// left out: of those that a deadline cuts off, more would have come to their end than of the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,6 +118,18 @@ pub fn rate_that_ends(share: f64, undisturbed_s: f64, deadline_s: f64) -> Option
         .then(|| bisect(1e-9 / undisturbed_s, most, |rate| share_that_ends(rate, undisturbed_s, deadline_s) < share))
 }
 
+/// The longest gap to expect between commits that come at random, in seconds: the mean of the largest of n = r t exponential times,
+/// (1 + 1/2 + ... + 1/n)/r, by Euler's expansion of that sum, which is within 8 % from one commit on, and
+/// within 0.1 % from ten on.
+#[must_use]
+pub fn longest_gap_s(rate: f64, duration_s: f64) -> f64 {
+    let gaps = rate * duration_s;
+    if gaps < 1.0 {
+        return duration_s;
+    }
+    (gaps.ln() + EULER_GAMMA + 1.0 / (2.0 * gaps)) / rate
+}
+
 /// Where a condition begins to hold between two positive numbers of which it holds for the second alone, by their geometric mean.
 fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
     for _ in 0..200 {
@@ -214,9 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_gap_is_the_mean_of_the_largest() {
+        for (rate, duration_s, expected_s) in
+            [(1.0, 1.0, 1.0), (2.0, 1.0, 0.75), (0.5, 8.0, 25.0 / 6.0), (0.1, 3.0, 3.0)]
+        {
+            let found_s = longest_gap_s(rate, duration_s);
+            assert!((found_s / expected_s - 1.0).abs() < 0.08, "{rate} {duration_s}: {found_s}");
+        }
+    }
+
+    #[test]
     fn the_failed_night_is_what_the_model_says() {
-        // 15.8 hours at one commit a second: the longest of 57,000 gaps is about ln 57,000.
-        assert!((56_880_f64.ln() - 10.9).abs() < 0.1);
+        // 15.8 hours at one commit a second: the mean of the longest of 57,000 gaps is the sum of their reciprocals.
+        let sum: f64 = (1..=56_880).map(|count| 1.0 / f64::from(count)).sum();
+        assert!((longest_gap_s(1.0, 56_880.0) / sum - 1.0).abs() < 1e-6);
         // A copy of 17 GB that took but a minute would have ended within that night once in billions of nights.
         assert!(share_that_ends(1.0, 60.0, 56_880.0) < 1e-20);
     }
