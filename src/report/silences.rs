@@ -11,7 +11,7 @@ use crate::results::{PartName, SeriesPoint, Silence, TrialResult, WindowResult};
 /// What is shorter is shown only as the longest of its trial.
 const SHOWN_FROM_S: f64 = 0.1;
 
-/// Less steal than the kernel can count: it counts the time of processors in ticks of 10 ms (`USER_HZ`, proc(5)).
+/// Less steal than this is none that the kernel has counted: it counts the time of processors in ticks of 10 ms (`USER_HZ`, proc(5)).
 const STEAL_TICK_S: f64 = 0.01;
 
 /// What stands above [`table`].

@@ -315,21 +315,21 @@ fn add_figures(environment: &mut Environment<'_>) {
         rate.ok_or_else(|| invalid(format!("{gap_s} s are more than the deadline of {deadline_s}")))
     });
     environment.add_function("longest_gap_s", limits::longest_gap_s);
-    environment.add_filter("fitted", |value: Value| -> Result<String, Error> {
-        let number = |value: Value| f64::try_from(value).map(figure_text::number);
-        let interval = value.get_attr("interval")?;
-        let (low, high) = (number(interval.get_item_by_index(0)?)?, number(interval.get_item_by_index(1)?)?);
-        Ok(format!("{} ({low} to {high})", number(value.get_attr("value")?)?))
+    let number = |value: Value| f64::try_from(value).map(figure_text::number);
+    let range = move |interval: Value| -> Result<String, Error> {
+        let (low, high) = (interval.get_item_by_index(0)?, interval.get_item_by_index(1)?);
+        Ok(format!("{} to {}", number(low)?, number(high)?))
+    };
+    environment.add_filter("fitted", move |value: Value| -> Result<String, Error> {
+        Ok(format!("{} ({})", number(value.get_attr("value")?)?, range(value.get_attr("interval")?)?))
     });
-    environment.add_filter("factor", |comparison: Value| -> Result<String, Error> {
-        let number = |value: Value| f64::try_from(value).map(figure_text::number);
+    environment.add_filter("factor", move |comparison: Value| -> Result<String, Error> {
         let (ratio, pairs) = (number(comparison.get_attr("ratio")?)?, comparison.get_attr("pairs")?);
         let interval = comparison.get_attr("interval")?;
         if interval.is_none() || interval.is_undefined() {
             return Ok(format!("{ratio} ({pairs} pairs)"));
         }
-        let (low, high) = (number(interval.get_item_by_index(0)?)?, number(interval.get_item_by_index(1)?)?);
-        Ok(format!("{ratio} ({low} to {high}, {pairs} pairs)"))
+        Ok(format!("{ratio} ({}, {pairs} pairs)", range(interval)?))
     });
 }
 
