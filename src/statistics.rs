@@ -61,8 +61,11 @@ impl Interval {
 }
 
 /// The interval of a share, of which `hits` cases of `of` were seen (Clopper and Pearson, 1934); all that can be where nothing
-/// was seen. It misses the share in [`ERROR_SHARE`] of all cases at most. Where it reaches an end, the other bound alone may be
-/// missed: 51 of 51 is at least 94 %.
+/// was seen.
+///
+/// Each of its two bounds is missed in half of [`ERROR_SHARE`] of all cases at most. Where all or none were hits there is one bound, which
+/// is missed in [`ERROR_SHARE`] of all cases at most, as the rule of three has it: 51 of 51 is at least 94 %. Of a share for which both
+/// can happen, a few cases of the same size, that is together one and a half times [`ERROR_SHARE`] at most.
 #[must_use]
 pub fn share_interval(hits: u64, of: u64) -> Interval {
     let hits = hits.min(of);

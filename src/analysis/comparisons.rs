@@ -23,15 +23,18 @@ const FLOOR_SHARE: f64 = 0.9;
 /// The kinds whose figures are compared. Announces are those of both kinds together, and so are theirs.
 const KINDS: [OperationKind; 3] = [OperationKind::Commit, OperationKind::Read, OperationKind::Scrape];
 
-/// Every figure of every kind, in the baseline and while each strategy took its snapshots, under the first journal mode of the
-/// scenario and each of the others. What no pair has is left out.
+/// Every figure of every kind, in the baseline and while each strategy took its snapshots, under delete, which is SQLite's own default,
+/// and each of the other journal modes; without it, under the first of the scenario and the others. What no pair has is left out.
 #[must_use]
 pub fn comparisons(results: &Results) -> Vec<Comparison> {
-    let Some((base, others)) = results.scenario.sqlite.journal_modes.split_first() else { return Vec::new() };
+    let modes = &results.scenario.sqlite.journal_modes;
+    let Some(base) = modes.iter().find(|mode| **mode == JournalMode::Delete).or_else(|| modes.first()) else {
+        return Vec::new();
+    };
     let timeout_us = timeout_us(results);
     let mut comparisons = Vec::new();
     for group in groups(results).iter().filter(|group| !group.is_saturated()) {
-        for new in others {
+        for new in modes.iter().filter(|mode| *mode != base) {
             for subject in subjects(group) {
                 let times = times(group, (*base, *new), subject, timeout_us);
                 if times.is_empty() {
@@ -51,7 +54,7 @@ pub fn comparisons(results: &Results) -> Vec<Comparison> {
 /// A time in both trials of a pair, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairTimes {
-    /// Under the first journal mode.
+    /// Under the journal mode that the other is compared with.
     pub base_us: f64,
     /// Under the other.
     pub new_us: f64,
@@ -133,7 +136,8 @@ pub fn baseline_times(results: &Results) -> Vec<BaselineTime> {
 }
 
 /// A client that has no answer has waited for so long.
-pub(super) fn timeout_us(results: &Results) -> u64 {
+#[must_use]
+pub fn timeout_us(results: &Results) -> u64 {
     u64::try_from(results.scenario.client_timeout.as_micros()).unwrap_or(u64::MAX)
 }
 

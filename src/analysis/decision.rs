@@ -100,7 +100,7 @@ fn words(one: &Comparison) -> String {
 }
 
 /// With a digit that says something, also of a small one.
-fn factor(factor: f64) -> String {
+pub(super) fn factor(factor: f64) -> String {
     if factor < 0.1 { format!("{factor:.3}") } else { format!("{factor:.2}") }
 }
 
@@ -117,16 +117,18 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
     if strategies.is_empty() {
         return None;
     }
+    // Verdicts count of all of them, and costs of those that were not run again.
+    let timed: Vec<_> = trials.iter().copied().filter(|trial| !results.is_replaced(trial)).collect();
     let (mut exact, mut open, mut not_exact) = (Vec::new(), Vec::new(), Vec::new());
     for strategy in strategies {
-        let of_strategy: Vec<_> = trials.iter().copied().filter(|trial| trial.strategy == strategy).collect();
-        match judged(&of_strategy) {
+        match judged(trials.iter().copied().filter(|trial| trial.strategy == strategy)) {
+            (_, 0) => open.push(format!("No copy of {strategy} could be judged.")),
             (hits, of) if strategy.definition().portion == Portion::Essential => open.push(format!(
                 "{strategy} was exact {hits} times of {of}, of the part that it copies: it leaves out the torrents that nobody has \
                 downloaded."
             )),
-            (hits, of) if of > 0 && hits == of => match strategy.definition().isolation {
-                Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &of_strategy, of)),
+            (hits, of) if hits == of => match strategy.definition().isolation {
+                Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &timed, of)),
                 Isolation::Unprotected { .. } => open.push(format!(
                     "{strategy} was exact {of} times of {of}, by chance: the next one may be stale or torn."
                 )),
@@ -134,7 +136,7 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
             (hits, of) => not_exact.push(format!("{strategy} was exact {hits} times of {of}.")),
         }
     }
-    rank(&trials, &mut exact);
+    rank(&timed, &mut exact);
     let because = [because(&exact), not_exact].concat();
     if exact.iter().any(|one| one.interval.is_none()) {
         open.push(format!(
@@ -145,19 +147,17 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
 }
 
 /// Snapshots that were exact, and those that were judged.
-fn judged(trials: &[&TrialResult]) -> (u64, u64) {
-    let snapshots = || trials.iter().flat_map(|trial| &trial.snapshots);
-    let judged = snapshots().filter(|snapshot| snapshot.ruling.verdict.is_some()).count();
-    (snapshots().filter(|snapshot| snapshot.is_exact()).count() as u64, judged as u64)
+fn judged<'a>(trials: impl Iterator<Item = &'a TrialResult>) -> (u64, u64) {
+    let judged = trials.flat_map(|trial| &trial.snapshots).filter(|snapshot| snapshot.ruling.verdict.is_some());
+    judged.fold((0, 0), |(exact, all), snapshot| (exact + u64::from(snapshot.is_exact()), all + 1))
 }
 
+/// What a strategy that was exact every time costs, of these trials of all strategies.
 fn backup_strategy(strategy: Strategy, trials: &[&TrialResult], exact: u64) -> BackupStrategy {
-    let costs: Vec<f64> = trials.iter().filter_map(|trial| lost_client_s(trial)).collect();
-    let durations_s: Vec<f64> = trials
-        .iter()
-        .flat_map(|trial| &trial.snapshots)
-        .map(|snapshot: &SnapshotResult| snapshot.run.duration_s)
-        .collect();
+    let own = || trials.iter().filter(move |trial| trial.strategy == strategy);
+    let costs: Vec<f64> = own().filter_map(|trial| lost_client_s(trial)).collect();
+    let durations_s: Vec<f64> =
+        own().flat_map(|trial| &trial.snapshots).map(|snapshot: &SnapshotResult| snapshot.run.duration_s).collect();
     BackupStrategy {
         strategy,
         exact,

@@ -16,7 +16,9 @@ mod thresholds;
 
 pub use caveats::warnings;
 pub use claims::claims;
-pub use comparisons::{BaselineTime, PairTimes, SAME_MARGIN, baseline_times, change, comparisons, pair_times};
+pub use comparisons::{
+    BaselineTime, PairTimes, SAME_MARGIN, baseline_times, change, comparisons, pair_times, timeout_us,
+};
 pub use decision::decision;
 pub use disturbance::disturbances;
 pub use environment::of_environment;

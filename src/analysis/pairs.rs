@@ -5,12 +5,14 @@ use crate::{
     scenario::Conditions,
 };
 
-/// Whole trials, those left out that were disturbed and run again, that differ in journal mode, strategy and repetition only, in the order in which they ran.
+/// Whole trials that differ in journal mode, strategy and repetition only, in the order in which they ran.
 pub struct Group<'a> {
     /// What they have in common.
     pub conditions: Conditions,
-    /// Its trials.
+    /// Those whose times count.
     pub trials: Vec<&'a TrialResult>,
+    /// Those that were disturbed and run again: what became of their copies counts, and their times do not.
+    pub replaced: Vec<&'a TrialResult>,
 }
 
 impl Group<'_> {
@@ -35,9 +37,10 @@ pub fn cannot_keep_up<'a>(trials: impl Iterator<Item = &'a TrialResult>) -> bool
 /// The groups of a run, in the order of its scenario.
 pub fn groups(results: &Results) -> Vec<Group<'_>> {
     let group = |conditions: Conditions| {
-        let is_of_it =
-            |trial: &&TrialResult| trial.status.is_whole() && trial.is_of(conditions) && !results.is_replaced(trial);
-        Group { conditions, trials: results.trials.iter().filter(is_of_it).collect() }
+        let is_of_it = |trial: &&TrialResult| trial.status.is_whole() && trial.is_of(conditions);
+        let (replaced, trials) =
+            results.trials.iter().filter(is_of_it).partition(|trial: &&TrialResult| results.is_replaced(trial));
+        Group { conditions, trials, replaced }
     };
     let groups = results.scenario.conditions().into_iter().map(group);
     groups.filter(|group| !group.trials.is_empty()).collect()

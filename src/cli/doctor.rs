@@ -1,10 +1,6 @@
 //! `journalbench doctor`: whether a measurement here can be trusted, before there is one.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::{fmt::Write as _, path::PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
@@ -48,7 +44,7 @@ pub(super) fn doctor(arguments: &Arguments) -> Result<CommandOutcome, CommandErr
     let this = std::env::current_exe().context("cannot find this program")?;
     let facts = doctor::read(&folder, &scenario, &Machine::default(), &Programs::find(this));
     let findings = doctor::examine(&facts);
-    say(&render(&findings))?;
+    super::print_to(anstream::stdout().lock(), &render(&findings))?;
     let is_bad = findings.iter().any(|finding| finding.level == Level::Bad);
     Ok(if is_bad { CommandOutcome::Failed } else { CommandOutcome::Done })
 }
@@ -90,16 +86,5 @@ fn style(level: Level) -> Style {
         Level::Unknown => AnsiColor::Cyan.on_default(),
         Level::Warning => AnsiColor::Yellow.on_default(),
         Level::Bad => AnsiColor::Red.on_default().bold(),
-    }
-}
-
-/// Writes to standard output; a reader that has gone away is no error.
-fn say(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
     }
 }

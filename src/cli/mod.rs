@@ -267,7 +267,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes to standard output what is printable, or draws colours with escape sequences of its own.
 fn print_drawn(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    print_to(io::stdout().lock(), text)
+}
+
+/// Writes to a form of standard output; a reader that has gone away is no error.
+fn print_to(mut out: impl Write, text: &str) -> anyhow::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")

@@ -155,4 +155,8 @@ impl History for Checked<'_> {
     fn changes_max(&self) -> Result<u64, HistoryError> {
         self.history.changes_max()
     }
+
+    fn unseen_max(&self) -> Result<u64, HistoryError> {
+        self.history.unseen_max()
+    }
 }

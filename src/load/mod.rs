@@ -188,6 +188,7 @@ impl Load {
                     client_timeout,
                     notes: notes(),
                     waiting: WaitingBatch::default(),
+                    released: start,
                 };
                 let control = Arc::clone(&control);
                 threads.push(thread::spawn(move || guarded(&control, || worker.run(&target))));

@@ -38,6 +38,8 @@ pub(super) struct Worker {
     pub client_timeout: Duration,
     pub notes: Notes,
     pub waiting: WaitingBatch,
+    /// Until when the target let nothing begin: what was due before counts from then.
+    pub released: Instant,
 }
 
 /// The operations that wait to be written together. Their memory is used again by the batches that follow.
@@ -135,6 +137,7 @@ impl Worker {
     }
 
     fn execute<T: Target>(&mut self, target: &T, operation: &mut Operation, due: Instant, lag: Option<Duration>) {
+        let due = due.max(self.released);
         let in_flight = InFlight { class: Class::of(operation), due, begun: Instant::now(), lag };
         let until = due + self.client_timeout;
         if in_flight.begun > until {
@@ -149,7 +152,11 @@ impl Worker {
             return;
         }
         let execution = target.execute(operation, until);
-        self.record(in_flight, &execution, Instant::now(), execution.statements);
+        let returned = Instant::now();
+        if execution.answered.is_some() {
+            self.released = returned;
+        }
+        self.record(in_flight, &execution, execution.answered.unwrap_or(returned), execution.statements);
         self.notes.slice.lost_writes[in_flight.class as usize] += execution.lost_writes;
         self.notes.slice.lost_to_full_disk += execution.lost_to_full_disk;
         self.check(execution);
@@ -158,14 +165,18 @@ impl Worker {
     /// Has the operations that wait written, in one transaction.
     fn write_batch<T: Target>(&mut self, target: &T) {
         let Some(first) = self.waiting.in_flight.first() else { return };
-        let until = first.due + self.client_timeout;
+        let (until, first_class) = (first.due + self.client_timeout, first.class);
         let execution = target.execute_batch(self.waiting.operations(), until);
         let ended = Instant::now();
         let mut in_flight = std::mem::take(&mut self.waiting.in_flight);
-        let statements = execution.statements / u32::try_from(in_flight.len()).unwrap_or(u32::MAX);
+        self.notes.slice.lost_writes[first_class as usize] += execution.lost_writes;
+        self.notes.slice.lost_to_full_disk += execution.lost_to_full_disk;
+        let operations = u32::try_from(in_flight.len()).unwrap_or(u32::MAX);
+        // The first one has what cannot be shared out.
+        let (statements, mut rest) = (execution.statements / operations, execution.statements % operations);
         for operation in in_flight.drain(..) {
             self.enter(target, operation.due);
-            self.record(operation, &execution, ended, statements);
+            self.record(operation, &execution, ended, statements + std::mem::take(&mut rest));
         }
         self.waiting.in_flight = in_flight;
         self.check(execution);

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use io::{CheckpointTally, IoRole, IoTally};
 pub use kind::{Class, OperationKind};
-pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, percentile, record};
+pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, nearest_rank, percentile, record};
 pub use stall::StallTracker;
 
 use crate::{io::IoLog, workload::Work};

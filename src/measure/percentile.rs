@@ -90,16 +90,23 @@ pub fn record(histogram: &mut Histogram<u64>, time_us: u32) {
     let _ = histogram.record(u64::from(time_us).min(HISTOGRAM_MAX_US));
 }
 
+/// The place, from 1 on, of the least of `count` ascending values that a share `quantile` (0 to 1) of them does not exceed.
+#[must_use]
+pub fn nearest_rank(quantile: f64, count: u64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+    // The subtraction undoes the rounding error of a product such as 0.999 * 1000 = 999.0000000000001.
+    let rank = (quantile * count as f64 - 1e-6).ceil() as u64;
+    rank.clamp(1, count.max(1))
+}
+
 /// The smallest recorded time that at least a share `quantile` (0 to 1) of `total` operations did not exceed, where the
 /// operations that are not in the histogram count as infinitely late. `None` if the rank falls among those, or there
 /// are none at all.
 ///
-/// The rank is `ceil(quantile * total)`, at least 1: the nearest-rank definition.
+/// Its rank is [`nearest_rank`].
 #[must_use]
 pub fn percentile(histogram: &Histogram<u64>, total: u64, quantile: f64) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-    // The subtraction undoes the rounding error of a product such as 0.999 * 1000 = 999.0000000000001.
-    let rank = ((quantile * total as f64 - 1e-6).ceil() as u64).clamp(1, total.max(1));
+    let rank = nearest_rank(quantile, total);
     let mut passed: u64 = 0;
     histogram
         .iter_recorded()

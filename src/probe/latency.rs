@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Percentile;
+use crate::measure::{Percentile, nearest_rank};
 
 /// How long something took that was done several times, in microseconds. A percentile is `None` where there were too few times
 /// for it: a median needs 20, p90 100 and p99 1,000.
@@ -32,8 +32,8 @@ impl Latencies {
         let max_us = microseconds(times.last()?);
         let count = times.len() as u64;
         let value = |percentile: Percentile| {
-            let rank = nearest_rank(percentile.quantile(), times.len());
-            times.get(rank.checked_sub(1)?).filter(|_| count >= percentile.least()).map(microseconds)
+            let place = usize::try_from(nearest_rank(percentile.quantile(), count) - 1).ok()?;
+            times.get(place).filter(|_| count >= percentile.least()).map(microseconds)
         };
         Some(Self {
             count,
@@ -43,14 +43,6 @@ impl Latencies {
             max_us,
         })
     }
-}
-
-/// The place, from 1 on, of the least of so many values that a share of them does not exceed.
-fn nearest_rank(quantile: f64, count: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-    // The subtraction undoes the rounding error of a product such as 0.07 * 100 = 7.000000000000001.
-    let rank = (quantile * count as f64 - 1e-6).ceil() as usize;
-    rank
 }
 
 #[cfg(test)]

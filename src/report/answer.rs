@@ -156,7 +156,7 @@ fn of_backup(backup: &BackupDecision) -> String {
     let mode = backup.journal_mode;
     let best: Vec<_> = backup.strategies.iter().filter(|one| one.is_for_scripts && one.is_unbeaten).collect();
     if best.is_empty() {
-        return format!("Backup under {mode}: no strategy that a script can run was exact every time.");
+        return format!("Backup under {mode}: no strategy that a script can run was shown to be exact every time.");
     }
     let words = |one: &&BackupStrategy| {
         format!(

@@ -31,7 +31,7 @@ pub fn machine_note() -> Note {
 pub fn others_note() -> Note {
     Note::new(
         "What the snapshots cost the operations that were due meanwhile",
-        "The time of a snapshot is that of its copy and its sync. Where a trial has several snapshots, the worst is shown. \"no \
+        "The time of a snapshot is that of its copy, its sync and the steps after it. Where a trial has several snapshots, the worst is shown. \"no \
         commit for\": the longest time without a commit, whether or not anybody wanted to write. \"windows\": the baseline is cut into windows that are as long as the \
         snapshot took; the range of their p99 in ms, and how many of them had a lower p99 than the snapshot.",
     )
@@ -43,7 +43,7 @@ pub fn horizon_note() -> Note {
         "What the snapshots cost over the same time for every strategy",
         "The horizon begins with the snapshot and is equally long for every strategy, unless the load or the next snapshot ends it; \
         that of \"none\" begins when others take theirs. \"stalled\": the longest time in which a write was due or waiting and none \
-        was committed, in the copy, in the harness's sync of it, and after both. \"over 10 ms\" and so on: announces and scrapes \
+        was committed, in the copy, in the harness's sync of it, and after both, the steps included. \"over 10 ms\" and so on: announces and scrapes \
         whose response took longer. One that its client gave up counts as late by the client timeout, one that the end of the load cut \
         off as late as it was then. \"client-seconds lost\": their response times beyond the \
         baseline's median, added up, and how many the baseline loses in as long. Where a trial has several snapshots, a cell shows \
@@ -147,7 +147,7 @@ pub fn horizon(group: &Group<'_>) -> Table {
                 of_each(&|horizon| Some(horizon.window.duration_s)),
                 stalled(PartName::Copy),
                 stalled(PartName::Sync),
-                stalled(PartName::Settle),
+                of_each(&|horizon| stalled_after_s(horizon)),
                 count(|window| requests(window).fold(0, |sum, late| sum.saturating_add(late.over_10_ms))),
                 count(|window| requests(window).fold(0, |sum, late| sum.saturating_add(late.over_100_ms))),
                 count(|window| requests(window).fold(0, |sum, late| sum.saturating_add(late.over_1_s))),
@@ -164,6 +164,11 @@ pub fn horizon(group: &Group<'_>) -> Table {
 fn stalled_s(horizon: &HorizonResult, name: PartName) -> Option<f64> {
     let parts = horizon.parts.iter().filter(|part| part.name == name);
     parts.filter_map(|part| part.window.stalled_s).reduce(f64::max)
+}
+
+/// The longest in what follows the sync: the steps, and what the load still felt.
+fn stalled_after_s(horizon: &HorizonResult) -> Option<f64> {
+    [PartName::Steps, PartName::Settle].into_iter().filter_map(|part| stalled_s(horizon, part)).reduce(f64::max)
 }
 
 /// How late announces and scrapes were.

@@ -24,7 +24,7 @@ fn of_mode(mode: &ModeDecision) -> Vec<String> {
 }
 
 fn of_backup(backup: &BackupDecision) -> Vec<String> {
-    let none = backup.strategies.is_empty().then(|| "No strategy was exact every time.".to_owned());
+    let none = backup.strategies.is_empty().then(|| "No strategy was shown to be exact every time.".to_owned());
     let costs = backup.strategies.iter().map(cost);
     let open = backup.open.iter().map(|open| format!("Open: {open}"));
     none.into_iter().chain(backup.because.iter().cloned()).chain(costs).chain(open).collect()

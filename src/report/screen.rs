@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{
     answer::{Answer, answer},
     distinct,
-    figure_text::number,
+    figure_text::{number, shorten},
     matrix::{self, Entry, Wait},
 };
 use crate::{
@@ -139,7 +139,7 @@ fn bullet(sentence: &str) -> Vec<Line> {
     if lines.len() > LINES_EACH {
         lines.truncate(LINES_EACH);
         if let Some(last) = lines.last_mut() {
-            *last = shortened(&format!("{last} ..."), COLUMNS);
+            *last = shorten(&format!("{last} ..."), COLUMNS);
         }
     }
     lines.into_iter().map(|line| vec![Span::plain(line)]).collect()
@@ -152,13 +152,6 @@ fn wrap(text: &str, indent: usize) -> Vec<String> {
         .into_iter()
         .map(std::borrow::Cow::into_owned)
         .collect()
-}
-
-fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(3)).chain("...".chars()).collect()
 }
 
 /// The strategies by journal mode.
@@ -294,7 +287,7 @@ fn comparison_row(results: &Results, one: &Comparison) -> Line {
 /// The warnings, a line each, on so many lines.
 fn warnings(results: &Results, most: usize) -> Vec<Line> {
     let of = results.warnings.len();
-    let line = |text: String| vec![Span::of(shortened(&format!("* {text}"), COLUMNS), AnsiColor::Yellow)];
+    let line = |text: String| vec![Span::of(shorten(&format!("* {text}"), COLUMNS), AnsiColor::Yellow)];
     let mut lines: Vec<_> = results.warnings.iter().take(most).map(|warning| line(warning.to_string())).collect();
     if of > most && most > 0 {
         lines.pop();

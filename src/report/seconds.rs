@@ -27,9 +27,9 @@ pub fn note(group: &Group<'_>) -> Note {
     Note::new(
         &format!("The p99 of each {each}"),
         &format!(
-            "A bar is the p99 response time of the operations that were due in {in_one} and were served; the lowest bar of a row \
+            "A bar is the p99 response time of the operations that were served in {in_one}, whenever they were due; the lowest bar of a row \
             is its least p99, the highest its most. Of a trial of more than {} s, a bar stands for the worst of several \
-            {several}. {NO_BAR}: fewer than {} operations were due in {in_that}, or none was served. A group of more than \
+            {several}. {NO_BAR}: fewer than {} operations were served in {in_that}, as in a stall. A group of more than \
             {TRIALS_MOST} trials has no such chart.",
             BARS_MOST as u64 * stretch_s(group),
             Percentile::P99.least()
@@ -84,7 +84,7 @@ pub fn chart(group: &Group<'_>) -> Option<Chart> {
 }
 
 fn series(trial: &TrialResult) -> Series {
-    let is_enough = |point: &&SeriesPoint| point.due >= Percentile::P99.least();
+    let is_enough = |point: &&SeriesPoint| point.served >= Percentile::P99.least();
     let p99_ms = |point: &SeriesPoint| {
         Some(point).filter(is_enough).and_then(|point| point.p99_us).map(|time_us| time_us as f64 / 1e3)
     };
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_second_of_too_few_operations_has_no_figure() {
         let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
-        trial.series[1].due = 99;
+        trial.series[1].served = 99;
         let results = samples::results(vec![trial]);
         let chart = chart(&groups(&results)[0]).unwrap();
         assert_eq!(chart.series[0].label, "wal cp");
@@ -201,8 +201,8 @@ mod tests {
         trial.series[2].duration_s = 1;
         let long = samples::results(vec![trial]);
         for (results, title, above, length_s) in [
-            (short, "p99 response time of each second", "due in one second and were served; the", 3.0),
-            (long, "p99 response time of each 4 s", "due in 4 s and were served; the", 9.0),
+            (short, "p99 response time of each second", "served in one second, whenever they were due; the", 3.0),
+            (long, "p99 response time of each 4 s", "served in 4 s, whenever they were due; the", 9.0),
         ] {
             let group = &groups(&results)[0];
             let chart = chart(group).unwrap();

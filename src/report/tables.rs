@@ -60,8 +60,8 @@ pub fn response_note(group: &Group<'_>, kind: OperationKind, is_first: bool) -> 
         lies between is waiting for a connection, and the generator's own lateness. Percentiles of the response rank over all \
         operations that were due, those of the service over all that were begun. \"no answer\": the operation at this rank was \
         not served in time. \"few\": there were too few operations for this figure (p50 takes {}, p99 {}, p99.9 {}: ten are \
-        later). \"-\": nothing was due. {mark} \"snapshot\" is the time while a snapshot was taken, its sync included, in steps of \
-        10 ms, and \"recovery\" is the time after it; the strategy \"none\" has a recovery only. Where a trial has several \
+        later). \"-\": nothing was due. {mark} \"snapshot\" is the time while a snapshot was taken, its sync and the steps after it included, in \
+        units of 10 ms, and \"recovery\" is the time after it; the strategy \"none\" has a recovery only. Where a trial has several \
         snapshots, the worst is shown. \"stalled\": the longest time in which a write was due or waiting and none was committed.",
         least(Percentile::P50),
         least(Percentile::P99),

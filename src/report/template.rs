@@ -192,10 +192,10 @@ fn modes(results: &Results, kind: OperationKind, figure: Percentile, rates: (Opt
         is_at_rates && trial.status.is_whole() && !results.is_replaced(trial)
     };
     let trials: Vec<_> = results.trials.iter().filter(is_of).collect();
+    let timeout_us = analysis::timeout_us(results);
     let time_us = |trial: &TrialResult| {
-        let baseline = trial.phase(PhaseName::Baseline)?;
-        let operation = baseline.operations.iter().find(|operation| operation.kind == kind)?;
-        operation.response.get(figure).filter(|us| *us > 0).map(|us| us as f64)
+        let operation = trial.phase(PhaseName::Baseline)?.operation(kind)?;
+        operation.response_us(figure, timeout_us).map(|us| us.max(1) as f64)
     };
     let is_under = |mode: JournalMode| move |trial: &TrialResult| trial.journal_mode == mode;
     let pairs = analysis::pairs(&trials, is_under(JournalMode::Delete), is_under(JournalMode::Wal));
@@ -292,13 +292,13 @@ fn requests(trials: &[Value], phase: &str) -> Result<Requests, Error> {
             for operation in one.get_attr("operations")?.try_iter()?.filter(|_| is_of) {
                 // What commits and what reads are parts of the announces.
                 if matches!(operation.get_attr("kind")?.as_str(), Some("announce" | "scrape")) {
-                    due += u64::try_from(operation.get_attr("due")?)?;
-                    served += u64::try_from(operation.get_attr("served")?)?;
+                    due = u64::saturating_add(due, operation.get_attr("due")?.try_into()?);
+                    served = u64::saturating_add(served, operation.get_attr("served")?.try_into()?);
                 }
             }
         }
     }
-    Ok(Requests { due, unserved: due - served })
+    Ok(Requests { due, unserved: due.saturating_sub(served) })
 }
 
 /// What a value has at `a__b`; nothing where it does not say, as results leave out what is not known.

@@ -139,9 +139,7 @@ impl Figure {
                 let begun = operation.due - operation.counts.dropped.min(operation.due);
                 operation.service.get(percentile).filter(|_| begun >= percentile.least())
             }
-            Self::ResponseP50 | Self::ResponseP99 => {
-                (operation.due >= percentile.least()).then(|| operation.response.get(percentile).unwrap_or(timeout_us))
-            }
+            Self::ResponseP50 | Self::ResponseP99 => operation.response_us(percentile, timeout_us),
         }
     }
 }

@@ -81,6 +81,13 @@ impl OperationResult {
         }
     }
 
+    /// A percentile of the response time, in microseconds; nothing of too few operations. One that was not answered took at least
+    /// `timeout_us`.
+    #[must_use]
+    pub fn response_us(&self, percentile: Percentile, timeout_us: u64) -> Option<u64> {
+        (self.due >= percentile.least()).then(|| self.response.get(percentile).unwrap_or(timeout_us))
+    }
+
     /// Whether the generator's own lateness is over a tenth of the response time at a percentile, as far as the file says.
     #[must_use]
     pub fn is_generator_bound(&self, percentile: Percentile) -> Recorded<bool> {

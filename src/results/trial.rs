@@ -365,8 +365,8 @@ impl PhaseResult {
 }
 
 impl TrialResult {
-    /// Whether more was offered than the database could do: in the baseline, less than 95 % of what was due was served
-    /// in time.
+    /// Whether more was offered than the database could do: in the baseline, less than 95 % of the rate that was offered was
+    /// served, whenever that was due.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
         let baseline = self.phase(PhaseName::Baseline).filter(|_| self.offered_rate_ops.is_some());

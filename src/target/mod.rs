@@ -89,6 +89,9 @@ pub struct Execution {
     pub fatal: Option<String>,
     /// Whether a checkpoint was run meanwhile, on this thread.
     pub carried_checkpoint: bool,
+    /// When the answer came, where the target let nothing else begin after it, for reasons of its own, until it returned. No client
+    /// waits for that: what was due meanwhile counts from its end.
+    pub answered: Option<Instant>,
 }
 
 impl Execution {

@@ -136,7 +136,7 @@ impl Completer {
     }
 
     /// Has a client complete its download, as the next commit of the history.
-    fn complete(&self, member: usize, until: Instant) -> Result<Option<OperationFailure>, String> {
+    fn complete(&self, member: usize, until: Instant) -> Result<Execution, String> {
         let count = {
             let mut counts = self.counts.borrow_mut();
             counts[member] += 1;
@@ -147,8 +147,9 @@ impl Completer {
         self.unready.borrow_mut().push(member);
         let begun = Instant::now();
         let answered = self.announce(member, AnnounceEvent::Completed, until.max(begun + PATIENCE));
+        let ended = Instant::now();
         let why = match answered {
-            Ok(Answered::Yes { .. }) if begun.elapsed() >= DOUBTFUL_FROM => Some(Doubtful::TookLong),
+            Ok(Answered::Yes { .. }) if ended - begun >= DOUBTFUL_FROM => Some(Doubtful::TookLong),
             Ok(Answered::Yes { times: 1 }) => None,
             Ok(Answered::Yes { .. }) => Some(Doubtful::WasRepeated),
             Ok(Answered::No | Answered::Refused(_)) | Err(_) => Some(Doubtful::Unanswered),
@@ -156,16 +157,22 @@ impl Completer {
         if let Some(why) = why {
             self.doubts.note(Doubt { commit, why });
         }
+        let mut execution = Execution { statements: 1, ..Execution::default() };
         match why {
-            // The answer may be to the repeated request, while the first one still waits for its lock.
+            // The answer may be to the repeated request, while the first one still waits for its lock. The next completed download has
+            // to wait for that, so that they stay in order, and no client does.
             Some(Doubtful::WasRepeated | Doubtful::TookLong) => {
+                execution.answered = Some(ended);
                 thread::sleep(GIVEN_UP_AFTER.saturating_sub(begun.elapsed()));
             }
-            Some(Doubtful::Unanswered) => return Ok(Some(OperationFailure::Other)),
+            Some(Doubtful::Unanswered) => {
+                execution.failure = Some(OperationFailure::Other);
+                return Ok(execution);
+            }
             None => {}
         }
         self.session.acknowledge();
-        Ok(None)
+        Ok(execution)
     }
 }
 
@@ -176,10 +183,11 @@ impl Target for Completer {
         if !self.make_ready(until) {
             return Execution { failure: Some(OperationFailure::Other), ..Execution::default() };
         }
-        match self.complete(member, until) {
-            Ok(failure) => Execution { failure, statements: 1, ..Execution::default() },
-            Err(why) => Execution { failure: Some(OperationFailure::Other), fatal: Some(why), ..Execution::default() },
-        }
+        self.complete(member, until).unwrap_or_else(|why| Execution {
+            failure: Some(OperationFailure::Other),
+            fatal: Some(why),
+            ..Execution::default()
+        })
     }
 
     /// Completed downloads come one at a time: a scenario asks for nothing else of this target.

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Instant};
 use hdrhistogram::Histogram;
 
 use crate::{
-    measure::{self, Class, OperationKind, Outcome, SLICE_NS, SeenCheckpoint, Slice},
+    measure::{self, Class, OperationKind, Outcome, Percentile, SLICE_NS, SeenCheckpoint, Slice},
     results::{FilesBeside, Placement, SeriesPoint},
 };
 
@@ -233,7 +233,7 @@ impl WindowLog {
                 window.push(entry.response_us);
             }
         }
-        let mut p99s: Vec<u64> = windows.iter_mut().filter_map(|window| nearest_rank(window)).collect();
+        let mut p99s: Vec<u64> = windows.iter_mut().filter_map(|window| ranked_99th(window)).collect();
         p99s.sort_unstable();
         let known = |time: Option<&u64>| time.copied().filter(|time| *time != u64::from(u32::MAX));
         let own = p99_us.unwrap_or(u64::MAX);
@@ -249,9 +249,10 @@ impl WindowLog {
 }
 
 /// The 99th percentile of a window, or nothing if it is empty.
-fn nearest_rank(window: &mut [u32]) -> Option<u64> {
-    let rank = (window.len() * 99).div_ceil(100).checked_sub(1)?;
-    Some(u64::from(*window.select_nth_unstable(rank).1))
+fn ranked_99th(window: &mut [u32]) -> Option<u64> {
+    let rank = measure::nearest_rank(Percentile::P99.quantile(), window.len() as u64);
+    let place = usize::try_from(rank - 1).ok().filter(|place| *place < window.len())?;
+    Some(u64::from(*window.select_nth_unstable(place).1))
 }
 
 #[cfg(test)]

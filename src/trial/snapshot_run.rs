@@ -29,6 +29,9 @@ use crate::{
     work,
 };
 
+/// So long before a snapshot is due it is asked how much of the live database is in memory: long enough for that to be known in time.
+const LOOK_AHEAD: Duration = Duration::from_secs(1);
+
 /// A snapshot to be taken.
 pub struct Job {
     /// Its place in the trial, from 0.
@@ -132,8 +135,10 @@ pub async fn take(job: Job, turn: Turn, around: Surroundings<'_>) -> SnapshotRun
         start, ledger, writers, live, fincore, progress, steps, load_end, free_bytes_min, syncs, ..
     } = around;
     let time_at = |slice: u64| Duration::from_nanos(slice * SLICE_NS);
+    let due = start + time_at(first_slice);
+    tokio::time::sleep_until(due.checked_sub(LOOK_AHEAD).unwrap_or(due).into()).await;
     let cached_before = live_cache::cached_bytes(fincore, live).await;
-    tokio::time::sleep_until((start + time_at(first_slice)).into()).await;
+    tokio::time::sleep_until(due.into()).await;
     progress.set(None);
     let (commit_at_start, issued_at_start) = (ledger.acknowledged(), ledger.issued());
     let begun = Instant::now();

@@ -84,7 +84,7 @@ fn the_interval_of_a_share_misses_as_rarely_as_it_says() {
             interval.is_above(share) || interval.is_below(share)
         });
         let missed = missed.count() as f64 / f64::from(RUNS);
-        // An interval that reaches an end spends all of its error on the other, so that both together may have a little more.
+        // An interval that reaches an end spends all of its error on its only bound.
         assert!(missed <= 1.5 * ERROR_SHARE + CHANCE, "{share} of {of}: {missed}");
     }
 }

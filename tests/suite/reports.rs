@@ -1,9 +1,9 @@
 //! The results that are committed in `results/`: each is read, loses nothing when it is written again, has percentiles that its
 //! histograms bear out, and is reported in the words that stand beside it.
 //!
-//! Where a report changes on purpose, `JOURNALBENCH_BLESS=1 cargo test --test reports` writes the committed ones again.
+//! Where a report changes on purpose, `JOURNALBENCH_BLESS=1 cargo test --test suite reports::` writes the committed ones again.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use journalbench::{
     measure::Percentile,
@@ -44,34 +44,31 @@ fn committed_reports_are_what_their_results_say() {
     }
 }
 
-/// What stands in a text before and after a part that is made from committed results: `report --format matrix` of results, or
-/// `render` of a template.
-const PART_BEGINS: &str = "<!-- journalbench ";
+/// What stands in a text before and after a part that is made from committed results. Between the two of the first line is its template.
+const PART_BEGINS: &str = "<!-- journalbench render ";
 const PART_ENDS: &str = "<!-- end -->";
 
 #[test]
-fn the_readme_says_what_committed_results_say() {
+fn parts_of_the_documents_say_what_committed_results_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let mut made = String::new();
-    let mut rest = readme.as_str();
-    let mut parts = 0;
-    while let Some((before, after)) = rest.split_once(PART_BEGINS) {
-        let (command, after) = after.split_once(" -->\n").expect("the comment is a command and ends its line");
-        let (_, after) = after.split_once(PART_ENDS).expect("the part has an end");
-        let part = match command.split_whitespace().collect::<Vec<_>>()[..] {
-            ["report", "--format", "matrix", path] => {
-                report::render(&Results::load(&root.join(path)).unwrap(), Format::Matrix)
-            }
-            ["render", path] => rendered(&root.join(path)),
-            _ => panic!("what is `journalbench {command}`?"),
-        };
-        made.extend([before, PART_BEGINS, command, " -->\n", &part, PART_ENDS]);
-        (rest, parts) = (after, parts + 1);
+    let documents = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let documents = documents.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut templates = BTreeSet::new();
+    for document in documents.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&document).unwrap();
+        let mut made = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once(PART_BEGINS) {
+            let (template, after) = after.split_once(" -->\n").expect("the comment ends its line");
+            let (_, after) = after.split_once(PART_ENDS).expect("the part has an end");
+            made.extend([before, PART_BEGINS, template, " -->\n", &rendered(&root.join(template)), PART_ENDS]);
+            templates.insert(root.join(template));
+            rest = after;
+        }
+        assert_text(&document, &(made + rest));
     }
-    made += rest;
-    assert!(parts >= 1);
-    assert_text(&root.join("README.md"), &made);
+    let there = fs::read_dir(root.join("docs/parts")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(there.collect::<BTreeSet<_>>(), templates, "every template is a part of a document");
 }
 
 #[test]
@@ -82,11 +79,8 @@ fn texts_beside_the_results_are_made_of_them() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "jinja") {
             let text = path.with_extension("");
-            // The findings are a part of the README.
-            if text.file_name().unwrap() != "findings.md" {
-                assert_text(&text, &rendered(&path));
-                texts.push(text);
-            }
+            assert_text(&text, &rendered(&path));
+            texts.push(text);
         }
     }
     let index = fs::read_to_string(folder.join("README.md")).unwrap();

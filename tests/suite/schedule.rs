@@ -110,21 +110,22 @@ fn a_snapshot_that_would_overlap_the_one_before_waits_for_it_and_one_without_tim
         "snapshots.strategies=cp",
         "sqlite.journal_mode=wal",
         "snapshots.every_s=0.4",
-        "snapshots.count=4",
+        "snapshots.count=5",
         "snapshots.deadline_s=1",
     ];
     let results = common::run_kept_with(folder.path(), &overrides, programs);
     let [trial] = results.trials.as_slice() else { panic!("{:?}", results.trials) };
     assert_eq!(trial.status, Status::Completed, "{trial:?}");
     let [first, second, third] = trial.snapshots.as_slice() else { panic!("{:?}", trial.snapshots) };
-    assert_eq!(trial.snapshots_not_taken, 1.into());
+    assert_eq!(trial.snapshots_not_taken, 2.into());
     for snapshot in &trial.snapshots {
         assert_eq!((snapshot.ruling.verdict, snapshot.run.sync_s), (Some(Verdict::Unfinished), None.into()));
     }
-    assert!(first.run.late_s == 0.0.into() && (0.5..0.8).contains(second.run.late_s.known().unwrap()), "{second:?}");
+    // At the earliest: a busy machine is later.
+    assert!(first.run.late_s == 0.0.into() && *second.run.late_s.known().unwrap() >= 0.5, "{second:?}");
     assert!(second.run.started_s >= first.run.started_s + first.run.duration_s, "no two run at once");
     assert!((first.run.deadline_s, second.run.deadline_s) == (1.0, 1.0));
-    assert!(third.run.deadline_s < 0.5, "the load ends when it ends: {third:?}");
+    assert!(third.run.deadline_s < 1.0, "the load ends when it ends: {third:?}");
     let not_done = trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot).count();
     assert_eq!(not_done, 3, "one that is not taken has no phase");
 }

@@ -9,6 +9,7 @@ mod questions;
 
 use super::{
     comparisons::{change, noise_floor, ratios},
+    decision::factor,
     pairs::{Group, groups, neighbours, pairs},
 };
 use crate::{
@@ -212,7 +213,9 @@ fn during(group: &Group<'_>, value: measures::OfPhase) -> Found {
 /// How many copies of `.backup` are as claimed.
 fn copies(group: &Group<'_>, hit: measures::OfCopy, modes: &[JournalMode], rule: Rule) -> Found {
     let of = |mode: JournalMode| {
-        let copies = || of_mode(group, mode).flat_map(measures::copies).filter_map(|copy: Copy<'_>| hit(&copy));
+        let replaced = || group.replaced.iter().copied().filter(move |trial| trial.journal_mode == mode);
+        let trials = || of_mode(group, mode).chain(replaced());
+        let copies = || trials().flat_map(measures::copies).filter_map(|copy: Copy<'_>| hit(&copy));
         let hits = copies().filter(|hit| *hit).count() as u64;
         (hits, copies().count() as u64)
     };
@@ -249,10 +252,6 @@ impl Rule {
 
 fn within(interval: Interval, words: impl Fn(f64) -> String) -> String {
     format!(" ({} to {})", words(interval.low), words(interval.high))
-}
-
-fn factor(factor: f64) -> String {
-    if factor < 0.1 { format!("{factor:.3}") } else { format!("{factor:.2}") }
 }
 
 fn amount(amount: f64) -> String {

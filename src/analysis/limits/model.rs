@@ -52,7 +52,7 @@ pub fn fit(seen: &[Attempts]) -> Option<Fitted> {
     if of(|one| one.undisturbed) == 0 || of(|one| one.disturbed) == 0 {
         return None;
     }
-    // The mean of r times the bytes is where r T is about 1.
+    // Where the largest r times the bytes takes it, r T is 1: the likeliest value lies within many powers of ten of that.
     let scale = seen.iter().map(|one| one.rate * one.bytes).fold(0.0, f64::max);
     let (least, most) = (1e-9 / scale, 1e6 / scale);
     let value = bisect(least, most, |s_per_byte| slope(seen, s_per_byte) < 0.0);

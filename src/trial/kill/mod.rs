@@ -159,14 +159,15 @@ impl KillTrial<'_> {
         };
         let copying = copy.map(|command| self.copy_aside(command, moments, first, &progress_path));
         thread::sleep((first + moments.kill).saturating_duration_since(Instant::now()));
+        let killed_at = Instant::now();
         process.kill()?;
         let progress = progress.read().context("cannot read its progress")?;
-        let killed_at = Instant::now();
         let (mut in_copy, mut left) = (false, None);
         if let Some(copying) = copying {
             let Ok(copied) = copying.join() else { bail!("the thread of the strategy has panicked") };
-            let CopyRun { begun, ended, finished, error, commit_at_start, commit_at_end } = copied?;
-            in_copy = begun < killed_at && killed_at < ended;
+            let CopyRun { begun, ended, killed, finished, error, commit_at_start, commit_at_end } = copied?;
+            // Where both are killed at one moment, either may be first.
+            in_copy = killed || (begun < killed_at && killed_at < ended);
             let portion = self.plan.strategy.definition().portion;
             let claim = Claim { portion, finished, commit_at_start, commit_at_end, ended_us: 0 };
             // Each kill has a folder of its own, and the same error in each of them is one.
@@ -209,10 +210,11 @@ impl KillTrial<'_> {
                     Some(copying.await)
                 }
             });
+            let killed = outcome.is_none();
             let finished = outcome.as_ref().is_some_and(ChildOutcome::succeeded);
             let error = outcome.and_then(|outcome| outcome.error());
             let commit_at_end = progress.read()?.begun;
-            Ok(CopyRun { begun, ended: Instant::now(), finished, error, commit_at_start, commit_at_end })
+            Ok(CopyRun { begun, ended: Instant::now(), killed, finished, error, commit_at_start, commit_at_end })
         })
     }
 
@@ -253,6 +255,8 @@ impl KillTrial<'_> {
 struct CopyRun {
     begun: Instant,
     ended: Instant,
+    /// Whether its own process was killed.
+    killed: bool,
     finished: bool,
     error: Option<String>,
     commit_at_start: u64,

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::{
+    measure::nearest_rank,
     power::log::{Event, Log, Stamped},
     results::Exposure,
 };
@@ -38,19 +39,19 @@ pub fn of(instants: &[(u64, Option<u64>)], acknowledged_ns: &[u64]) -> Exposure 
     ages_us.sort_unstable();
     Exposure {
         instants: instants.len() as u64,
-        commits_p50: nearest_rank(&commits, 50),
-        commits_p99: nearest_rank(&commits, 99),
-        commits_max: nearest_rank(&commits, 100),
-        age_p50_us: nearest_rank(&ages_us, 50),
-        age_p99_us: nearest_rank(&ages_us, 99),
-        age_max_us: nearest_rank(&ages_us, 100),
+        commits_p50: ranked(&commits, 0.5),
+        commits_p99: ranked(&commits, 0.99),
+        commits_max: ranked(&commits, 1.0),
+        age_p50_us: ranked(&ages_us, 0.5),
+        age_p99_us: ranked(&ages_us, 0.99),
+        age_max_us: ranked(&ages_us, 1.0),
     }
 }
 
-/// The smallest value that so many per cent of all are not above; 0 of none. `sorted` ascends.
-fn nearest_rank(sorted: &[u64], per_cent: usize) -> u64 {
-    let rank = (sorted.len() * per_cent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+/// The smallest value that a share of all, from 0 to 1, are not above; 0 of none. `sorted` ascends.
+fn ranked(sorted: &[u64], share: f64) -> u64 {
+    let place = usize::try_from(nearest_rank(share, sorted.len() as u64) - 1);
+    place.ok().and_then(|place| sorted.get(place)).copied().unwrap_or(0)
 }
 
 #[cfg(test)]
