@@ -158,17 +158,26 @@ pub(crate) fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Gives a file a name that nobody has, not even one who took it a moment ago, and syncs the folder of the name.
+/// Gives a file a name that nobody has, not even one who took it a moment ago, and syncs the folder of the name. Where that fails, it has
+/// its old name.
 ///
 /// # Errors
 /// As the operating system says.
 pub(crate) fn give_name(from: &Path, to: &Path) -> io::Result<()> {
+    // A folder that cannot be synced says so before anything stands in it.
+    let folder = to.parent().map(File::open).transpose()?;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // The file system cannot: a link to an existing name fails in the same way.
         Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(from, to)?,
         renamed => renamed?,
     }
-    to.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
+    if synced.is_err() {
+        // Where it was given the name as a link, renaming it back changes nothing.
+        let _ = fs::rename(to, from);
+        let _ = fs::remove_file(to);
+    }
+    synced
 }
 
 /// Reads a file whole that has no more than `most` bytes: one that never ends, as `/dev/zero`, is refused soon, and no file

@@ -262,6 +262,15 @@ mod tests {
     }
 
     #[test]
+    fn delete_is_what_the_others_are_compared_with_wherever_it_stands() {
+        let mut results = seven();
+        let in_order = comparisons(&results);
+        results.scenario.sqlite.journal_modes.reverse();
+        assert_eq!(comparisons(&results), in_order);
+        assert!(!in_order.is_empty() && in_order.iter().all(|one| one.base == JournalMode::Delete));
+    }
+
+    #[test]
     fn modes_are_compared_pair_by_pair() {
         let results = seven();
         let commits = |results: &Results| {

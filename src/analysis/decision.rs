@@ -338,6 +338,31 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_that_was_run_again_counts_by_its_verdict_and_not_by_its_cost() {
+        let mut results = seven(|trial| {
+            // The last repetition is the first one, run again.
+            if trial.repetition == 1 {
+                trial.snapshots[0].run.duration_s = 1_000.0;
+            }
+        });
+        results.scenario.disturbance.rerun = true;
+        results.scenario.repetitions = 6;
+        assert_eq!(results.scenario.rerun_of(1), 7);
+        let found = backup_of(&results);
+        assert!(found.strategies.iter().all(|one| one.exact == 7 && one.duration_s < 1_000.0), "{found:?}");
+        results.trials[1].snapshots[0].ruling.verdict = Some(Verdict::Torn);
+        let found = backup_of(&results);
+        assert!(found.because.contains(&"vacuum-into was exact 6 times of 7.".to_owned()), "{found:?}");
+    }
+
+    #[test]
+    fn a_copy_that_nobody_could_judge_was_not_wrong() {
+        let found = backup_of(&seven(|trial| trial.snapshots[0].ruling.verdict = None));
+        assert_eq!((found.strategies.len(), found.because.len()), (0, 0), "{found:?}");
+        assert!(found.open.contains(&"No copy of held-copy could be judged.".to_owned()), "{found:?}");
+    }
+
+    #[test]
     fn a_copy_of_a_part_is_told_apart_from_whole_ones() {
         let results = seven(|trial| {
             if trial.strategy == Strategy::VacuumInto {

@@ -201,7 +201,7 @@ impl<'a> Group<'a> {
             Status::Completed | Status::Skipped | Status::Failed => true,
             Status::Interrupted => false,
         };
-        let run = self.results.trials.iter().filter(is_run).count();
+        let run = self.results.of_scenario().filter(is_run).count();
         if run < of {
             return Err(format!("only {run} of {of} trials were run"));
         }

@@ -183,6 +183,8 @@ fn copy(snapshot: &Path, folder: &Path, interrupt: &Interrupt) -> anyhow::Result
             folder.display()
         ));
     }
+    // What lies beside it lies beside what a link leads to.
+    let snapshot = &snapshot.canonicalize().with_context(|| format!("cannot read {}", snapshot.display()))?;
     let copy = folder.join("snapshot.db");
     work::copy(snapshot, &copy, interrupt.flag())?;
     for suffix in ["-wal", "-journal"] {

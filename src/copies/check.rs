@@ -92,11 +92,15 @@ pub fn check(copy: &Path, check: Check, interrupted: &Arc<AtomicBool>) -> Result
         Check::Walk => walk(copy, interrupted)?,
         Check::IntegrityCheck => ask(copy, interrupted, None)?,
     };
+    let checked = match soundness {
+        // SQLite may not even open it.
+        Soundness::Unsound(_) => return Ok(soundness),
+        Soundness::Opened => None,
+        Soundness::Sound(checked) => Some(checked),
+    };
     open(copy, interrupted)?;
-    Ok(match soundness {
-        Soundness::Sound(checked) => Soundness::Sound(Checked { verify_s: begun.elapsed().as_secs_f64(), ..checked }),
-        Soundness::Opened | Soundness::Unsound(_) => soundness,
-    })
+    let verify_s = begun.elapsed().as_secs_f64();
+    Ok(checked.map_or(Soundness::Opened, |checked| Soundness::Sound(Checked { verify_s, ..checked })))
 }
 
 fn walk(copy: &Path, interrupted: &Arc<AtomicBool>) -> Result<Soundness> {

@@ -398,4 +398,14 @@ mod tests {
         }
         assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
     }
+
+    #[test]
+    fn a_history_that_is_checked_has_as_many_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = Dataset { rows: 100, seed: 1, page_size_bytes: 1024, zero_share_ppm: 0 };
+        let start = generate(&dataset, &folder.path().join("db"), &Arc::default(), &mut |_| ()).unwrap();
+        let history = Downloads { commits: 1_000, counts_unseen: true, visits: 0.into() };
+        let checked = crate::history::Checked::new(&history, start.torrents());
+        assert_eq!((rows_max(&history, &start).unwrap(), rows_max(&checked, &start).unwrap()), (300, 300));
+    }
 }

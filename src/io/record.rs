@@ -29,6 +29,7 @@ struct Copying {
     wal_sync: Option<(Instant, Instant)>,
     begun: Instant,
     pages: u64,
+    log_frames: Option<u32>,
 }
 
 /// Counts the calls of this thread from now on, and forgets what it did before.
@@ -131,10 +132,11 @@ pub(super) fn committed() {
     with(|record| record.log.counts.commits += 1);
 }
 
-pub(super) fn checkpoint_begins() {
+/// A checkpoint moves its first page, of a log of so many frames: what others add to it meanwhile is not its business.
+pub(super) fn checkpoint_begins(log_frames: Option<u32>) {
     with(|record| {
         let wal_sync = record.wal_sync.take();
-        record.copying = Some(Copying { wal_sync, begun: Instant::now(), pages: 0 });
+        record.copying = Some(Copying { wal_sync, begun: Instant::now(), pages: 0, log_frames });
     });
 }
 
@@ -143,10 +145,10 @@ pub(super) fn checkpoint_was_busy() {
     with(|record| record.log.counts.checkpoints_busy += 1);
 }
 
-/// Its pages are moved, so far.
-pub(super) fn checkpoint_has_copied(frames: Option<CheckpointFrames>) {
+/// Its pages are moved, up to this frame.
+pub(super) fn checkpoint_has_copied(moved_frames: Option<u32>) {
     with(|record| {
-        let Some(Copying { wal_sync, begun, pages }) = record.copying.take() else { return };
+        let Some(Copying { wal_sync, begun, pages, log_frames }) = record.copying.take() else { return };
         let wal_sync_took = wal_sync.map_or(Duration::ZERO, |(begun, ended)| ended.duration_since(begun));
         record.log.checkpoints.push(Checkpoint {
             begun: wal_sync.map_or(begun, |(begun, _)| begun),
@@ -154,7 +156,7 @@ pub(super) fn checkpoint_has_copied(frames: Option<CheckpointFrames>) {
             copy: begun.elapsed(),
             main_sync: Duration::ZERO,
             pages,
-            frames,
+            frames: moved_frames.zip(log_frames).map(|(moved, of)| CheckpointFrames { moved, of }),
         });
         record.checkpoints += 1;
         record.main_sync_due = true;

@@ -320,8 +320,8 @@ unsafe extern "C" fn file_control(file: *mut sqlite3_file, operation: c_int, arg
     unsafe {
         match operation {
             SQLITE_FCNTL_COMMIT_PHASETWO => record::committed(),
-            SQLITE_FCNTL_CKPT_START => record::checkpoint_begins(),
-            SQLITE_FCNTL_CKPT_DONE => record::checkpoint_has_copied(shm::frames(file)),
+            SQLITE_FCNTL_CKPT_START => record::checkpoint_begins(shm::log_frames(file)),
+            SQLITE_FCNTL_CKPT_DONE => record::checkpoint_has_copied(shm::moved_frames(file)),
             _ => {}
         }
         let result = pass_on!(file, xFileControl, operation, argument);

@@ -11,7 +11,8 @@ use crate::{
     env::{Build, Program},
     probe::{DiskProbe, Latencies},
     results::{DisturbedBy, Evidence, OperationResult, Results, SnapshotResult, TrialResult},
-    scenario::{Experiment, RequestsPlan, StreamPlan, TargetPlan, shards_named},
+    scenario::{Experiment, LoadPlan, RequestsPlan, StreamPlan, TargetPlan, shards_named},
+    workload::Kind,
 };
 
 /// A sentence for each thing.
@@ -107,7 +108,7 @@ fn load(results: &Results) -> String {
 fn clients(results: &Results) -> String {
     let scenario = &results.scenario;
     match scenario.target.requests() {
-        None => connections(&scenario.load.streams),
+        None => connections(&scenario.load),
         Some(RequestsPlan { torrents, sockets, .. }) => format!(
             "to the tracker itself over UDP, about {torrents} torrents: completed downloads one at a time, everything else from {sockets} \
             sockets"
@@ -115,12 +116,16 @@ fn clients(results: &Results) -> String {
     }
 }
 
-fn connections(streams: &[StreamPlan]) -> String {
-    let words = |stream: &StreamPlan| match stream.kind {
-        None => format!("{} connections for both kinds", stream.connections),
-        Some(kind) => format!("{} {kind}", stream.connections),
+fn connections(load: &LoadPlan) -> String {
+    let words = |stream: &StreamPlan| match (stream.kind, load.announce_connections.as_slice()) {
+        (None, _) => format!("{} connections for both kinds", stream.connections),
+        (Some(kind @ Kind::Announce), [_, _, ..]) => {
+            let numbers: Vec<_> = load.announce_connections.iter().map(u32::to_string).collect();
+            format!("{} {kind}", numbers.join(" or "))
+        }
+        (Some(kind), _) => format!("{} {kind}", stream.connections),
     };
-    match streams {
+    match load.streams.as_slice() {
         [pool] => words(pool),
         several => format!("{} connections", several.iter().map(words).collect::<Vec<_>>().join(" and ")),
     }

@@ -117,7 +117,9 @@ pub fn others(group: &Group<'_>) -> Table {
         for kind in OperationKind::REQUESTS {
             let operation = worst(trial, PhaseName::Snapshot, kind).and_then(|phase| phase.operation(kind));
             let p99 = operation.map(|operation| response_value(operation, Percentile::P99));
-            let windows = operation.and_then(|operation| operation.placement).map(placed);
+            // Windows that are as long as the snapshot have about as many operations as it has.
+            let enough = operation.filter(|operation| operation.due >= Percentile::P99.least());
+            let windows = enough.and_then(|operation| operation.placement).map(placed);
             cells.extend([p99, windows].map(|value| Cell::from(value.unwrap_or(Value::NotApplicable))));
         }
         cells

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     io::FileKind,
-    measure::Percentile,
+    measure::{OperationKind, Percentile},
     results::{CheckpointsResult, DiskUse, Distribution, IoResult, LockWaits, PhaseName, TrialResult},
 };
 
@@ -33,7 +33,7 @@ pub fn waits_note() -> Note {
         "Waits for locks and checkpoints, in the baseline",
         "\"lock waits\": how often a connection slept because the database was locked, and for how long in all. \"checkpoints\": how \
         often pages were moved from the WAL into the database, how many pages, and how long the longest took, its two syncs \
-        included. \"commits with one\": the share of the commits that had to run a checkpoint, and the response time of the \
+        included. \"commits with one\": the share of the announces that commit whose commit had to run a checkpoint, and the response time of the \
         slowest of them. \"cut short\": checkpoints that did not come to the end of the WAL, because a reader did not have all of \
         it. \"restarts\": how often a writer began the WAL at its front again. \"longest reader\": how long the \
         longest read transaction of the load held the WAL, so that it could not.",
@@ -65,6 +65,8 @@ pub fn per_commit(group: &Group<'_>) -> Table {
             commits => Cell::from(Value::Rate(count as f64 / commits as f64)),
         };
         let all = io.files.sum();
+        // A call that makes a folder durable with a file has one time.
+        let timed = io.syncs.iter().map(|times| times.count).fold(0, u64::saturating_add);
         let rate = |value: Option<f64>| Cell::from(value.map_or(Value::NotApplicable, Value::Rate));
         let mut cells = labels(trial);
         cells.push(Value::Count(io.commits).into());
@@ -73,7 +75,7 @@ pub fn per_commit(group: &Group<'_>) -> Table {
         cells.push(rate(io.written_bytes_per_commit));
         cells.push(rate(io.write_amplification));
         cells.push(rate(io.device.and_then(|device| device.written_bytes_per_commit)));
-        cells.extend([Percentile::P50, Percentile::P99].map(|percentile| sync_time(&io.sync, all.syncs, percentile)));
+        cells.extend([Percentile::P50, Percentile::P99].map(|percentile| sync_time(&io.sync, timed, percentile)));
         cells
     };
     Table { columns, rows: baselines(group).map(row).collect() }
@@ -106,7 +108,9 @@ pub fn waits(group: &Group<'_>) -> Table {
     let row = |(trial, io): (&TrialResult, &IoResult)| {
         let CheckpointsResult { count, pages, longest_s, commits, commit_response, .. } = &io.checkpoints;
         let waits = io.lock_waits.iter().map(|LockWaits { count, .. }| *count).fold(0, u64::saturating_add);
-        let share = match (io.commits, trial.journal_mode.has_wal()) {
+        // A commit may be of several writes, and clients wait for each of these.
+        let written = trial.phase(PhaseName::Baseline).and_then(|phase| phase.operation(OperationKind::Commit));
+        let share = match (written.map_or(0, |written| written.counts.served), trial.journal_mode.has_wal()) {
             (0, _) | (_, false) => Value::NotApplicable,
             (of, true) => Value::text(format!("{:.2} %", *commits as f64 / of as f64 * 100.0)),
         };

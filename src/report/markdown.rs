@@ -112,15 +112,21 @@ fn in_html(text: &str) -> String {
 /// Keeps text from the outside (an error message, a scenario's words) from becoming markup.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    let mut before = None;
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let is_in_word = |beside: Option<char>| beside.is_some_and(char::is_alphanumeric);
         match character {
             '\n' | '\r' => escaped.push(' '),
-            '|' | '<' | '>' | '*' | '`' | '[' | ']' | '\\' | '#' => {
+            // Within a word it is no markup, and what is copied from a report is mostly a name.
+            '_' if is_in_word(before) && is_in_word(characters.peek().copied()) => escaped.push('_'),
+            '|' | '<' | '>' | '*' | '`' | '[' | ']' | '\\' | '#' | '_' | '~' | '&' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
             _ => escaped.push(character),
         }
+        before = Some(character);
     }
     escaped
 }
@@ -139,6 +145,17 @@ mod tests {
         };
         let drawn = "| error | p99, ms |\n| --- | ---: |\n| a\\|b c | 500 \\* |\n";
         assert_eq!(render(&[Block::Table(table)]), drawn);
+    }
+
+    #[test]
+    fn words_from_outside_are_no_markup() {
+        for (words, expected) in [
+            ("integrity_check of a_b.db", "integrity_check of a_b.db"),
+            ("cp of /srv/__old__/_a_", "cp of /srv/\\_\\_old\\_\\_/\\_a\\_"),
+            ("~~ok~~ &lt;b&gt;", "\\~\\~ok\\~\\~ \\&lt;b\\&gt;"),
+        ] {
+            assert_eq!(escape(words), expected);
+        }
     }
 
     #[test]

@@ -219,7 +219,7 @@ mod tests {
         assert!(is_drawn((0..TRIALS_MOST).map(|_| trial()).collect()));
         assert!(!is_drawn((0..=TRIALS_MOST).map(|_| trial()).collect()));
         let mut quiet = trial();
-        quiet.series.iter_mut().for_each(|second| second.due = 5);
+        quiet.series.iter_mut().for_each(|second| second.served = 5);
         assert!(!is_drawn(vec![quiet]));
     }
 }

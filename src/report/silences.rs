@@ -6,7 +6,7 @@ use super::{
     notes::Note,
     tables::{label_columns, labels},
 };
-use crate::results::{PartName, SeriesPoint, Silence, TrialResult, WindowResult};
+use crate::results::{PartName, SeriesPoint, Silence, SnapshotResult, TrialResult};
 
 /// What is shorter is shown only as the longest of its trial.
 const SHOWN_FROM_S: f64 = 0.1;
@@ -62,13 +62,9 @@ fn shown(silences: &[Silence]) -> Vec<Silence> {
 fn meanwhile(trial: &TrialResult, silence: &Silence) -> String {
     let overlaps =
         |started_s: f64, duration_s: f64| started_s < silence.ended_s() && silence.started_s < started_s + duration_s;
-    let horizons = trial.horizons.entries().iter().flat_map(|horizon| &horizon.parts);
-    let is_over = |window: &WindowResult| overlaps(window.started_s, window.duration_s);
-    let mut over: Vec<String> = super::distinct(
-        horizons
-            .filter(|part| part.name != PartName::Settle && is_over(&part.window))
-            .map(|part| part.name.to_string()),
-    );
+    let parts = trial.snapshots.iter().flat_map(copy_and_sync).chain(steps(trial));
+    let is_over = |(_, started_s, duration_s): &(PartName, f64, f64)| overlaps(*started_s, *duration_s);
+    let mut over: Vec<String> = super::distinct(parts.filter(is_over).map(|(name, ..)| name.to_string()));
     let seconds: Vec<_> =
         trial.series.iter().filter(|point| overlaps(point.t_s as f64, point.duration_s as f64)).collect();
     let begins_in = |point: &SeriesPoint| point.checkpoints.is_some_and(|checkpoints| checkpoints.count > 0);
@@ -82,6 +78,22 @@ fn meanwhile(trial: &TrialResult, silence: &Silence) -> String {
         over.push(format!("steal ({:.0} ms)", stolen_s * 1e3));
     }
     if over.is_empty() { "nothing of a snapshot".to_owned() } else { over.join(", ") }
+}
+
+/// When the copy of a snapshot and its sync began, and how long each took: all of it, which may be longer than its horizon.
+fn copy_and_sync(snapshot: &SnapshotResult) -> impl Iterator<Item = (PartName, f64, f64)> {
+    let run = &snapshot.run;
+    let copy = (PartName::Copy, run.started_s, run.duration_s);
+    let sync_s = run.sync_s.known().copied().flatten();
+    let sync = sync_s.map(|sync_s| (PartName::Sync, run.started_s + run.duration_s, sync_s));
+    std::iter::once(copy).chain(sync)
+}
+
+/// The steps after the snapshots of a trial, as far as horizons reach.
+fn steps(trial: &TrialResult) -> impl Iterator<Item = (PartName, f64, f64)> {
+    let parts = trial.horizons.entries().iter().flat_map(|horizon| &horizon.parts);
+    let steps = parts.filter(|part| part.name == PartName::Steps);
+    steps.map(|part| (part.name, part.window.started_s, part.window.duration_s))
 }
 
 /// How much time of each processor the hypervisor gave to other machines in a second of a trial, if that is known.
@@ -103,7 +115,10 @@ mod tests {
     fn each_long_one_has_a_row_with_what_lay_over_it() {
         let silence = |started_s, duration_s, unserved| Silence { started_s, duration_s, unserved, checkpoint_s: None };
         let mut trial = samples::trial(JournalMode::Wal, Strategy::Cp);
-        // The copy lasts from 5.0 to 5.5 s, its sync to 5.6 s.
+        // The copy lasts from 5.0 to 5.5 s, its sync to 5.6 s, whatever the horizon.
+        let run = &mut trial.snapshots[0].run;
+        (run.started_s, run.duration_s, run.sync_s) = (5.0, 0.5, Some(0.1).into());
+        trial.horizons = Recorded::Known(Vec::new());
         trial.silences = Recorded::Known(vec![
             silence(1.0, 0.01, 0),
             silence(2.5, 0.2, 1),

@@ -14,7 +14,7 @@
 //! | `longest_gap_s(rate, duration_s)` | the longest gap to expect between commits that come at random at that rate |
 //! | `judged("cp", journal_mode="wal")` | in all results, copies that were reported as done and have a verdict: `exact`, `judged` |
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
-//! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms` |
+//! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms`; of trials with fewer operations than the percentile takes only where `least` says so |
 //! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
 //! | <code>trials \| unserved("baseline")</code> | the same in words, as in 12 of 207,648; `-` where nothing was due |
 //! | <code>list \| where(key=value)</code> | those of a list that have these values; a key of another object is `a__b` |
@@ -138,9 +138,10 @@ fn add_comparisons(environment: &mut Environment<'_>, library: &Arc<Library>, na
         move |name: &str, kind: &str, figure: &str, rates: Kwargs| -> Result<Value, Error> {
             let kind: OperationKind = named("kind", kind)?;
             let figure = Percentile::from_str(figure, false).map_err(|_| invalid(format!("{figure} is no figure")))?;
+            let least = rates.get::<Option<u64>>("least")?.unwrap_or(figure.least());
             let wanted = (rates.get("offered_rate_ops")?, rates.get("completed_rate_ops")?);
             rates.assert_all_used()?;
-            Ok(modes(of.results(name)?.as_ref(), kind, figure, wanted))
+            Ok(modes(of.results(name)?.as_ref(), kind, (figure, least), wanted))
         },
     );
     let of = Arc::clone(library);
@@ -184,8 +185,14 @@ fn named<T: DeserializeOwned>(what: &str, word: &str) -> Result<T, Error> {
 }
 
 /// A response time of the baselines under wal as a multiple of that under delete: pairs of trials of the same strategy and repetition,
-/// at a rate of operations and of completed downloads where these are named.
-fn modes(results: &Results, kind: OperationKind, figure: Percentile, rates: (Option<f64>, Option<f64>)) -> Value {
+/// at a rate of operations and of completed downloads where these are named. A baseline of fewer operations than a percentile takes at
+/// least has none; a time that has no answer is that after which clients give up.
+fn modes(
+    results: &Results,
+    kind: OperationKind,
+    (figure, least): (Percentile, u64),
+    rates: (Option<f64>, Option<f64>),
+) -> Value {
     let is_at = |wanted: Option<f64>, rate: Option<f64>| wanted.is_none() || wanted == rate;
     let is_of = |trial: &&TrialResult| {
         let is_at_rates = is_at(rates.0, trial.offered_rate_ops) && is_at(rates.1, trial.completed_rate_ops);
@@ -195,7 +202,7 @@ fn modes(results: &Results, kind: OperationKind, figure: Percentile, rates: (Opt
     let timeout_us = analysis::timeout_us(results);
     let time_us = |trial: &TrialResult| {
         let operation = trial.phase(PhaseName::Baseline)?.operation(kind)?;
-        operation.response_us(figure, timeout_us).map(|us| us.max(1) as f64)
+        operation.response_us(figure, least, timeout_us).map(|us| us.max(1) as f64)
     };
     let is_under = |mode: JournalMode| move |trial: &TrialResult| trial.journal_mode == mode;
     let pairs = analysis::pairs(&trials, is_under(JournalMode::Delete), is_under(JournalMode::Wal));
@@ -368,6 +375,12 @@ mod tests {
                 "1: 6.00 5.00 0.83",
             ),
             ("{{ modes('quick', 'commit', 'p50_us', completed_rate_ops=7).pairs }}", "0"),
+            (
+                "{% set one = modes('quick', 'commit', 'max_us') %}{{ one.pairs }}: {{ one.delete_ms | digits }}",
+                "1: 15,000",
+            ),
+            ("{{ modes('quick', 'commit', 'p999_us').pairs }}", "0"),
+            ("{{ modes('quick', 'commit', 'p999_us', least=1).pairs }}", "1"),
             (
                 "{% set all = run('quick').trials | requests('baseline') %}{{ all.unserved }} of {{ all.due }}",
                 "200 of 4000",

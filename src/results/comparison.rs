@@ -139,7 +139,7 @@ impl Figure {
                 let begun = operation.due - operation.counts.dropped.min(operation.due);
                 operation.service.get(percentile).filter(|_| begun >= percentile.least())
             }
-            Self::ResponseP50 | Self::ResponseP99 => operation.response_us(percentile, timeout_us),
+            Self::ResponseP50 | Self::ResponseP99 => operation.response_us(percentile, percentile.least(), timeout_us),
         }
     }
 }

@@ -81,11 +81,11 @@ impl OperationResult {
         }
     }
 
-    /// A percentile of the response time, in microseconds; nothing of too few operations. One that was not answered took at least
-    /// `timeout_us`.
+    /// A percentile of the response time, in microseconds; nothing of fewer operations than `least`. One that was not answered took at
+    /// least `timeout_us`.
     #[must_use]
-    pub fn response_us(&self, percentile: Percentile, timeout_us: u64) -> Option<u64> {
-        (self.due >= percentile.least()).then(|| self.response.get(percentile).unwrap_or(timeout_us))
+    pub fn response_us(&self, percentile: Percentile, least: u64, timeout_us: u64) -> Option<u64> {
+        (self.due >= least.max(1)).then(|| self.response.get(percentile).unwrap_or(timeout_us))
     }
 
     /// Whether the generator's own lateness is over a tenth of the response time at a percentile, as far as the file says.
@@ -110,7 +110,7 @@ fn failures_schema(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn is_over_a_tenth(lag_us: Option<u64>, response_us: Option<u64>) -> bool {
-    lag_us.zip(response_us).is_some_and(|(lag_us, response_us)| lag_us * 10 > response_us)
+    lag_us.zip(response_us).is_some_and(|(lag_us, response_us)| lag_us.saturating_mul(10) > response_us)
 }
 
 #[cfg(test)]

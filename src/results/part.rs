@@ -70,6 +70,11 @@ impl Results {
             })
     }
 
+    /// Its trials but for those that were run again, of which the scenario has none.
+    pub(crate) fn of_scenario(&self) -> impl Iterator<Item = &TrialResult> {
+        self.trials.iter().filter(|trial| trial.repetition <= self.scenario.repetitions)
+    }
+
     /// Where its trials were run: in one place, or in that of each merged run.
     pub fn environments(&self) -> impl Iterator<Item = &Environment> {
         let own = self.merged.is_empty().then_some(&self.environment);
@@ -82,12 +87,12 @@ impl Results {
         let shards: Vec<_> = self.shard.iter().chain(self.merged.iter().map(|run| &run.shard)).collect();
         let of_trials = self.scenario.trial_count();
         // A shard may be all that there is.
-        let here = if self.shard.is_some() { self.trials_planned() } else { self.trials.len() };
+        let here = if self.shard.is_some() { self.trials_planned() } else { self.of_scenario().count() };
         let first = shards.first().filter(|_| here < of_trials)?;
         Some(Part {
             shards: shards.iter().map(|shard| shard.number()).collect(),
             of_shards: first.of(),
-            trials: self.trials.len(),
+            trials: self.of_scenario().count(),
             of_trials,
         })
     }
@@ -124,6 +129,11 @@ mod tests {
         assert_eq!(part(None, &[(1, 2), (2, 2)], 4), None);
         let stopped = part(None, &[(1, 2), (2, 2)], 3);
         assert_eq!(stopped.as_deref(), Some("shards 1 and 2 of 2, 3 of the scenario's 4 trials"));
+        // A trial that was run again stands for no other one.
+        let mut rerun = samples::results(vec![samples::trial(JournalMode::Wal, Strategy::Cp); 2]);
+        rerun.shard = Some(Shard::new(2, 2).unwrap());
+        rerun.trials[1].repetition = rerun.scenario.rerun_of(1);
+        assert_eq!(rerun.part().unwrap().to_string(), "shard 2 of 2, 1 of the scenario's 4 trials");
         // Of three shards of two blocks, the third is empty.
         assert_eq!(part(None, &[(1, 3), (2, 3)], 4), None);
         assert_eq!(part(None, &[(2, 3)], 2).as_deref(), Some("shard 2 of 3, 2 of the scenario's 4 trials"));

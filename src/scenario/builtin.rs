@@ -177,8 +177,10 @@ mod tests {
         assert_ne!(changed.load.arrivals, day.load(&[]).unwrap().load.arrivals);
         let error = day.load(&["load.trace=none.csv".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("none.csv: "), "{error}");
-        let error = day.load(&["load.trace_scale=0".to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("day: load.trace_scale = 0: expected"), "{error}");
+        for scale in ["0", "1000000000"] {
+            let error = day.load(&[format!("load.trace_scale={scale}")]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("day: load.trace_scale = {scale}: expected")), "{error}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     target,
     timeline::Phases,
     trace::{self, TracePoint},
-    validate::{self, HORIZON_S_MOST, Refusal},
+    validate::{self, HORIZON_S_MOST, RATE_OPS_MOST, Refusal},
 };
 use crate::{
     dataset::{Dataset, Source},
@@ -28,6 +28,13 @@ pub fn plan(record: Record, thresholds: Vec<Threshold>) -> Result<Scenario, Refu
     if keys.load.arrivals == ArrivalsKey::Trace {
         let found = format!("{} points", trace_points.len());
         trace::check(trace_points).map_err(|problem| ("load.trace", found, problem))?;
+        let most_ops = trace_points.iter().map(|point| point.ops_per_s).fold(0.0, f64::max);
+        let scale = keys.load.trace_scale;
+        if most_ops * scale > RATE_OPS_MOST {
+            let allowed =
+                format!("expected at most {}: the trace has {most_ops} operations a second", RATE_OPS_MOST / most_ops);
+            return Err(("load.trace_scale", scale.to_string(), allowed));
+        }
     }
     let Keys {
         why,

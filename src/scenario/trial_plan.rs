@@ -18,6 +18,9 @@ use crate::{
     workload::{Kind, Mix},
 };
 
+/// Has arrivals draw other numbers than the operations that arrive: else what an operation is would follow from when it comes.
+const ARRIVALS: u64 = 0x6172_7269;
+
 /// Everything that one trial is to do: one journal mode x one strategy x one offered rate x one repetition.
 #[derive(Debug, Clone)]
 pub struct TrialPlan {
@@ -169,9 +172,12 @@ impl Scenario {
         let streams = of_target.iter().map(|stream| {
             let number = stream.kind.map_or(0, |kind| 1 + kind as u64);
             let pace = match (&self.load.arrivals, rate) {
-                (Arrivals::Open { spread, .. }, Some(rate)) => {
-                    Pace::Open(Schedule::new(*spread, rate.scaled(stream.share), mix(mix(seed) ^ number), end_ns))
-                }
+                (Arrivals::Open { spread, .. }, Some(rate)) => Pace::Open(Schedule::new(
+                    *spread,
+                    rate.scaled(stream.share),
+                    mix(mix(seed) ^ ARRIVALS ^ number),
+                    end_ns,
+                )),
                 (Arrivals::Open { .. }, None) | (Arrivals::Closed, _) => Pace::Closed,
             };
             let connections = match stream.kind {
@@ -194,5 +200,40 @@ impl TrialPlan {
         let connections = announce_connections.map_or_else(String::new, |number| format!("-{number}-connections"));
         let completed = completed_rate_ops.map_or_else(String::new, |rate_ops| format!("-{rate_ops}-completed"));
         format!("{journal_mode}-{synchronous}-{rate}{connections}{completed}-{strategy}-{repetition}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        results::samples,
+        torrents::Torrents,
+        workload::{Event, Operation, Workload},
+    };
+
+    #[test]
+    fn what_an_operation_is_does_not_follow_from_when_it_comes() {
+        let scenario = samples::scenario(&["load.write_profile=tracker-3", "load.completed_share=0.1"]);
+        let plan = &scenario.trials()[0];
+        let [StreamSchedule { kind: None, pace: Pace::Open(schedule), .. }] = plan.streams.as_slice() else {
+            panic!("{:?}", plan.streams)
+        };
+        let workload = Workload::new(plan.worker_mix(), Torrents::new(1_000, 1), plan.workload_seed);
+        let (mut schedule, mut before_ns, mut operation) = (schedule.clone(), 0, Operation::default());
+        let (mut gaps_ns, mut completed_ns) = (Vec::new(), Vec::new());
+        for index in 0.. {
+            let Some(due_ns) = schedule.due_ns(index) else { break };
+            let length_ns = due_ns - std::mem::replace(&mut before_ns, due_ns);
+            gaps_ns.push(length_ns);
+            workload.operation(workload.kind(index), index, &mut operation);
+            if operation.event == Event::Completed {
+                completed_ns.push(length_ns);
+            }
+        }
+        let mean = |gaps: &[u64]| gaps.iter().sum::<u64>() as f64 / gaps.len() as f64;
+        assert!(completed_ns.len() > 300, "{} of {}", completed_ns.len(), gaps_ns.len());
+        let ratio = mean(&completed_ns) / mean(&gaps_ns);
+        assert!((0.7..1.4).contains(&ratio), "those before completed downloads are {ratio} times as long as all");
     }
 }

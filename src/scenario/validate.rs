@@ -21,6 +21,9 @@ pub type Refusal = (&'static str, String, String);
 /// A size takes a few nanoseconds a row to be turned into rows: minutes for this one.
 const SIZE_MOST_BYTES: u64 = 1_000_000_000_000;
 
+/// The most operations a second that are asked for.
+pub(super) const RATE_OPS_MOST: f64 = 1e6;
+
 /// How long a horizon is at most where a scenario does not say, in seconds.
 pub(super) const HORIZON_S_MOST: f64 = 10.0;
 
@@ -177,12 +180,12 @@ fn validate_rate(load: &LoadKeys) -> Result<(), Refusal> {
         }
     }
     for rate_ops in &load.rate_ops {
-        within("load.rate_ops", *rate_ops, 0.001, 1e6)?;
+        within("load.rate_ops", *rate_ops, 0.001, RATE_OPS_MOST)?;
     }
     for step in &load.steps {
         within("load.steps.duration_s", step.duration_s, 0.001, 1e9)?;
-        within("load.steps.rate_ops", step.rate_ops, 0.0, 1e6)?;
-        within("load.steps.rate_end_ops", step.rate_end_ops.unwrap_or(0.0), 0.0, 1e6)?;
+        within("load.steps.rate_ops", step.rate_ops, 0.0, RATE_OPS_MOST)?;
+        within("load.steps.rate_end_ops", step.rate_end_ops.unwrap_or(0.0), 0.0, RATE_OPS_MOST)?;
     }
     within("load.trace_scale", load.trace_scale, 1e-9, 1e9)?;
     if load.rate_ops.is_empty() { Ok(()) } else { distinct("load.rate_ops", &load.rate_ops) }

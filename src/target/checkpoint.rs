@@ -52,13 +52,13 @@ pub fn checkpointer(connection: Connection, interval: Duration, done: Checkpoint
                 continue;
             }
             next = Instant::now() + interval;
-            match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(2)) {
-                Ok(moved) => {
-                    // Negative where the database is in no WAL mode.
-                    let checkpoint = Checkpoint { at: Instant::now(), moved_pages: u64::try_from(moved).unwrap_or(0) };
+            match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], moved_pages) {
+                Ok(Some(moved_pages)) => {
+                    let checkpoint = Checkpoint { at: Instant::now(), moved_pages };
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(checkpoint);
                 }
-                // A checkpoint that finds the database busy is tried again at its next turn.
+                // One that finds the database busy is tried again at its next turn.
+                Ok(None) => {}
                 Err(error) if sqlite::is_busy(&error) => {}
                 Err(error) => return context.fail(format!("cannot checkpoint: {error}")),
             }
@@ -68,4 +68,25 @@ pub fn checkpointer(connection: Connection, interval: Duration, done: Checkpoint
             });
         }
     })
+}
+
+/// How many pages of the log are in the main file, of the row that a checkpoint answers with: whether it was busy, frames of the log, and
+/// those that were moved. Nothing where another checkpoint was under way: that row knows of no frames.
+fn moved_pages(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<u64>> {
+    let (busy, moved): (bool, i64) = (row.get(0)?, row.get(2)?);
+    // Negative where the database is in no WAL mode.
+    Ok((!busy).then(|| u64::try_from(moved).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_checkpoint_knows_of_no_pages() {
+        let connection = Connection::open_in_memory().unwrap();
+        for (row, expected) in [("0, 9, 7", Some(7)), ("1, -1, -1", None), ("0, -1, -1", Some(0))] {
+            assert_eq!(connection.query_row(&format!("SELECT {row}"), [], moved_pages).unwrap(), expected, "{row}");
+        }
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::fs;
 
-/// The counter of the network namespace that a process is in (this one's where it is not known), `RcvbufErrors` of UDP over IPv4: of
-/// all its sockets together. `None` where the system does not say.
+/// The counter of the network namespace that a process is in (this one's where it is not known), `RcvbufErrors` of UDP over IPv4 and
+/// over IPv6: of all its sockets together. `None` where the system does not say.
 #[must_use]
 pub fn receive_buffer_errors(process: Option<u32>) -> Option<u64> {
-    parse(&fs::read_to_string(format!("/proc/{}/net/snmp", name(process))).ok()?)
+    let read = |file: &str| fs::read_to_string(format!("/proc/{}/net/{file}", name(process)));
+    let over_ipv4 = parse(&read("snmp").ok()?)?;
+    // A system without IPv6 has no such file.
+    Some(over_ipv4.saturating_add(read("snmp6").map_or(Some(0), |snmp6| parse_ipv6(&snmp6))?))
 }
 
 /// Whether a process is in another network namespace than this one.
@@ -32,6 +35,12 @@ fn parse(snmp: &str) -> Option<u64> {
     of.and_then(|(_, value)| value.parse().ok())
 }
 
+/// A line for each name.
+fn parse_ipv6(snmp6: &str) -> Option<u64> {
+    let value = snmp6.lines().find_map(|line| line.strip_prefix("Udp6RcvbufErrors"))?;
+    value.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +52,11 @@ mod tests {
         assert_eq!(parse(snmp), Some(1_487));
         assert_eq!(parse("Udp: InDatagrams\nUdp: 5\n"), None);
         assert_eq!(parse(""), None);
+        assert_eq!(
+            parse_ipv6("Udp6InErrors\t3\nUdp6RcvbufErrors                \t17\nUdpLite6RcvbufErrors\t9\n"),
+            Some(17)
+        );
+        assert_eq!(parse_ipv6("Udp6InErrors 3\n"), None);
         let own = Some(std::process::id());
         assert!(receive_buffer_errors(own).is_some() && receive_buffer_errors(None).is_some());
         assert!(network_namespace("self").is_some() && !has_own_namespace(own));

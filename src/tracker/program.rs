@@ -279,7 +279,9 @@ pub fn owner(address: SocketAddr) -> Option<u32> {
 
 /// Whether a process has a UDP socket open at this address.
 fn owner_has(process: u32, address: SocketAddr) -> io::Result<bool> {
-    let sockets = fs::read_to_string(format!("/proc/{process}/net/udp"))?;
+    let read = |file: &str| fs::read_to_string(format!("/proc/{process}/net/{file}"));
+    // A system without IPv6 has no file of it.
+    let sockets = read("udp")? + &read("udp6").unwrap_or_default();
     let inodes: Vec<_> = sockets.lines().filter_map(|line| inode_at(line, address.port())).collect();
     for entry in fs::read_dir(format!("/proc/{process}/fd"))? {
         let Ok(target) = fs::read_link(entry?.path()) else { continue };
@@ -292,7 +294,7 @@ fn owner_has(process: u32, address: SocketAddr) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The inode of the socket in a line of `/proc/net/udp`, where it listens at this port.
+/// The inode of the socket in a line of `/proc/net/udp` or `udp6`, where it listens at this port.
 fn inode_at(line: &str, port: u16) -> Option<&str> {
     let mut words = line.split_whitespace();
     let (_, local_port) = words.nth(1)?.split_once(':')?;

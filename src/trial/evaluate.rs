@@ -278,16 +278,35 @@ fn note_device(phase: &mut PhaseResult, series: &[SeriesPoint]) {
     let Some(io) = &mut phase.io else { return };
     let lies_within =
         |point: &&SeriesPoint| point.t_s as f64 >= from_s && (point.t_s + point.duration_s) as f64 <= to_s;
-    let points: Vec<_> = series.iter().filter(lies_within).filter_map(|point| Some((point, point.machine?))).collect();
-    let length_s: u64 = points.iter().map(|(point, _)| point.duration_s).sum();
-    let commits = points.iter().map(|(point, _)| point.commits).sum();
+    let before = series.iter().filter(|point| (point.t_s as f64) < from_s).max_by_key(|point| point.t_s);
+    let is_read_at_begin = before.is_none_or(|before| before.machine.is_some());
+    let readings = readings(series.iter().filter(lies_within), is_read_at_begin);
+    let length_s: u64 = readings.iter().map(|(length_s, ..)| length_s).sum();
+    let commits = readings.iter().map(|(_, commits, _)| commits).sum();
     let sum = |bytes: fn(&MachineUse) -> Option<u64>| {
-        points.iter().map(|(_, machine)| bytes(machine)).sum::<Option<u64>>().filter(|_| length_s > 0)
+        readings.iter().map(|(.., machine)| bytes(machine)).sum::<Option<u64>>().filter(|_| length_s > 0)
     };
     io.device = sum(|machine| machine.written_bytes).map(|written_bytes| DeviceIo {
         charged_bytes: sum(|machine| machine.process_written_bytes),
         ..DeviceIo::new(length_s as f64, commits, written_bytes, io.row_bytes_per_commit())
     });
+}
+
+/// What the machine did in points that follow each other, with the length and the commits of all the time that a reading is of: that since
+/// the one before it. The first one is left out where it is of time before the first point, too.
+fn readings<'a>(points: impl Iterator<Item = &'a SeriesPoint>, is_read_at_begin: bool) -> Vec<(u64, u64, MachineUse)> {
+    let mut readings = Vec::new();
+    let mut since = is_read_at_begin.then_some((0, 0));
+    for point in points {
+        let all = since.map(|(length_s, commits)| (length_s + point.duration_s, commits + point.commits));
+        if let Some(machine) = point.machine {
+            readings.extend(all.map(|(length_s, commits)| (length_s, commits, machine)));
+            since = Some((0, 0));
+        } else {
+            since = all;
+        }
+    }
+    readings
 }
 
 /// Places the snapshots' percentiles among those of baseline windows of the same length.

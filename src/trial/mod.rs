@@ -344,7 +344,7 @@ impl Rooms<'_, '_> {
     fn evaluate(&mut self, loaded: &LoadOutcome) -> Option<TrialHistory> {
         let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
-        self.result.disk_use = Some(measurement.disk_use);
+        self.result.disk_use = self.plan.target.has_own_database().then_some(measurement.disk_use);
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
         let measured = Measured {
             segments: &measurement.segments,

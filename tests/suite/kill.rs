@@ -51,6 +51,7 @@ fn a_kill_loses_nothing_even_without_a_sync_and_copies_are_judged() {
         if let Some(copies) = &found.copies {
             assert_eq!(copies.finished + copies.killed + copies.failed, 10, "{id}: {copies:?}");
             assert!(copies.killed <= 5, "every second one is left alone: {copies:?}");
+            assert!(found.in_copy >= copies.killed, "a copy that is killed is under way: {found:?}");
             assert_eq!(copies.failed == 0, copies.errors.is_empty(), "{id}: {copies:?}");
             let judged = copies.exact + copies.stale + copies.torn + copies.corrupt + copies.unreadable;
             assert_eq!(judged, copies.finished, "{id}: {copies:?}");

@@ -19,7 +19,7 @@ use journalbench::{
         ledger::{Ledger, LedgerFile},
         replay,
     },
-    load::{Load, Pace, Stream},
+    load::{Batch, Load, Pace, Stream},
     measure::{Counts, OperationKind, Tally},
     oracle::{self, Verdict},
     pace::{Rate, Schedule, Spread},
@@ -194,6 +194,41 @@ fn two_numbers_of_threads_run_the_same_operations() {
     let (one, seven) = (run(1), run(7));
     assert!(one.len() > 1_800, "{} operations in half a second at 4,000 a second", one.len());
     assert_eq!(one, seven);
+}
+
+/// Writes a batch with two statements for each operation and one for all, and gives one write up.
+struct Together;
+
+impl Target for Together {
+    fn execute(&self, operation: &Operation, _: Instant) -> Execution {
+        panic!("{operation:?} was to be batched")
+    }
+
+    fn execute_batch(&self, operations: &[Operation], _: Instant) -> Execution {
+        let statements = 2 * u32::try_from(operations.len()).unwrap() + 1;
+        Execution { statements, lost_writes: 1, ..Execution::default() }
+    }
+}
+
+#[test]
+fn all_that_a_batch_did_is_counted() {
+    let end_ns = 100_000_000;
+    let schedule = Schedule::new(Spread::Constant, Rate::constant(4_000.0), 1, end_ns);
+    let workload = Workload::new(EVERY_ANNOUNCE, Torrents::new(1_000, 310), 1);
+    let batch = Some(Batch { operations: 4, wait: Duration::from_secs(60) });
+    let streams =
+        vec![Stream { kind: Some(Kind::Announce), pace: Pace::Open(schedule), batch, targets: vec![Together] }];
+    let load = Load::start(streams, Vec::new(), &workload, Duration::from_secs(15));
+    while !load.is_finished() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    load.stop(end_ns);
+    let (mut statements, mut lost_writes) = (0, 0);
+    load.finish(Duration::from_secs(5), |slice| {
+        statements += slice.samples.iter().map(|sample| sample.statements).sum::<u32>();
+        lost_writes += slice.lost_writes.iter().sum::<u64>();
+    });
+    assert_eq!((statements, lost_writes), (400 * 2 + 100, 100));
 }
 
 #[test]

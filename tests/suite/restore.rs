@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::{FileExt as _, PermissionsExt as _},
+    os::unix::fs::{FileExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -100,6 +100,23 @@ fn a_copy_becomes_a_database_again() {
 }
 
 #[test]
+fn a_link_is_what_it_leads_to() {
+    let (folder, copy) = copy();
+    let (link, restored) = (folder.path().join("latest.db"), folder.path().join("restored.db"));
+    symlink(&copy, &link).unwrap();
+    let output = run("restore", &[], &[&link, &restored]);
+    assert!(
+        output.status.success() && text(&output.stdout).contains("as its manifest of "),
+        "{}",
+        text(&output.stderr)
+    );
+    fs::write(copy.with_file_name("copy.db-wal"), "part of it").unwrap();
+    let output = run("restore", &["--check"], &[&link]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("copy.db-wal is a part of"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_compressed_copy_is_unpacked() {
     let (folder, copy) = copy();
     let bytes = fs::read(&copy).unwrap();
@@ -142,6 +159,11 @@ fn a_drill_reads_everything_and_leaves_nothing() {
     // Without a manifest the pages tell, where they can.
     fs::remove_file(manifest(&copy)).unwrap();
     let bytes = fs::read(&copy).unwrap();
+    // The schema itself, so that SQLite cannot even open it.
+    file.write_all_at(&[0xff; 8], 100).unwrap();
+    let output = run("restore", &["--check"], &[&copy]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    file.write_all_at(&bytes[100..108], 100).unwrap();
     file.write_all_at(&[0xff; 4096], bytes.len() as u64 / 4096 / 2 * 4096).unwrap();
     let restored = folder.path().join("restored.db");
     let output = run("restore", &[], &[&copy, &restored]);

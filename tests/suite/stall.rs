@@ -42,7 +42,30 @@ impl Target for Freezing {
     }
 }
 
-fn stream(rate_ops: f64, end_ns: u64, targets: Vec<Freezing>) -> Stream<Freezing> {
+/// Answers at once, and then lets nothing begin for a while, once.
+struct Holding {
+    executed: Cell<u64>,
+    hold_at: u64,
+    hold: Duration,
+}
+
+impl Target for Holding {
+    fn execute(&self, _: &Operation, _: Instant) -> Execution {
+        let mut execution = Execution::default();
+        if self.executed.get() == self.hold_at {
+            execution.answered = Some(Instant::now());
+            thread::sleep(self.hold);
+        }
+        self.executed.set(self.executed.get() + 1);
+        execution
+    }
+
+    fn execute_batch(&self, _: &[Operation], _: Instant) -> Execution {
+        Execution::default()
+    }
+}
+
+fn stream<T: Target>(rate_ops: f64, end_ns: u64, targets: Vec<T>) -> Stream<T> {
     let schedule = Schedule::new(Spread::Constant, Rate::constant(rate_ops), 1, end_ns);
     Stream { kind: Some(Kind::Announce), pace: Pace::Open(schedule), batch: None, targets }
 }
@@ -56,7 +79,13 @@ enum Stop {
     WhenAllHasBegun,
 }
 
-fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, target: Freezing, stop: Stop) -> Tally {
+fn run<T: Target + Send + 'static>(
+    rate_ops: f64,
+    length_s: u64,
+    client_timeout: Duration,
+    target: T,
+    stop: Stop,
+) -> Tally {
     let end_ns = length_s * 1_000_000_000;
     let workload = Workload::new(MIX, Torrents::new(1_000, 1), 1);
     let load = Load::start(vec![stream(rate_ops, end_ns, vec![target])], Vec::new(), &workload, client_timeout);
@@ -80,9 +109,14 @@ fn run(rate_ops: f64, length_s: u64, client_timeout: Duration, target: Freezing,
 /// A third of the operations is due while it is frozen. They wait for its end, so their response times are spread evenly
 /// over the second: of all, a share `q` above two thirds waited `3 q - 2` seconds at most.
 ///
-/// A machine that does something else works the backlog off later: one undisturbed try of five is enough.
+/// A machine that does something else works the backlog off later.
 fn stall_is_seen_at(rate_ops: u32) {
-    let tries = (0..TRIES).map(|_| try_to_see_stall_at(rate_ops));
+    one_try_succeeds(|| try_to_see_stall_at(rate_ops));
+}
+
+/// One undisturbed try of five is enough.
+fn one_try_succeeds(try_it: impl Fn() -> Result<(), String>) {
+    let tries = (0..TRIES).map(|_| try_it());
     let disturbed: Vec<_> = tries.map_while(Result::err).collect();
     assert!(disturbed.len() < TRIES, "{disturbed:?}");
 }
@@ -130,27 +164,49 @@ fn response_time_shows_a_stall_at_17000_operations_a_second() {
 fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
     // A freeze of 1 s with a client timeout of 0.4 s: the operation in flight ends too late, the 600 due in the first
     // 0.6 s of the freeze are dropped, give or take what falls on the edges.
-    let target = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
-    let tally = run(1_000.0, 2, Duration::from_millis(400), target, Stop::WhenAllHasBegun);
-    let announces = tally.of(OperationKind::Announce);
-    let Counts { served, failed, timed_out, dropped, never_served } = announces.counts;
-    assert_eq!((announces.counts.due(), failed, never_served), (2_000, 0, 0));
-    assert_eq!(timed_out, 1);
-    assert!(dropped.abs_diff(600) <= 30, "{dropped} dropped");
-    assert_eq!(announces.response.len(), served);
-    assert_eq!(percentile(&announces.response, 2_000, 0.99), None, "no answer");
-    assert!(percentile(&announces.response, 2_000, 0.6).is_some());
+    one_try_succeeds(|| {
+        let target = Freezing { executed: Cell::new(0), freeze_at: 500, freeze: Duration::from_secs(1) };
+        let tally = run(1_000.0, 2, Duration::from_millis(400), target, Stop::WhenAllHasBegun);
+        let announces = tally.of(OperationKind::Announce);
+        let Counts { served, failed, timed_out, dropped, never_served } = announces.counts;
+        assert_eq!((announces.counts.due(), failed, never_served), (2_000, 0, 0));
+        assert_eq!(announces.response.len(), served);
+        if timed_out != 1 || dropped.abs_diff(600) > 30 {
+            return Err(format!("{timed_out} timed out and {dropped} dropped"));
+        }
+        assert_eq!(percentile(&announces.response, 2_000, 0.99), None, "no answer");
+        assert!(percentile(&announces.response, 2_000, 0.6).is_some());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wait_that_the_target_makes_for_reasons_of_its_own_is_nobodys_response_time() {
+    // Held for 0.5 s after the 50th of 200 answers: all of the 50 that are due meanwhile wait, and no client does.
+    one_try_succeeds(|| {
+        let target = Holding { executed: Cell::new(0), hold_at: 50, hold: Duration::from_millis(500) };
+        let tally = run(100.0, 2, Duration::from_millis(400), target, Stop::WhenAllHasBegun);
+        let announces = tally.of(OperationKind::Announce);
+        let Counts { served, .. } = announces.counts;
+        let longest_us = percentile(&announces.response, 200, 1.0).filter(|_| served == 200);
+        match longest_us {
+            Some(us) if us < 100_000 => Ok(()),
+            _ => Err(format!("{served} served, the longest of which took {longest_us:?} us")),
+        }
+    });
 }
 
 #[test]
 fn what_had_not_begun_when_the_load_stopped_is_counted() {
     // A freeze of 0.6 s that begins 0.2 s before the end: everything due in those 0.2 s is never served, but for the
     // operation that was frozen.
-    let target = Freezing { executed: Cell::new(0), freeze_at: 800, freeze: Duration::from_millis(600) };
-    let tally = run(1_000.0, 1, Duration::from_secs(15), target, Stop::OnTime);
-    let Counts { served, never_served, .. } = tally.counts();
-    assert_eq!(served + never_served, 1_000);
-    assert!(never_served.abs_diff(199) <= 10, "{never_served} never served");
+    one_try_succeeds(|| {
+        let target = Freezing { executed: Cell::new(0), freeze_at: 800, freeze: Duration::from_millis(600) };
+        let tally = run(1_000.0, 1, Duration::from_secs(15), target, Stop::OnTime);
+        let Counts { served, never_served, .. } = tally.counts();
+        assert_eq!(served + never_served, 1_000);
+        if never_served.abs_diff(199) <= 10 { Ok(()) } else { Err(format!("{never_served} never served")) }
+    });
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::common::{
 #[test]
 fn limits_are_fitted_to_copies_that_began_again() {
     let folder = tempfile::tempdir().unwrap();
-    let results = committed::of("backup-limits").folder.join(committed::FILE);
+    let results = committed::of("limits-200mb").folder.join(committed::FILE);
     let results = results.to_str().unwrap();
     let found = output(folder.path(), &["limits", results, "--size", "17GB", "--format", "markdown"]);
     assert!(found.status.success(), "{}", text(&found.stderr));

@@ -50,6 +50,14 @@ fn a_kept_trial_judges_any_file() {
         answer["difference"]["sample"].as_array().unwrap().iter().map(|row| row["row"].as_i64()).collect();
     assert_eq!(rows, [Some(3), Some(4)]);
 
+    // What a link leads to has its WAL beside it.
+    let (real, link) = (folder.path().join("real.db"), folder.path().join("link.db"));
+    fs::copy(&snapshot, &real).unwrap();
+    let connection = Connection::open(&real).unwrap();
+    connection.execute_batch(&format!("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; {change}")).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    assert_eq!(json(&kept, &link).1["verdict"], Value::from("torn"));
+
     let bytes = folder.path().join("bytes.db");
     fs::write(&bytes, "no database at all").unwrap();
     assert_eq!((json(&kept, &bytes).0, &json(&kept, &bytes).1["verdict"]), (Some(3), &Value::from("unreadable")));

@@ -126,7 +126,12 @@ fn copies_are_counted_and_one_that_is_not_so_is_enough() {
     assert_eq!(outcome(&all, ".backup gives a single file"), ClaimOutcome::Holds);
     assert_eq!(outcome(&all, "Locking: .backup locks nobody out"), ClaimOutcome::Holds);
     let mut one_torn = seven(Strategy::Backup, |_| ());
-    one_torn.trials[4].snapshots[0] = samples::snapshot(Strategy::Backup, Verdict::Torn);
+    one_torn.trials[0].snapshots[0] = samples::snapshot(Strategy::Backup, Verdict::Torn);
+    assert_eq!(outcome(&one_torn, claim), ClaimOutcome::DoesNotHold);
+    // That a trial was disturbed and run again makes its copy no better.
+    one_torn.scenario.disturbance.rerun = true;
+    one_torn.scenario.repetitions = 6;
+    assert!(one_torn.is_replaced(&one_torn.trials[0]));
     assert_eq!(outcome(&one_torn, claim), ClaimOutcome::DoesNotHold);
     // One that did not end is no copy, but does not work while others commit.
     let stopped = |trial: &mut TrialResult| trial.snapshots[0].run.exit_status = None;

@@ -270,6 +270,8 @@ fn no_count_is_final_while_trials_are_missing() {
         |results: &mut Results| {
             results.trials[3].status = Status::Interrupted;
         },
+        // One that was run again is none of those that are missing.
+        |results: &mut Results| results.trials[3].repetition = results.scenario.rerun_of(1),
     ] {
         for threshold in ["silent_failures <= 0", "snapshot.cp.wal.exact_share == 1"] {
             let mut results = repetitions(threshold, 2);

@@ -64,7 +64,8 @@ pub(super) fn order(arguments: &Arguments) -> Result<Order, CommandError> {
         refuse_existing(live).map_err(CommandError::Usage)?;
     }
     work::check_regular(copy).with_context(|| format!("cannot restore {}", copy.display()))?;
-    let copy = absolute(copy)?;
+    // What lies beside a copy lies beside what a link leads to.
+    let copy = copy.canonicalize().with_context(|| format!("cannot restore {}", copy.display()))?;
     for suffix in ["-wal", "-journal"] {
         let beside = sqlite::side_file(&copy, suffix);
         if work::file_bytes(&beside) > 0 {

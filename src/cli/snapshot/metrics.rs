@@ -89,6 +89,8 @@ impl Run {
     fn page(&self, before: &str) -> String {
         let success = self.bytes.is_some();
         let kept = |name: &str, now: Option<f64>| now.or_else(|| earlier(before, name, &self.database));
+        // Of a copy that was made, what is not known is not that of the one before.
+        let of_copy = |name: &str, now: Option<f64>| if success { now } else { earlier(before, name, &self.database) };
         let (at, bytes) = (Some(self.at_s), self.bytes);
         let gauges = [
             ("last_run_timestamp_seconds", "When the last run ended, whatever came of it", at),
@@ -108,14 +110,14 @@ impl Run {
             (
                 "commit_stop_seconds",
                 "How long nobody could commit while the copy was made that was made last",
-                kept("commit_stop_seconds", self.stop_s),
+                of_copy("commit_stop_seconds", self.stop_s),
             ),
             (
                 "wal_peak_bytes",
                 "Largest size of the WAL while the copy was made that was made last",
-                kept("wal_peak_bytes", self.wal_bytes),
+                of_copy("wal_peak_bytes", self.wal_bytes),
             ),
-            ("bytes", "Size of the file of the copy that was made last", kept("bytes", bytes)),
+            ("bytes", "Size of the file of the copy that was made last", of_copy("bytes", bytes)),
         ];
         let mut registry = Registry::with_prefix(PREFIX);
         for (name, help, value) in gauges {
@@ -175,6 +177,9 @@ mod tests {
         assert_eq!(value("last_verified_timestamp_seconds"), Some(1e9));
         assert_eq!((value("success"), value("verified"), value("bytes")), (Some(0.0), Some(0.0), Some(8192.0)));
         assert_eq!(earlier(&failed, "bytes", "/other.db"), None);
+        assert_eq!(value("wal_peak_bytes"), Some(8192.0));
+        let unknown = Run { wal_bytes: None, ..run(4e9, Some(1.0), false) }.page(&failed);
+        assert_eq!(earlier(&unknown, "wal_peak_bytes", &run(0.0, None, false).database), None, "that of this copy");
         assert!(!run(1.0, None, false).page("nonsense").contains("last_success"), "there was none");
     }
 

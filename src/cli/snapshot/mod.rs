@@ -49,7 +49,8 @@ integrity_check, which it asks of what it does not understand (auto_vacuum, UTF-
 verified copy it writes OUT.db.manifest.json: size, SHA-256, header, how and when it was verified. `journalbench restore`
 reads it, and --keep counts by it.
 
-The database is only read. Under WAL nobody waits for a lock of held-copy-gentle; it reads and writes past the page cache,
+held-copy-gentle and held-copy only read the database. The strategies that are SQLite's own open it as a program that writes does:
+what a crash has left is recovered, and the last one to close a database under WAL moves its -wal into it. Under WAL nobody waits for a lock of held-copy-gentle; it reads and writes past the page cache,
 syncs a MiB at a time, and rests, so that a commit waits for little of it. In the other journal modes nobody can commit until
 it is done, and once somebody waits to, nobody new can read: there it copies as fast as cp, says beforehand how long
 that will be, and refuses more than --stop-max. Under WAL, where nobody else has the database open, an empty -wal and
@@ -86,8 +87,8 @@ pub(super) struct Arguments {
     /// Give up when less than this is free beside the database (a WAL grows while it is copied) or beside the copy
     #[arg(long, value_name = "SIZE", default_value = "500MB", value_parser = keep_free)]
     keep_free: KeepFree,
-    /// Remove older copies of this database in the same folder, all but the last N (this one among them). Copies count
-    /// that were verified, by their manifests; asks for --verify
+    /// Remove older copies of this database, which is known by its path, in the same folder, all but the last N (this one among them).
+    /// Copies count that were verified, by their manifests; asks for --verify
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "keep_days")]
     keep: Option<u32>,
     /// As --keep, but for those that are not older than D days

@@ -15,10 +15,7 @@ use rusqlite::ffi::{
 };
 
 use super::File;
-use crate::io::{
-    counts::{CheckpointFrames, FileKind},
-    record,
-};
+use crate::io::{counts::FileKind, record};
 
 /// The lock of a checkpointer.
 const CHECKPOINT_LOCK: c_int = 1;
@@ -90,15 +87,28 @@ pub(super) unsafe extern "C" fn barrier(file: *mut sqlite3_file) {
     unsafe { pass_on!(file, xShmBarrier) }
 }
 
-/// How far the checkpoint goes that this connection has just made; `None` where no index is mapped.
+/// How many frames the log has; `None` where no index is mapped. Others may add to them at any time.
 ///
 /// SAFETY of its uses: `file` is a file of ours that is open.
-pub(super) unsafe fn frames(file: *mut sqlite3_file) -> Option<CheckpointFrames> {
-    // SAFETY: the index is null or mapped, with a region of 32 KiB. Others may write to it, so each number is read once; the
-    // connection holds the checkpointer's lock, so that nobody else sets how far a checkpoint goes.
+pub(super) unsafe fn log_frames(file: *mut sqlite3_file) -> Option<u32> {
+    // SAFETY: as of this function.
+    unsafe { number_in_index(file, LOG_FRAMES_AT) }
+}
+
+/// How far the checkpoint goes that this connection makes; `None` where no index is mapped. It holds the checkpointer's lock, so that
+/// nobody else sets that.
+///
+/// SAFETY of its uses: `file` is a file of ours that is open.
+pub(super) unsafe fn moved_frames(file: *mut sqlite3_file) -> Option<u32> {
+    // SAFETY: as of this function.
+    unsafe { number_in_index(file, MOVED_FRAMES_AT) }
+}
+
+/// SAFETY of its uses: `file` is a file of ours that is open, and the place is in the first region of the index.
+unsafe fn number_in_index(file: *mut sqlite3_file, at: usize) -> Option<u32> {
+    // SAFETY: the index is null or mapped, with a region of 32 KiB. Others may write to it, so the number is read once.
     unsafe {
         let index = (*file.cast::<File>()).index;
-        let number = |at: usize| index.byte_add(at).read_volatile();
-        (!index.is_null()).then(|| CheckpointFrames { moved: number(MOVED_FRAMES_AT), of: number(LOG_FRAMES_AT) })
+        (!index.is_null()).then(|| index.byte_add(at).read_volatile())
     }
 }

@@ -6,8 +6,8 @@
 //! each index holds the entries of its table, compared by sums of hashes.
 //!
 //! What is not read: NOT NULL, CHECK and the types of a STRICT table; the order of an index whose collation is an
-//! application's own. Indexes on expressions, partial indexes, virtual tables and rows of more than 16 MiB are left to
-//! `integrity_check` of their tables, by name ([`Reading::left_to_sqlite`]). Files with pointer maps (`auto_vacuum`), texts in
+//! application's own. Indexes on expressions, partial indexes, virtual tables, rows of more than 16 MiB and defaults that
+//! only SQLite or an application can work out are left to `integrity_check` of their tables, by name ([`Reading::left_to_sqlite`]). Files with pointer maps (`auto_vacuum`), texts in
 //! UTF-16, reserved bytes or a schema format before 4 are [`Structure::NotUnderstood`].
 //!
 //! The pages that were read are dropped from the page cache as it goes, all but the interior ones: the file may be much larger

@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         content: Option<Content>,
     ) -> Result<(), PageFault> {
         let Self { space, lower, upper, found, chains, .. } = self;
-        let (is_leaf, is_read) = (page.kind().is_leaf(), !paired.is_empty() || content.is_some());
+        let (is_leaf, is_compared) = (page.kind().is_leaf(), !paired.is_empty() || content.is_some());
         let mut last = lower.is_there.then_some(lower.rowid);
         page.visit(space, |_, cell| {
             if last.is_some_and(|last| last >= cell.rowid) {
@@ -194,20 +194,19 @@ impl<'a> Reader<'a> {
             if !is_leaf {
                 return Ok(());
             }
-            let Some(record) = record(chains, &cell, is_read, true)? else {
-                if is_read {
-                    found.too_large.insert(tree);
-                }
+            let Some(record) = record(chains, &cell, true)? else {
+                found.too_large.insert(tree);
                 return Ok(());
             };
-            if is_read {
+            if is_compared {
                 let mut values = Values::new(&record)?.collect::<Result<Vec<_>, _>>()?;
                 found.add_row(paired, cell.rowid, &values);
                 if let Some(content) = content {
                     found.add_content(content, cell.rowid, &mut values);
                 }
+                return Ok(());
             }
-            Ok(())
+            read_all(&record)
         })?;
         match last {
             Some(last) if upper.is_there && last > upper.rowid => Err("its rowids reach beyond its bounds".into()),
@@ -226,7 +225,7 @@ impl<'a> Reader<'a> {
         let Self { space, lower, upper, found, chains, .. } = self;
         let mut last = lower.is_there.then_some(Cow::Borrowed(lower.record.as_slice()));
         page.visit(space, |_, cell| {
-            let Some(record) = record(chains, &cell, true, true)? else {
+            let Some(record) = record(chains, &cell, true)? else {
                 found.too_large.insert(tree);
                 last = None;
                 return Ok(());
@@ -239,6 +238,8 @@ impl<'a> Reader<'a> {
             } else if !paired.is_empty() {
                 let values = Values::new(&record)?.collect::<Result<Vec<_>, _>>()?;
                 found.add_row(paired, 0, &values);
+            } else {
+                read_all(&record)?;
             }
             last = Some(record);
             Ok(())
@@ -281,15 +282,10 @@ impl Worker for Reader<'_> {
     }
 }
 
-/// The record of a cell. Of one that is not wanted, or too large, only the chain is looked at: none.
-fn record<'p>(
-    chains: &Chains<'_>,
-    cell: &Cell<'p>,
-    is_wanted: bool,
-    take: bool,
-) -> Result<Option<Cow<'p, [u8]>>, PageFault> {
+/// The record of a cell. Of one that is too large only the chain is looked at: none.
+fn record<'p>(chains: &Chains<'_>, cell: &Cell<'p>, take: bool) -> Result<Option<Cow<'p, [u8]>>, PageFault> {
     let Some(overflow) = cell.overflow else { return Ok(Some(Cow::Borrowed(cell.payload))) };
-    if is_wanted && overflow.record_bytes <= RECORD_BYTES_MOST {
+    if overflow.record_bytes <= RECORD_BYTES_MOST {
         let mut whole = Vec::new();
         chains.follow(cell, overflow, take, Some(&mut whole))?;
         return Ok(Some(Cow::Owned(whole)));
@@ -303,7 +299,7 @@ fn record<'p>(
 
 /// The key of a cell above; one that is too large bounds nothing.
 fn read_bound(chains: &Chains<'_>, cell: &Cell<'_>, bound: &mut Bound) -> Result<(), PageFault> {
-    match record(chains, cell, true, false)? {
+    match record(chains, cell, false)? {
         Some(record) => {
             bound.record.clear();
             bound.record.extend_from_slice(&record);
@@ -311,6 +307,11 @@ fn read_bound(chains: &Chains<'_>, cell: &Cell<'_>, bound: &mut Bound) -> Result
         None => bound.is_there = false,
     }
     Ok(())
+}
+
+/// Reads every value of a record that is compared with nothing.
+fn read_all(record: &[u8]) -> Result<(), PageFault> {
+    Values::new(record)?.try_for_each(|value| value.map(drop))
 }
 
 /// The hash of an index's entry.

@@ -207,7 +207,9 @@ impl Shape {
                 return Ok(Some(Source::Rowid));
             }
             let Some(at) = stored.get(number).copied().flatten() else { return Ok(None) };
-            Ok(Some(Source::Stored { at, default: default_of(described)? }))
+            // What a default is may be known to SQLite alone, in its own table, or to an application: "active", uuid7().
+            let Ok(default) = default_of(described) else { return Ok(None) };
+            Ok(Some(Source::Stored { at, default }))
         };
         let mut paired = Vec::new();
         for (name, partial, _) in &indexes {

@@ -341,6 +341,16 @@ fn what_reached_devices_is_of_the_seconds_that_lie_wholly_in_the_phase() {
     assert_eq!((device.written_bytes_per_commit, device.charged_bytes), (Some(280.0), Some(14)));
     let rows = device.write_amplification.unwrap();
     assert!((rows - 280.0 / 77.0).abs() < 1e-9, "a commit of the phase changed 77 bytes of rows: {rows}");
+    // What nobody read is in the next reading, with its time and its commits.
+    let mut unread = points.clone();
+    unread[2].machine = None;
+    let device = of(&unread).unwrap();
+    assert_eq!((device.duration_s, device.commits, device.written_bytes), (2.0, 25, 4_000));
+    // A reading that is of the time before the phase, too, is not of the phase.
+    let mut unread = points.clone();
+    unread[1].machine = None;
+    let device = of(&unread).unwrap();
+    assert_eq!((device.duration_s, device.commits, device.written_bytes), (1.0, 13, 4_000));
     assert_eq!(of(&points[..2]), None, "no second lies in it");
     assert_eq!(of(&[point(2, None)]), None, "the kernel did not tell");
 }

@@ -2,6 +2,7 @@
 
 use super::{Picture, Section};
 use crate::{
+    measure::Percentile,
     report::{
         context::Group,
         figures::{Column, Table, Unit, Value},
@@ -62,8 +63,8 @@ impl Stretch {
         let end = points.last().map_or(0, |point| point.t_s.saturating_add(point.duration_s));
         Self {
             at_s: f64::midpoint(begin as f64, end as f64),
-            p50_us: most(|point| point.p50_us),
-            p99_us: most(|point| point.p99_us),
+            p50_us: most(|point| point.p50_us.filter(|_| point.served >= Percentile::P50.least())),
+            p99_us: most(|point| point.p99_us.filter(|_| point.served >= Percentile::P99.least())),
             max_us: most(|point| point.max_us),
             wal_bytes: points.iter().map(|point| point.wal_bytes).max().unwrap_or_default(),
             steal_share: steals.reduce(f64::max),
