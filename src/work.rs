@@ -166,16 +166,20 @@ pub(crate) fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 pub(crate) fn give_name(from: &Path, to: &Path) -> io::Result<()> {
     // A folder that cannot be synced says so before anything stands in it.
     let folder = to.parent().map(File::open).transpose()?;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    let is_linked = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // The file system cannot: a link to an existing name fails in the same way.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(from, to)?,
-        renamed => renamed?,
-    }
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(from, to)?;
+            true
+        }
+        renamed => {
+            renamed?;
+            false
+        }
+    };
     let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
     if synced.is_err() {
-        // Where it was given the name as a link, renaming it back changes nothing.
-        let _ = fs::rename(to, from);
-        let _ = fs::remove_file(to);
+        let _ = if is_linked { fs::remove_file(to) } else { fs::rename(to, from) };
     }
     synced
 }
