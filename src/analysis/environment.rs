@@ -61,9 +61,14 @@ pub fn of_environment(environment: &Environment) -> Vec<Warning> {
     warnings
 }
 
-/// That merged runs had disks, or neighbours on them, that are not alike.
+/// That runs or sittings had disks, or neighbours on them, that are not alike. A sitting without a trial has measured nothing that
+/// this could change.
 pub(super) fn unequal_fsync(results: &Results) -> Option<Warning> {
-    let times = || results.environments().filter_map(|environment| environment.fsync_us_p50);
+    let of_sittings = || results.sittings.entries().iter().filter(|sitting| sitting.trials > 0);
+    let times = || {
+        let of_runs = results.environments().filter_map(|environment| environment.fsync_us_p50);
+        of_runs.chain(of_sittings().filter_map(|sitting| sitting.fsync_us_p50.found().copied()))
+    };
     let (least_us, most_us) = (times().min()?, times().max()?);
     (most_us > least_us.saturating_mul(FSYNC_TIMES_MOST)).then_some(Warning::UnequalFsync { least_us, most_us })
 }
@@ -92,7 +97,7 @@ mod tests {
     use crate::{
         analysis::warnings,
         digest::Digest,
-        results::{DatasetResult, MergedRun, samples},
+        results::{DatasetResult, MergedRun, Recorded, Sitting, samples},
     };
 
     #[test]
@@ -142,6 +147,31 @@ mod tests {
             assert_eq!(of_environment(&machine), expected, "case {number}");
             let results = Results { environment: machine, ..samples::results(Vec::new()) };
             assert_eq!(warnings(&results), expected, "case {number}");
+        }
+    }
+
+    #[test]
+    fn of_a_sitting_on_another_disk() {
+        let known = |fsync_us_p50| Recorded::Known(Some(fsync_us_p50));
+        let unequal = |least_us, most_us| Some(Warning::UnequalFsync { least_us, most_us });
+        // The run began where an fsync took 100 us.
+        for (sittings, expected) in [
+            (&[][..], None),
+            (&[(1, known(100)), (1, known(400))], None),
+            (&[(1, known(100)), (1, known(401))], unequal(100, 401)),
+            (&[(1, known(100)), (1, known(24))], unequal(24, 100)),
+            (&[(1, known(100)), (0, known(24))], None),
+            (&[(1, Recorded::Unknown), (1, Recorded::Known(None))], None),
+        ] {
+            let sitting = |(trials, fsync_us_p50): &(usize, Recorded<Option<u64>>)| Sitting {
+                started_at: "2026-01-01T00:00:00Z".into(),
+                duration_s: 1.0,
+                trials: *trials,
+                fsync_us_p50: *fsync_us_p50,
+            };
+            let sittings: Vec<_> = sittings.iter().map(sitting).collect();
+            let results = Results { sittings: sittings.into(), ..samples::results(Vec::new()) };
+            assert_eq!(unequal_fsync(&results), expected, "{:?}", results.sittings);
         }
     }
 

@@ -168,7 +168,8 @@ fn sqlites(environment: &Environment) -> Vec<String> {
         let source = source_id.as_ref().map_or_else(String::new, |id| format!(" ({id})"));
         let bug = match has_wal_reset_bug {
             Some(true) => {
-                ", which has the WAL-reset bug (3.7.0 to 3.51.2, and 3.52.0), unless the distribution has taken over the fix"
+                ", which has the WAL-reset bug (3.7.0 to 3.51.2, but for 3.44.6 and 3.50.7), unless the distribution has \
+                taken over the fix"
             }
             Some(false) => ", without the WAL-reset bug",
             None => "",

@@ -112,15 +112,23 @@ fn make(
             (adopted_path(work_dir, stamp), manifest)
         }
     };
+    settle(&half_path, &path, &manifest, interrupted)?;
+    Ok(Cached { path, manifest })
+}
+
+/// Moves a dataset that is made to its place. What takes long or may fail is done first: a database that lies there without its manifest
+/// is removed by nobody.
+fn settle(half_path: &Path, path: &Path, manifest: &Manifest, interrupted: &AtomicBool) -> Result<()> {
+    fingerprint::note(half_path, interrupted).with_context(|| format!("cannot note the hash of {}", path.display()))?;
+    fs::write(half_path.with_extension("json"), serde_json::to_vec_pretty(manifest)?)
+        .with_context(|| format!("cannot write what is known of {}", path.display()))?;
     // A manifest that stays from a damaged file must not speak for the new one before that is whole.
     let _ = fs::remove_file(path.with_extension("json"));
-    fs::rename(&half_path, &path).with_context(|| format!("cannot move the dataset to {}", path.display()))?;
-    fingerprint::note(&path, interrupted).with_context(|| format!("cannot note the hash of {}", path.display()))?;
-    let half_manifest = scratch.join("dataset.json");
-    let written = fs::write(&half_manifest, serde_json::to_vec_pretty(&manifest)?)
-        .and_then(|()| fs::rename(&half_manifest, path.with_extension("json")));
-    written.with_context(|| format!("cannot write what is known of {}", path.display()))?;
-    Ok(Cached { path, manifest })
+    for extension in ["hash", "db", "json"] {
+        fs::rename(half_path.with_extension(extension), path.with_extension(extension))
+            .with_context(|| format!("cannot move the dataset to {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Bytes of the dataset, and how many of them are still to be made: estimates where it is to be generated.
@@ -232,5 +240,25 @@ mod tests {
         let large = Source::Generated(Dataset { rows: 100_000, ..DATASET });
         assert!(ensure(folder.path(), folder.path(), &large, &Arc::new(true.into()), &mut |_| ()).is_err());
         assert_eq!(fs::read_dir(folder.path().join("datasets")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_dataset_whose_hash_is_interrupted_stays_where_it_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let (half_path, path) = (folder.path().join("dataset.db"), folder.path().join("datasets/whole.db"));
+        fs::create_dir(folder.path().join("datasets")).unwrap();
+        let manifest = generate(&DATASET, &half_path, &Arc::default(), &mut |_| ()).unwrap();
+        let in_place = || {
+            let mut names: Vec<_> =
+                fs::read_dir(folder.path().join("datasets")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let error = settle(&half_path, &path, &manifest, &true.into()).unwrap_err();
+        assert!(format!("{error:#}").contains("cannot note the hash of"), "{error:#}");
+        assert!(half_path.exists() && in_place().is_empty(), "{:?}", in_place());
+        settle(&half_path, &path, &manifest, &false.into()).unwrap();
+        assert_eq!(in_place(), ["whole.db", "whole.hash", "whole.json"]);
+        assert!(!half_path.exists() && fingerprint::is_as_noted(&path, &false.into()).unwrap());
     }
 }

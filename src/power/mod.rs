@@ -10,3 +10,6 @@
 pub mod calls;
 pub mod disk;
 pub mod log;
+
+/// Bytes of the images that lie on the disk at once at most, but for the last of them: it may be as large as it is.
+pub const IMAGES_BYTES_MOST: u64 = 64 << 20;

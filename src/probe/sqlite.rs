@@ -24,8 +24,8 @@ pub struct SqliteFound {
     pub source_id: Option<String>,
     /// The options that it was compiled with, as `PRAGMA compile_options` lists them; `None` where the program does not tell.
     pub compile_options: Option<Vec<String>>,
-    /// Whether this version has the WAL-reset bug: 3.7.0 to 3.51.2 and 3.52.0 do, unless the distribution has taken over the
-    /// fix. `None` where the version is not known.
+    /// Whether this version has the WAL-reset bug: 3.7.0 to 3.51.2 do, but for 3.44.6, 3.50.7 and what followed them as 3.44 and
+    /// 3.50, unless the distribution has taken over the fix. `None` where the version is not known.
     pub has_wal_reset_bug: Option<bool>,
 }
 
@@ -97,13 +97,14 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
-/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2 and the withdrawn 3.52.0 (`docs/sqlite.md`,
-/// 7). Distributions may have backported the fix.
+/// Whether a version of SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, but for SQLite's own backports of the fix (`docs/sqlite.md`,
+/// 7). The withdrawn 3.52.0 has the fix, too. Distributions may have backported it.
 pub(crate) fn has_wal_reset_bug(version: &str) -> bool {
     let numbers = numbers(version);
     let &[major, minor, patch, ..] = numbers.as_slice() else { return false };
     let version = (major, minor, patch);
-    ((3, 7, 0)..=(3, 51, 2)).contains(&version) || version == (3, 52, 0)
+    let is_backport = matches!(version, (3, 44, 6..) | (3, 50, 7..));
+    ((3, 7, 0)..=(3, 51, 2)).contains(&version) && !is_backport
 }
 
 #[cfg(test)]
@@ -118,9 +119,17 @@ mod tests {
             ("3.6.23", false),
             ("3.7.0", true),
             ("3.40.1", true),
+            ("3.44.5", true),
+            ("3.44.6", false),
+            ("3.44.7", false),
+            ("3.45.0", true),
+            ("3.50.6", true),
+            ("3.50.7", false),
+            ("3.50.8", false),
+            ("3.51.0", true),
             ("3.51.2", true),
             ("3.51.3", false),
-            ("3.52.0", true),
+            ("3.52.0", false),
             ("3.53.0", false),
             ("3.54.1", false),
             ("", false),

@@ -138,6 +138,10 @@ pub struct Sitting {
     pub duration_s: f64,
     /// Trials that were run in it and saved; those that failed or were interrupted have been run again since.
     pub trials: usize,
+    /// Median time of an fsync before its trials, in microseconds: each sitting has the disk as it is then. `None` where there were
+    /// too few for one.
+    #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
+    pub fsync_us_p50: Recorded<Option<u64>>,
 }
 
 /// What is known of the database that every trial began with.

@@ -84,7 +84,7 @@ pub enum Warning {
     },
     /// The databases of the trials shared blocks with the dataset.
     CopyOnWrite,
-    /// An fsync took much longer where one of the merged runs was made than where another was.
+    /// An fsync took much longer before one run or sitting than before another.
     UnequalFsync {
         /// Median time where it was least, in microseconds.
         least_us: u64,
@@ -156,8 +156,8 @@ impl fmt::Display for Warning {
             ),
             Self::UnequalFsync { least_us, most_us } => write!(
                 f,
-                "the median fsync took {least_us} us in one of the merged runs and {most_us} us in another, before their trials \
-                began: trials of different runs may differ for that alone, and those of one pair do not, which are of one run"
+                "the median fsync took {least_us} us before the trials of one sitting and {most_us} us before those of another: \
+                trials of different sittings may differ for that alone, also those of a pair that was run in two of them"
             ),
             Self::Unfinished { trials, of } => write!(
                 f,

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     dataset::{Source, cache},
     measure, own_folder,
+    power::IMAGES_BYTES_MOST,
     scenario::{Experiment, Retention, Scenario, TrialPlan},
     snapshot::Strategy,
     work,
@@ -12,7 +13,8 @@ use crate::{
 
 /// Bytes that these trials need at their peak, on the generous side: the dataset where it is not cached, a trial's copy, its
 /// snapshots, the backups that steps make of them, and half as much again for WAL, journal and ledger; all of that for every
-/// trial where it is kept, and then the snapshots of a trial once more, for the oracle.
+/// trial where it is kept, and then the snapshots of a trial once more, for the oracle. A trial of power losses may record twice, and
+/// has images beside that.
 #[must_use]
 pub(crate) fn bytes_needed(scenario: &Scenario, trials: &[TrialPlan], work_dir: &Path, keep: bool) -> u64 {
     // A database that is not there is an error of the run.
@@ -24,10 +26,19 @@ pub(crate) fn bytes_needed(scenario: &Scenario, trials: &[TrialPlan], work_dir: 
         (_, Some(Retention::Last(most))) => 2 + snapshots.min(most.into()),
         (_, Some(Retention::Days(_)) | None) => 2 + snapshots,
     };
-    let trial = |snapshots: u64| bytes * (1 + snapshots + backups(snapshots)) + bytes / 2;
-    let snapshots = || trials.iter().map(|plan| snapshots_of(scenario, plan.strategy));
-    let judged = bytes * snapshots().max().unwrap_or(0);
-    let each = snapshots().map(trial);
+    let recorded_again_and_images = |plan: &TrialPlan| match &plan.experiment {
+        Experiment::PowerLoss(_) if !plan.strategy.definition().takes_snapshots => {
+            // The last image of a batch may be as large as a recording's own files.
+            2 * (bytes + bytes / 2) + IMAGES_BYTES_MOST
+        }
+        Experiment::PowerLoss(_) | Experiment::Kill(_) | Experiment::Load => 0,
+    };
+    let of_trial = |plan: &TrialPlan| {
+        let snapshots = snapshots_of(scenario, plan.strategy);
+        bytes * (1 + snapshots + backups(snapshots)) + bytes / 2 + recorded_again_and_images(plan)
+    };
+    let judged = bytes * trials.iter().map(|plan| snapshots_of(scenario, plan.strategy)).max().unwrap_or(0);
+    let each = trials.iter().map(of_trial);
     cached + if keep { each.sum::<u64>() + judged } else { each.max().unwrap_or(0) }
 }
 
@@ -100,4 +111,27 @@ pub(crate) fn duration_typical(scenario: &Scenario, trials: &[TrialPlan], work_d
 /// Snapshots that a trial of a strategy takes.
 fn snapshots_of(scenario: &Scenario, strategy: Strategy) -> u64 {
     if strategy.definition().takes_snapshots { scenario.snapshots.times_s.len() as u64 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_power_losses_need_room_too() {
+        let work = tempfile::tempdir().unwrap();
+        let needed = |name: &str, set: &[&str]| {
+            let set: Vec<_> = set.iter().map(ToString::to_string).collect();
+            let scenario = Scenario::named(Path::new(name), &set).unwrap();
+            let dataset = cache::bytes(work.path(), &scenario.dataset.source).unwrap().0;
+            (bytes_needed(&scenario, &scenario.trials()[..1], work.path(), false), dataset)
+        };
+        for rows in ["dataset.rows=1000", "dataset.rows=1000000"] {
+            let (with_images, dataset) = needed("power-loss", &[rows]);
+            // The dataset, two recordings, and the images with the last of them.
+            assert_eq!(with_images, dataset + 3 * (dataset + dataset / 2) + IMAGES_BYTES_MOST, "{rows}");
+            let (of_kill, dataset) = needed("kill", &[rows, "snapshots.strategies=none"]);
+            assert_eq!(of_kill, dataset + dataset + dataset / 2, "{rows}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! What follows from the trials of results and stands in them: computed in one place, for a run that has got further and for
-//! shards that were joined.
+//! What follows from the trials of results and stands in them: computed in one place, for a run that has got further, for
+//! shards that were joined, and for a file that an older program wrote.
 
 use crate::{
     analysis,
@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Computes it anew. What results say of it already is not looked at.
-pub(crate) fn derive(results: &mut Results) {
+pub fn derive(results: &mut Results) {
     for (place, disturbances) in analysis::disturbances(results).into_iter().enumerate() {
         results.trials[place].disturbed = disturbances.map_or(Recorded::Unknown, Recorded::Known);
     }

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Result, bail};
 
 pub(crate) use budget::{bytes_needed, check_room, duration_bound, duration_typical};
-pub(crate) use derive::derive;
+pub use derive::derive;
 pub(crate) use merge::{ShardFile, merge, name_kept_from};
 pub use only::Only;
 pub(crate) use resume::{check_scenario, check_shard, missing};
@@ -128,17 +128,19 @@ pub fn run_on(
     own_folder::remove_abandoned(&options.work_dir, |words| tell(Event::Said(words.to_owned())));
     let folder = OwnFolder::of_run(&options.work_dir)?;
     let environment = Environment::read(folder.path(), &options.programs, Effort::InRun, options.interrupt.flag());
+    let sitting = sitting(&environment);
     let results = match start {
-        Start::From(mut earlier) => {
+        Start::From(earlier) => {
             resume::check_machine(&earlier, &environment)?;
-            resume::leave_ended(&mut earlier, &options.out_dir)?;
             *earlier
         }
         Start::Anew(shard) => empty(scenario, shard, environment),
     };
-    let mut record = Record::new(results, begun, save);
+    let mut record = Record::new(results, sitting, begun, save);
     if let Some(dataset) = prepare_dataset(scenario, options, folder.path(), tell)? {
         record.describe(DatasetResult::new(&dataset.manifest))?;
+        // Nothing refuses to go on any more.
+        record.leave_ended(&options.only, &options.out_dir)?;
         run_trials(scenario, options, &dataset, folder.path(), &mut record, tell)?;
     }
     record.note();
@@ -167,6 +169,11 @@ fn empty(scenario: &Scenario, shard: Option<Shard>, environment: Environment) ->
     }
 }
 
+/// A sitting that begins in this environment.
+fn sitting(environment: &Environment) -> Sitting {
+    Sitting { started_at: now(), duration_s: 0.0, trials: 0, fsync_us_p50: environment.fsync_us_p50.into() }
+}
+
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -181,9 +188,9 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn new(results: Results, begun: Instant, save: Save<'a>) -> Self {
+    fn new(results: Results, sitting: Sitting, begun: Instant, save: Save<'a>) -> Self {
         let mut sittings = results.sittings.entries().to_vec();
-        sittings.push(Sitting { started_at: now(), duration_s: 0.0, trials: 0 });
+        sittings.push(sitting);
         Self { results, sittings, begun, save }
     }
 
@@ -194,6 +201,18 @@ impl<'a> Record<'a> {
         }
         self.results.dataset = Some(dataset).into();
         Ok(())
+    }
+
+    /// Drops the trials that this sitting runs again, and removes what they had kept. The results are saved in between, so that they
+    /// never name a folder that is gone.
+    fn leave_ended(&mut self, only: &Only, out_dir: &Path) -> Result<()> {
+        let dropped = resume::leave_ended(&mut self.results, only);
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        self.note();
+        (self.save)(&self.results)?;
+        dropped.iter().try_for_each(|trial| resume::remove_kept_of(trial, out_dir))
     }
 
     fn has(&self, id: &str) -> bool {
@@ -333,4 +352,58 @@ fn summary(result: &TrialResult) -> String {
         },
     };
     format!("{}: {outcome}", result.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{results::samples, snapshot::Strategy, sqlite::JournalMode};
+
+    #[test]
+    fn what_is_run_again_is_out_of_the_results_before_its_files_are_gone() {
+        let out = tempfile::tempdir().unwrap();
+        let of = |status, id: &str| {
+            let kept = Path::new("kept").join(id);
+            fs::create_dir_all(out.path().join(&kept)).unwrap();
+            let trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+            TrialResult { status, id: id.to_owned(), kept_in: Some(kept), ..trial }
+        };
+        let trials = vec![of(Status::Completed, "a"), of(Status::Failed, "b-1"), of(Status::Interrupted, "b-2")];
+        let names = |folder: &Path| {
+            let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let saved = |only: &str| {
+            let mut saved = Vec::new();
+            let mut save = |results: &Results| {
+                let ids: Vec<_> = results.trials.iter().map(|trial| trial.id.clone()).collect();
+                saved.push((ids, names(&out.path().join("kept")).len()));
+                Ok(())
+            };
+            let sitting = sitting(&samples::environment());
+            let mut record = Record::new(samples::results(trials.clone()), sitting, Instant::now(), &mut save);
+            record.leave_ended(&Only::new(vec![only.to_owned()]), out.path()).unwrap();
+            (saved, names(&out.path().join("kept")))
+        };
+        assert_eq!(saved("a"), (vec![], vec!["a".into(), "b-1".into(), "b-2".into()]));
+        let without = vec![(vec!["a".to_owned(), "b-2".to_owned()], 3)];
+        assert_eq!(saved("b-1"), (without, vec!["a".into(), "b-2".into()]));
+    }
+
+    #[test]
+    fn each_sitting_says_how_long_an_fsync_took() {
+        let environment = |fsync_us_p50| Environment { fsync_us_p50, ..samples::environment() };
+        let mut save = |_: &Results| Ok(());
+        let mut results = samples::results(Vec::new());
+        for fsync_us_p50 in [Some(100), None, Some(900)] {
+            let mut record = Record::new(results, sitting(&environment(fsync_us_p50)), Instant::now(), &mut save);
+            record.note();
+            results = record.results;
+        }
+        let times: Vec<_> = results.sittings.entries().iter().map(|sitting| sitting.fsync_us_p50.known()).collect();
+        assert_eq!(times, [Some(&Some(100)), Some(&None), Some(&Some(900))]);
+    }
 }

@@ -20,7 +20,9 @@ impl Only {
         trials
     }
 
-    fn has(&self, id: &str) -> bool {
+    /// Whether a trial of this name is to run.
+    #[must_use]
+    pub(super) fn has(&self, id: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|part| id.contains(part))
     }
 }

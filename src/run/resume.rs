@@ -3,16 +3,24 @@
 //! What was measured on one machine under one scenario stays comparable only there, so both must be what they were. Trials that
 //! have ended stay; the missing, failed and interrupted ones are run, in the order of the scenario and with its seeds.
 
-use std::{fs, path::Path};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Component, Path},
+};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Only;
 use crate::{
     analysis::likeness::{self, Difference, Machines},
     env::Environment,
     results::{Results, Status, TrialResult},
     scenario::{Scenario, Shard, TrialPlan},
 };
+
+/// The folder in that of the results in which `--keep` keeps the files of trials.
+const KEPT: &str = "kept";
 
 /// Refuses to go on under another scenario.
 ///
@@ -62,11 +70,27 @@ pub(crate) fn missing(scenario: &Scenario, shard: Option<Shard>, earlier: Option
     scenario.trials_of(shard).into_iter().chain(reruns).filter(is_missing).collect()
 }
 
-/// Leaves the trials that have ended, and removes what the others had kept.
-pub(super) fn leave_ended(earlier: &mut Results, out_dir: &Path) -> Result<()> {
-    let (ended, others): (Vec<_>, Vec<_>) = std::mem::take(&mut earlier.trials).into_iter().partition(has_ended);
-    earlier.trials = ended;
-    others.iter().filter_map(|trial| trial.kept_in.as_ref()).try_for_each(|kept| remove_kept(&out_dir.join(kept)))
+/// Leaves the trials that have ended and those that this sitting does not run, and gives back the others.
+pub(super) fn leave_ended(earlier: &mut Results, only: &Only) -> Vec<TrialResult> {
+    let stays = |trial: &TrialResult| has_ended(trial) || !only.has(&trial.id);
+    let (staying, others) = std::mem::take(&mut earlier.trials).into_iter().partition(stays);
+    earlier.trials = staying;
+    others
+}
+
+/// Removes what a trial has kept that is to be run again. Where its results name another folder than a trial's own, somebody has
+/// changed them, and that folder stays: nobody loses what this program did not make.
+pub(super) fn remove_kept_of(trial: &TrialResult, out_dir: &Path) -> Result<()> {
+    match &trial.kept_in {
+        Some(kept) if is_own(kept, &trial.id) => remove_kept(&out_dir.join(kept)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a path in a results file is the one that `--keep` gives a trial of this name.
+fn is_own(kept: &Path, id: &str) -> bool {
+    let own = [OsStr::new(KEPT), OsStr::new(id)].map(Component::Normal);
+    kept.components().eq(own)
 }
 
 /// Removes what a trial has kept that is to be run again, or that was killed before its result was saved.
@@ -129,23 +153,62 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_stays_and_what_the_others_kept_goes() {
-        let out = tempfile::tempdir().unwrap();
-        let of = |status, kept: &str| {
-            fs::create_dir_all(out.path().join(kept)).unwrap();
+    fn what_has_ended_stays_and_so_does_what_this_sitting_leaves_out() {
+        let of = |status, id: &str| {
             let trial = samples::trial(JournalMode::Wal, Strategy::Cp);
-            TrialResult { status, kept_in: Some(kept.into()), ..trial }
+            TrialResult { status, id: id.to_owned(), ..trial }
         };
-        let mut results = samples::results(vec![
-            of(Status::Completed, "kept/1"),
-            of(Status::Failed, "kept/2"),
-            of(Status::Skipped, "kept/3"),
-            of(Status::Interrupted, "kept/4"),
-        ]);
-        leave_ended(&mut results, out.path()).unwrap();
-        let statuses: Vec<_> = results.trials.iter().map(|trial| trial.status).collect();
-        assert_eq!(statuses, [Status::Completed, Status::Skipped]);
-        let exists = ["kept/1", "kept/2", "kept/3", "kept/4"].map(|kept| out.path().join(kept).exists());
-        assert_eq!(exists, [true, false, true, false]);
+        for (only, expected, dropped) in [
+            (&[][..], &["1", "3"][..], &["2", "4"][..]),
+            (&["4"], &["1", "2", "3"], &["4"]),
+            (&["1", "5"], &["1", "2", "3", "4"], &[]),
+        ] {
+            let mut results = samples::results(vec![
+                of(Status::Completed, "1"),
+                of(Status::Failed, "2"),
+                of(Status::Skipped, "3"),
+                of(Status::Interrupted, "4"),
+            ]);
+            let chosen = Only::new(only.iter().map(|part| (*part).to_owned()).collect());
+            let others = leave_ended(&mut results, &chosen);
+            let ids = |trials: &[TrialResult]| trials.iter().map(|trial| trial.id.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(&results.trials), expected, "{only:?}");
+            assert_eq!(ids(&others), dropped, "{only:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_folder_of_a_trial_itself_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let absolute = out.join("kept/wal-1");
+        for (kept, is_removed) in [
+            (Some("kept/wal-1"), true),
+            (Some("kept/wal-2"), false),
+            (Some("kept"), false),
+            (Some("wal-1"), false),
+            (Some("kept/wal-1/snapshots"), false),
+            (Some("kept/../kept/wal-1"), false),
+            (Some("../out/kept/wal-1"), false),
+            (Some(".."), false),
+            (Some(""), false),
+            (absolute.to_str(), false),
+            (None, false),
+        ] {
+            for name in ["wal-1/snapshots", "wal-2"] {
+                fs::create_dir_all(out.join("kept").join(name)).unwrap();
+            }
+            let trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+            let trial = TrialResult { id: "wal-1".to_owned(), kept_in: kept.map(Into::into), ..trial };
+            remove_kept_of(&trial, &out).unwrap();
+            assert_eq!(out.join("kept/wal-1/snapshots").exists(), !is_removed, "{kept:?}");
+            assert!(out.join("kept/wal-2").exists(), "{kept:?}");
+        }
+        // What is gone already is no error, and neither is a name that leads elsewhere.
+        for (id, kept) in [("wal-3", "kept/wal-3"), ("..", "kept/.."), ("/", "/"), ("", "kept")] {
+            let trial = samples::trial(JournalMode::Wal, Strategy::Cp);
+            remove_kept_of(&TrialResult { id: id.to_owned(), kept_in: Some(kept.into()), ..trial }, &out).unwrap();
+        }
+        assert!(out.join("kept/wal-1").exists());
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     workload::WriteProfile,
 };
 
+/// The sector size that SQLite's VFS for Unix tells of every file, and the recording one with it.
+const SECTOR_BYTES: u64 = 4096;
+
 /// `[power_loss]`: trials have no load over time. With the strategy none so many transactions are committed and recorded, one after another,
 /// and images are made of what a power loss would leave of the database; with another strategy it is found out what syncs cover of its copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +30,7 @@ pub struct PowerLossKeys {
     #[serde(deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<DiskModel>")]
     pub models: Vec<DiskModel>,
-    /// Units of the disk that arrive or do not, in bytes.
+    /// Units of the disk that arrive or do not, in bytes: powers of two from 512 to 65536, and up to 4096 with `power-safe-overwrite-off`.
     #[serde(deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<u64>")]
     pub granule_bytes: Vec<u64>,
@@ -93,7 +96,22 @@ pub(super) fn check(keys: &Keys) -> Result<(), Refusal> {
             return Err(("power_loss.granule_bytes", granule_bytes.to_string(), allowed));
         }
     }
+    refuse_unknown_sectors(power_loss)?;
     refuse_others(keys)
+}
+
+/// Refuses damage that SQLite was not told of: without a safe overwrite it protects what shares a sector with a write, and no more.
+fn refuse_unknown_sectors(power_loss: &PowerLossKeys) -> Result<(), Refusal> {
+    let Some(model) = power_loss.models.iter().find(|model| !model.has_safe_overwrite()) else { return Ok(()) };
+    match power_loss.granule_bytes.iter().find(|granule_bytes| **granule_bytes > SECTOR_BYTES) {
+        None => Ok(()),
+        Some(granule_bytes) => {
+            let allowed = format!(
+                "expected at most {SECTOR_BYTES} with the model {model}: SQLite is told of sectors of {SECTOR_BYTES} bytes"
+            );
+            Err(("power_loss.granule_bytes", granule_bytes.to_string(), allowed))
+        }
+    }
 }
 
 /// What cannot be recorded, and what is no copy of a database.
@@ -143,4 +161,33 @@ pub(super) fn plan(keys: &PowerLossKeys) -> PowerLossPlan {
         })
     });
     PowerLossPlan { commits: *commits, images: *images, rules: rules.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn a_unit_that_sqlite_does_not_know_of_is_refused_where_all_of_it_may_be_damaged() {
+        let off = r#"power_loss.models=["strict", "power-safe-overwrite-off"]"#;
+        let refused = |found: &str| {
+            Some(format!(
+                "power_loss.granule_bytes = {found}: expected at most 4096 with the model power-safe-overwrite-off: SQLite is told \
+                of sectors of 4096 bytes"
+            ))
+        };
+        for (models, granule_bytes, expected) in [
+            (off, "[512, 4096]", None),
+            (off, "[4096, 8192]", refused("8192")),
+            (off, "65536", refused("65536")),
+            (r#"power_loss.models=["strict", "journaled-names", "sequential"]"#, "65536", None),
+        ] {
+            let set = [models.to_owned(), format!("power_loss.granule_bytes={granule_bytes}")];
+            let error = Scenario::named(Path::new("power-loss"), &set).err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), expected.is_some(), "{set:?}: {error:?}");
+            assert!(error.unwrap_or_default().ends_with(&expected.unwrap_or_default()), "{set:?}");
+        }
+    }
 }

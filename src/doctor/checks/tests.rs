@@ -276,7 +276,7 @@ fn of_an_fsync_only_what_is_known_is_said() {
 
 #[test]
 fn what_run_warns_of_is_found_here() {
-    let changes: [fn(&mut Environment); 12] = [
+    let changes: [fn(&mut Environment); 13] = [
         |_| (),
         |machine| machine.optimised_build = false,
         |machine| machine.file_system = "tmpfs".into(),
@@ -287,7 +287,8 @@ fn what_run_warns_of_is_found_here() {
         |machine| machine.cpu_governors = Some(vec!["conservative".into()]),
         |machine| machine.timer_late_us_p99 = Some(501),
         |machine| machine.timer_late_us_p99 = Some(500),
-        |machine| machine.sqlite_version = "3.52.0".into(),
+        |machine| machine.sqlite_version = "3.50.6".into(),
+        |machine| machine.sqlite_version = "3.50.7".into(),
         |machine| machine.sqlite3_program_version = Some("3.51.2".into()),
     ];
     for (number, change) in changes.into_iter().enumerate() {

@@ -32,7 +32,8 @@ fn file(number: u32, of: u32) -> ShardFile {
     };
     let trials: Vec<_> = scenario().trials_of(Some(shard)).into_iter().map(of_plan).collect();
     let started_at = format!("2026-01-0{}T00:00:00Z", 9 - number);
-    let sitting = Sitting { started_at: started_at.clone(), duration_s: 10.0, trials: trials.len() };
+    let fsync_us_p50 = Recorded::Known(Some(100));
+    let sitting = Sitting { started_at: started_at.clone(), duration_s: 10.0, trials: trials.len(), fsync_us_p50 };
     let results = Results {
         shard: Some(shard),
         started_at,

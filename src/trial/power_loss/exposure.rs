@@ -24,7 +24,8 @@ pub fn acknowledged_ns(log: &Log) -> io::Result<Vec<u64>> {
 }
 
 /// Of instants, each with the commits that are lost there where only what was synced is left: all of which clients know, where that is no
-/// state at all (`None`).
+/// state at all (`None`). An instant is the one that was drawn, and not the event before it: while a long sync is under way, a commit
+/// that waits for it grows older.
 pub fn of(instants: &[(u64, Option<u64>)], acknowledged_ns: &[u64]) -> Exposure {
     let (mut commits, mut ages_us) = (Vec::new(), Vec::new());
     for (at_ns, lost) in instants {

@@ -17,6 +17,7 @@ use crate::{
     interrupt::Interrupt,
     oracle::{self, Claim, Evidence, JudgeError, Question, SqliteChecks, Verdict},
     power::{
+        IMAGES_BYTES_MOST,
         disk::{Disk, DiskRules, Image},
         log::Log,
     },
@@ -25,7 +26,7 @@ use crate::{
     torrents::Portion,
 };
 
-/// Images that lie on the disk at once.
+/// Images that lie on the disk at once, where they are small.
 const BATCH: usize = 200;
 
 /// What images are made from and judged by.
@@ -46,9 +47,21 @@ pub struct Images<'a> {
 /// An image that lies on the disk.
 struct Written {
     database: PathBuf,
+    /// Of all its files.
+    bytes: u64,
     claim: Claim,
-    /// The instant, in nanoseconds since the recording began: that of the last event before it.
+    /// The instant, in nanoseconds since the recording began.
     at_ns: u64,
+}
+
+/// An instant of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Instant {
+    /// The number, from 0, of the event that it stands before.
+    before: u64,
+    /// When it is, in nanoseconds since the recording began. Where it was drawn by event it has no time of its own: it is as soon as
+    /// the event before it has happened.
+    at_ns: Option<u64>,
 }
 
 impl Images<'_> {
@@ -73,10 +86,10 @@ impl Images<'_> {
         let mut batch = Vec::new();
         let mut events = log.events().context("cannot read the recording")?;
         for number in 0..=log.events {
-            while instants.next_if(|before| *before <= number).is_some() {
+            while let Some(instant) = instants.next_if(|instant| instant.before <= number) {
                 let image = disk.image(&rules, &mut random).context("cannot read the recording")?;
-                batch.push(self.write(batch.len(), image, &disk)?);
-                if batch.len() == BATCH {
+                batch.push(self.write(batch.len(), image, &disk, instant)?);
+                if is_full(&batch) {
                     self.judge_batch(&mut batch, take)?;
                 }
             }
@@ -87,9 +100,10 @@ impl Images<'_> {
         self.judge_batch(&mut batch, take)
     }
 
-    fn write(&self, place: usize, image: Image, disk: &Disk<'_>) -> Result<Written> {
+    fn write(&self, place: usize, image: Image, disk: &Disk<'_>, instant: Instant) -> Result<Written> {
         let own = self.folder.join(place.to_string());
         fs::create_dir(&own).with_context(|| format!("cannot create {}", own.display()))?;
+        let bytes = image.iter().map(|(_, content)| content.len() as u64).sum();
         for (name, content) in image {
             let path = own.join(name);
             fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
@@ -101,7 +115,7 @@ impl Images<'_> {
             commit_at_end: disk.begun,
             ended_us: 0,
         };
-        Ok(Written { database: own.join(DATABASE), claim, at_ns: disk.at_ns })
+        Ok(Written { database: own.join(DATABASE), bytes, claim, at_ns: instant.at_ns.unwrap_or(disk.at_ns) })
     }
 
     /// Judges what lies there, on as many threads as there are processors, and removes it.
@@ -142,6 +156,12 @@ impl Images<'_> {
     }
 }
 
+/// Whether no more images are to lie beside these.
+fn is_full(batch: &[Written]) -> bool {
+    let bytes: u64 = batch.iter().map(|image| image.bytes).sum();
+    batch.len() >= BATCH || bytes >= IMAGES_BYTES_MOST
+}
+
 /// What a judgement says of a database that was recovered.
 pub fn outcome(claim: &Claim, judgement: &oracle::Judgement) -> LossOutcome {
     match judgement.verdict {
@@ -155,26 +175,94 @@ pub fn outcome(claim: &Claim, judgement: &oracle::Judgement) -> LossOutcome {
     }
 }
 
-/// So many instants of a recording, in order: each stands before the event of its number, from 0.
-fn instants(log: &Log, images: u64, drawn: Drawn, random: &mut impl Rng) -> io::Result<Vec<u64>> {
+/// So many instants of a recording, in order.
+fn instants(log: &Log, images: u64, drawn: Drawn, random: &mut impl Rng) -> io::Result<Vec<Instant>> {
     let latest = match drawn {
         Drawn::ByEvent => log.events,
         Drawn::ByTime => log.last_ns,
     };
-    let mut instants: Vec<u64> = (0..images).map(|_| random.random_range(0..=latest)).collect();
-    instants.sort_unstable();
+    let mut places: Vec<u64> = (0..images).map(|_| random.random_range(0..=latest)).collect();
+    places.sort_unstable();
     match drawn {
-        Drawn::ByEvent => {}
+        Drawn::ByEvent => Ok(places.into_iter().map(|before| Instant { before, at_ns: None }).collect()),
         Drawn::ByTime => {
             let mut events = log.events()?;
-            let (mut number, mut next) = (0, events.next().transpose()?);
-            for instant in &mut instants {
-                while next.is_some_and(|event| event.at_ns < *instant) {
-                    (number, next) = (number + 1, events.next().transpose()?);
+            let (mut before, mut next) = (0, events.next().transpose()?);
+            let mut instants = Vec::with_capacity(places.len());
+            for at_ns in places {
+                // What happens at the instant has happened, for who counts the acknowledged commits by their times, too.
+                while next.is_some_and(|event| event.at_ns <= at_ns) {
+                    (before, next) = (before + 1, events.next().transpose()?);
                 }
-                *instant = number;
+                instants.push(Instant { before, at_ns: Some(at_ns) });
             }
+            Ok(instants)
         }
     }
-    Ok(instants)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        io::{FileEvent, Recorder as _},
+        power::log::create,
+    };
+
+    /// A recording of some commits, of which the last took a while.
+    fn recording(folder: &Path) -> Log {
+        let database = folder.join(DATABASE);
+        fs::write(&database, b"as it was").unwrap();
+        let (mut writer, ended) = create(&folder.join("log"), &database).unwrap();
+        for commit in 1..=20 {
+            if commit == 20 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            writer.note(FileEvent::Begun(commit));
+            writer.note(FileEvent::Acknowledged(commit));
+        }
+        ended.log().unwrap()
+    }
+
+    #[test]
+    fn an_instant_that_was_drawn_by_time_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = recording(folder.path());
+        let times: Vec<_> = log.events().unwrap().map(|event| event.unwrap().at_ns).collect();
+        let by_time = instants(&log, 500, Drawn::ByTime, &mut generator(1, 0)).unwrap();
+        assert_eq!(by_time.len(), 500);
+        assert!(by_time.is_sorted_by_key(|instant| instant.at_ns));
+        let mut latest_after_us = 0;
+        for Instant { before, at_ns } in by_time {
+            let at_ns = at_ns.unwrap();
+            assert_eq!(times.partition_point(|time_ns| *time_ns <= at_ns) as u64, before, "{at_ns} ns");
+            let last_ns = before.checked_sub(1).map_or(0, |last| times[usize::try_from(last).unwrap()]);
+            latest_after_us = latest_after_us.max((at_ns - last_ns) / 1_000);
+        }
+        assert!(latest_after_us > 2_500, "the wait of 5 ms is in the times: {latest_after_us} us");
+        let by_event = instants(&log, 500, Drawn::ByEvent, &mut generator(1, 0)).unwrap();
+        assert!(by_event.iter().all(|instant| instant.before <= log.events && instant.at_ns.is_none()));
+    }
+
+    #[test]
+    fn a_batch_is_full_by_number_or_by_bytes() {
+        let claim =
+            Claim { portion: Portion::Whole, finished: true, commit_at_start: 0, commit_at_end: 0, ended_us: 0 };
+        for (images, bytes, expected) in [
+            (0, 0, false),
+            (199, 4_096, false),
+            (200, 4_096, true),
+            (1, IMAGES_BYTES_MOST - 1, false),
+            (1, IMAGES_BYTES_MOST, true),
+            (1, 17_000_000_000, true),
+            (4, IMAGES_BYTES_MOST / 4, true),
+            (3, IMAGES_BYTES_MOST / 4, false),
+        ] {
+            let image = || Written { database: PathBuf::new(), bytes, claim, at_ns: 0 };
+            let batch: Vec<_> = (0..images).map(|_| image()).collect();
+            assert_eq!(is_full(&batch), expected, "{images} of {bytes} bytes");
+        }
+    }
 }
