@@ -20,8 +20,23 @@ pub const SAME_MARGIN: f64 = 1.1;
 /// The share of neighbours that differ by less than the noise floor.
 const FLOOR_SHARE: f64 = 0.9;
 
-/// The kinds whose figures are compared. Announces are those of both kinds together, and so are theirs.
-const KINDS: [OperationKind; 3] = [OperationKind::Commit, OperationKind::Read, OperationKind::Scrape];
+/// The kinds whose figures are compared. Announces are those that commit and those that read together, and so are their times; they are
+/// compared where none reads, as with a tracker that answers them without the database.
+fn kinds(group: &Group<'_>) -> Vec<OperationKind> {
+    let due = |kind| -> u64 {
+        let phases = group.trials.iter().flat_map(|trial| &trial.phases);
+        phases.filter_map(|phase| phase.operation(kind)).map(|operation| operation.due).fold(0, u64::saturating_add)
+    };
+    let commits_apart = due(OperationKind::Commit) < due(OperationKind::Announce);
+    let is_compared = |kind: &OperationKind| match kind {
+        OperationKind::Announce => due(OperationKind::Read) == 0 && commits_apart,
+        OperationKind::Commit | OperationKind::Read | OperationKind::Scrape => true,
+    };
+    [OperationKind::Commit, OperationKind::Read, OperationKind::Scrape, OperationKind::Announce]
+        .into_iter()
+        .filter(is_compared)
+        .collect()
+}
 
 /// Every figure of every kind, in the baseline and while each strategy took its snapshots, under delete, which is SQLite's own default,
 /// and each of the other journal modes; without it, under the first of the scenario and the others. What no pair has is left out.
@@ -41,7 +56,7 @@ pub fn comparisons(results: &Results) -> Vec<Comparison> {
                     continue;
                 }
                 let ratios: Vec<_> = times.iter().map(PairTimes::ratio).collect();
-                let same = neighbours(&group.trials).into_iter().filter(|(trial, _)| is_of(trial, subject));
+                let same = neighbours_of(&group.trials, subject).into_iter();
                 let value = |trial: &TrialResult| value_us(trial, subject, timeout_us);
                 let change = change(&ratios, noise_floor(&self::ratios(same, value)));
                 comparisons.push(Comparison { base: *base, new: *new, conditions: group.conditions, subject, change });
@@ -87,8 +102,17 @@ fn times(
     all.into_iter().filter(|(trial, _)| is_of(trial, subject)).filter_map(times).collect()
 }
 
-fn is_of(trial: &TrialResult, subject: Subject) -> bool {
+pub(super) fn is_of(trial: &TrialResult, subject: Subject) -> bool {
     subject.strategy.is_none_or(|strategy| trial.strategy == strategy)
+}
+
+/// The trials that a noise floor is of: where a figure is of a strategy, those with other strategies are left out first, which do not
+/// differ by chance.
+pub(super) fn neighbours_of<'a>(
+    trials: &[&'a TrialResult],
+    subject: Subject,
+) -> Vec<(&'a TrialResult, &'a TrialResult)> {
+    neighbours(&trials.iter().copied().filter(|trial| is_of(trial, subject)).collect::<Vec<_>>())
 }
 
 /// A time of the baselines under one journal mode.
@@ -151,8 +175,13 @@ pub(super) fn subjects(group: &Group<'_>) -> Vec<Subject> {
     }
     let phases = std::iter::once((PhaseName::Baseline, None));
     let phases = phases.chain(strategies.into_iter().map(|strategy| (PhaseName::Snapshot, Some(strategy))));
+    let kinds = kinds(group);
     let of_phase = |(phase, strategy)| {
-        KINDS.into_iter().flat_map(move |kind| Figure::ALL.map(|figure| Subject { phase, strategy, kind, figure }))
+        let of_kind = move |kind: &OperationKind| {
+            let kind = *kind;
+            Figure::ALL.map(|figure| Subject { phase, strategy, kind, figure })
+        };
+        kinds.iter().flat_map(of_kind)
     };
     phases.flat_map(of_phase).collect()
 }
@@ -177,7 +206,7 @@ pub(super) fn ratios<'a>(
 }
 
 /// What nine of ten ratios of trials under the same mode differ from 1 by less than, as a factor.
-pub(super) fn noise_floor(ratios: &[f64]) -> Option<f64> {
+pub(crate) fn noise_floor(ratios: &[f64]) -> Option<f64> {
     let distances: Vec<f64> = ratios.iter().map(|ratio| ratio.ln().abs()).collect();
     statistics::quantile(&distances, FLOOR_SHARE).map(f64::exp)
 }
@@ -296,5 +325,45 @@ mod tests {
         let mut few = seven();
         few.trials.iter_mut().for_each(|trial| trial.phases[0].operations.retain(|one| one.kind.is_request()));
         assert_eq!(commits(&few), None);
+    }
+
+    #[test]
+    fn announces_are_compared_where_none_of_them_reads() {
+        for (commits, reads, is_compared) in
+            [(1_000, 1_000, false), (400, 600, false), (1_000, 0, false), (400, 0, true), (0, 0, true)]
+        {
+            let mut results = seven();
+            for phase in results.trials.iter_mut().flat_map(|trial| &mut trial.phases) {
+                for operation in &mut phase.operations {
+                    match operation.kind {
+                        OperationKind::Commit => operation.due = commits,
+                        OperationKind::Read => operation.due = reads,
+                        OperationKind::Announce | OperationKind::Scrape => {}
+                    }
+                }
+            }
+            let announces = of(&results, PhaseName::Baseline, OperationKind::Announce, Figure::ResponseP50);
+            assert_eq!(announces.is_some(), is_compared, "{commits} commits and {reads} reads");
+        }
+    }
+
+    #[test]
+    fn the_noise_floor_of_a_strategy_is_of_its_own_trials() {
+        let mut trials = Vec::new();
+        for repetition in 1..=7 {
+            for strategy in [Strategy::VacuumInto, Strategy::HeldCopy] {
+                for mode in [JournalMode::Delete, JournalMode::Wal] {
+                    let mut trial = samples::trial(mode, strategy);
+                    trial.repetition = repetition;
+                    let us = if strategy == Strategy::HeldCopy { 8_000 } else { 1_000 };
+                    let commits = |one: &&mut crate::results::OperationResult| one.kind == OperationKind::Commit;
+                    trial.phases[1].operations.iter_mut().find(commits).unwrap().response.p50_us = Some(us);
+                    trials.push(trial);
+                }
+            }
+        }
+        let results = samples::results(trials);
+        let found = of(&results, PhaseName::Snapshot, OperationKind::Commit, Figure::ResponseP50).unwrap();
+        assert_eq!(found.change.noise_floor, Some(1.0), "trials of one strategy are alike");
     }
 }

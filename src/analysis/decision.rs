@@ -3,11 +3,13 @@
 use super::{
     comparisons::SAME_MARGIN,
     pairs::{Group, groups},
+    small_number::small_number,
+    snapshot_cost::{Costs, lost_client_s},
 };
 use crate::{
     results::{
-        BackupDecision, BackupStrategy, Comparison, Decision, HorizonResult, ModeDecision, ModeOutcome, Outcome,
-        PhaseName, Results, SnapshotResult, TrialResult,
+        BackupDecision, BackupStrategy, Comparison, Decision, ModeDecision, ModeOutcome, Outcome, PhaseName, Results,
+        SnapshotResult, TrialResult,
     },
     snapshot::{Isolation, Strategy},
     sqlite::JournalMode,
@@ -27,9 +29,9 @@ pub fn decision(results: &Results, comparisons: &[Comparison]) -> Decision {
 /// Phase 4 of the plan in torrust-demo issue #86: "improves: keep WAL; no significant change: keep WAL; problems: revert".
 fn rule() -> String {
     format!(
-        "WAL is kept where a response time of commits, reads or scrapes in the baseline is better than under delete and none is \
-        worse, and where all of them are the same; delete comes back where one is worse and none is better: response times are \
-        what clients wait. Better and worse take at least {PAIRS_LEAST} pairs of trials whose 95 % interval of the ratio leaves out 1, and a ratio beyond the noise floor; the same \
+        "WAL is kept where a response time of commits, reads or scrapes (or of announces, where none of them reads) in \
+        the baseline is better than under delete and none is worse, and where all of them are the same; delete comes back where one \
+        is worse and none is better: response times are what clients wait. That has to follow at every rate, and under every other condition of the run. Better and worse take at least {PAIRS_LEAST} pairs of trials whose 95 % interval of the ratio leaves out 1, and a ratio beyond the noise floor; the same \
         is an interval within a factor of {SAME_MARGIN}. Anything else is open."
     )
 }
@@ -101,24 +103,20 @@ fn words(one: &Comparison) -> String {
 
 /// With a digit that says something, also of a small one.
 pub(super) fn factor(factor: f64) -> String {
-    if factor < 0.1 { format!("{factor:.3}") } else { format!("{factor:.2}") }
+    if factor < 0.1 { small_number(factor) } else { format!("{factor:.2}") }
 }
 
 /// The whole trials under a mode that took snapshots, and which of their strategies were exact every time.
 fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
     let is_of_mode = |trial: &&TrialResult| trial.journal_mode == mode && trial.status.is_whole();
     let trials: Vec<_> = results.trials.iter().filter(is_of_mode).collect();
-    let mut strategies: Vec<Strategy> = Vec::new();
-    for trial in trials.iter().filter(|trial| !trial.snapshots.is_empty()) {
-        if !strategies.contains(&trial.strategy) {
-            strategies.push(trial.strategy);
-        }
-    }
+    let strategies = strategies(&trials);
     if strategies.is_empty() {
         return None;
     }
     // Verdicts count of all of them, and costs of those that were not run again.
     let timed: Vec<_> = trials.iter().copied().filter(|trial| !results.is_replaced(trial)).collect();
+    let costs = Costs::new(results, mode);
     let (mut exact, mut open, mut not_exact) = (Vec::new(), Vec::new(), Vec::new());
     for strategy in strategies {
         match judged(trials.iter().copied().filter(|trial| trial.strategy == strategy)) {
@@ -128,7 +126,7 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
                 downloaded."
             )),
             (hits, of) if hits == of => match strategy.definition().isolation {
-                Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &timed, of)),
+                Isolation::Isolated | Isolation::Unknown => exact.push(backup_strategy(strategy, &timed, &costs, of)),
                 Isolation::Unprotected { .. } => open.push(format!(
                     "{strategy} was exact {of} times of {of}, by chance: the next one may be stale or torn."
                 )),
@@ -136,14 +134,21 @@ fn backup(results: &Results, mode: JournalMode) -> Option<BackupDecision> {
             (hits, of) => not_exact.push(format!("{strategy} was exact {hits} times of {of}.")),
         }
     }
-    rank(&timed, &mut exact);
+    rank(&costs, &mut exact);
     let because = [because(&exact), not_exact].concat();
-    if exact.iter().any(|one| one.interval.is_none()) {
-        open.push(format!(
-            "What a snapshot costs takes at least {PAIRS_LEAST} trials of each strategy to be compared."
-        ));
-    }
+    open.extend(costs.open(mode, &exact));
     Some(BackupDecision { journal_mode: mode, strategies: exact, because, open })
+}
+
+/// Those that took snapshots, in the order in which they ran.
+fn strategies(trials: &[&TrialResult]) -> Vec<Strategy> {
+    let mut strategies: Vec<Strategy> = Vec::new();
+    for trial in trials.iter().filter(|trial| !trial.snapshots.is_empty()) {
+        if !strategies.contains(&trial.strategy) {
+            strategies.push(trial.strategy);
+        }
+    }
+    strategies
 }
 
 /// Snapshots that were exact, and those that were judged.
@@ -152,47 +157,37 @@ fn judged<'a>(trials: impl Iterator<Item = &'a TrialResult>) -> (u64, u64) {
     judged.fold((0, 0), |(exact, all), snapshot| (exact + u64::from(snapshot.is_exact()), all + 1))
 }
 
-/// What a strategy that was exact every time costs, of these trials of all strategies.
-fn backup_strategy(strategy: Strategy, trials: &[&TrialResult], exact: u64) -> BackupStrategy {
-    let own = || trials.iter().filter(move |trial| trial.strategy == strategy);
-    let costs: Vec<f64> = own().filter_map(|trial| lost_client_s(trial)).collect();
+/// A strategy that was exact every time: how long it took in these trials of all strategies, and what it cost.
+fn backup_strategy(strategy: Strategy, timed: &[&TrialResult], costs: &Costs<'_>, exact: u64) -> BackupStrategy {
+    let own = timed.iter().filter(|trial| trial.strategy == strategy);
     let durations_s: Vec<f64> =
-        own().flat_map(|trial| &trial.snapshots).map(|snapshot: &SnapshotResult| snapshot.run.duration_s).collect();
+        own.flat_map(|trial| &trial.snapshots).map(|snapshot: &SnapshotResult| snapshot.run.duration_s).collect();
+    let (lost_client_s, interval) = match costs.of(strategy).as_slice() {
+        [of_all] => (statistics::median(of_all), statistics::median_interval(of_all, ERROR_SHARE)),
+        _ => (None, None),
+    };
     BackupStrategy {
         strategy,
         exact,
         exact_share_least: share_interval(exact, exact).low,
         is_for_scripts: strategy.definition().is_for_scripts(),
         duration_s: statistics::median(&durations_s).unwrap_or_default(),
-        lost_client_s: statistics::median(&costs),
-        interval: statistics::median_interval(&costs, ERROR_SHARE),
+        lost_client_s,
+        interval,
         is_unbeaten: false,
     }
 }
 
-/// Client-seconds that a snapshot of the trial cost over its horizon, beyond what the baseline loses in the same time; of
-/// several snapshots the median.
-fn lost_client_s(trial: &TrialResult) -> Option<f64> {
-    let baseline = trial.phase(PhaseName::Baseline)?;
-    let lost_s = baseline.requests().map(|one| one.lateness.known().map(|lateness| lateness.lost_client_s));
-    let of_baseline = lost_s.sum::<Option<f64>>()?;
-    let a_second = of_baseline / baseline.duration_s;
-    let cost = |horizon: &HorizonResult| {
-        let requests = horizon.window.operations.iter().filter(|one| one.kind.is_request());
-        requests.map(|one| one.lateness.lost_client_s).sum::<f64>() - a_second * horizon.window.duration_s
-    };
-    statistics::median(&trial.horizons.entries().iter().map(cost).collect::<Vec<_>>())
-}
-
-/// Puts the cheapest first, and says which of those for scripts are beaten by none: in pairs of the same repetition, the
-/// interval of the difference does not lie above 0.
-fn rank(trials: &[&TrialResult], strategies: &mut [BackupStrategy]) {
-    let cost = |one: &BackupStrategy| one.lost_client_s.unwrap_or(f64::INFINITY);
-    strategies.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
+/// Puts the cheapest first, by the median over all conditions, and says which of those for scripts are beaten by none: in pairs of
+/// the same conditions and repetition, the interval of the difference does not lie above 0.
+fn rank(costs: &Costs<'_>, strategies: &mut [BackupStrategy]) {
+    let median_s = |one: &BackupStrategy| statistics::median(&costs.of(one.strategy).concat()).unwrap_or(f64::INFINITY);
+    strategies.sort_by(|one, other| median_s(one).total_cmp(&median_s(other)));
     let candidates: Vec<Strategy> =
         strategies.iter().filter(|one| one.is_for_scripts).map(|one| one.strategy).collect();
+    let trials: Vec<_> = costs.trials().collect();
     for one in strategies.iter_mut().filter(|one| one.is_for_scripts) {
-        one.is_unbeaten = !candidates.iter().any(|other| is_beaten(trials, one.strategy, *other));
+        one.is_unbeaten = !candidates.iter().any(|other| is_beaten(&trials, one.strategy, *other));
     }
 }
 
@@ -280,6 +275,7 @@ mod tests {
         assert_eq!(mode_of(&seven(|_| ())).outcome, ModeOutcome::KeepWal, "all are the same");
         let better = mode_of(&seven(longer(Commit, 1)));
         assert_eq!(better.outcome, ModeOutcome::KeepWal);
+        assert!(better.rule.contains("has to follow at every rate"), "{}", better.rule);
         assert!(
             better.because[0].contains("commit response p50 (baseline) is better, 0.25 times as long"),
             "{better:?}"
@@ -335,6 +331,44 @@ mod tests {
         assert!(alike.because.iter().any(|said| said.contains("equally good as far as is known")), "{alike:?}");
         let exact = &alike.strategies[0];
         assert_eq!((exact.exact, (exact.exact_share_least * 100.0).round()), (7, 65.0));
+    }
+
+    /// [`seven`] at two rates, `VACUUM INTO` half a client-second cheaper; in the baselines at the second so much was achieved.
+    fn at_two_rates(achieved_ops: f64) -> Results {
+        let at = |rate_ops: f64, achieved_ops: f64| {
+            seven(move |trial| {
+                trial.offered_rate_ops = Some(rate_ops);
+                (trial.phases[0].offered_rate_ops, trial.phases[0].achieved_rate_ops) = (rate_ops, achieved_ops);
+                let Recorded::Known(horizons) = &mut trial.horizons else { return };
+                for operation in &mut horizons[0].window.operations {
+                    operation.lateness.lost_client_s += rate_ops / 1_000.0;
+                    operation.lateness.lost_client_s -= if trial.strategy == Strategy::VacuumInto { 0.5 } else { 0.0 };
+                }
+            })
+        };
+        let mut results = at(1_000.0, 1_000.0);
+        results.trials.extend(at(2_000.0, achieved_ops).trials);
+        results.scenario = samples::scenario(&["load.rate_ops=[1000, 2000]"]);
+        results
+    }
+
+    #[test]
+    fn trials_of_several_conditions_have_no_one_cost_and_saturated_ones_have_none() {
+        let is_open = |found: &BackupDecision, said: &str| found.open.iter().any(|open| open.contains(said));
+        let (several, saturated) = ("no one cost is given", "At 2000 operations a second");
+        for (achieved_ops, has_cost, is_several, is_saturated) in
+            [(2_000.0, false, true, false), (100.0, true, false, true)]
+        {
+            let found = backup_of(&at_two_rates(achieved_ops));
+            let vacuum = &found.strategies[0];
+            assert_eq!(vacuum.strategy, Strategy::VacuumInto, "{found:?}");
+            assert!(vacuum.is_unbeaten && !found.strategies[1].is_unbeaten, "{found:?}");
+            assert_eq!((vacuum.lost_client_s.is_some(), vacuum.interval.is_some()), (has_cost, has_cost), "{found:?}");
+            // Two kinds of requests, each a client-second dearer and half a one cheaper at the first rate.
+            assert!(vacuum.lost_client_s.is_none_or(|lost_s| (lost_s - 1.0).abs() < 1e-9), "{found:?}");
+            assert_eq!((is_open(&found, several), is_open(&found, saturated)), (is_several, is_saturated), "{found:?}");
+            assert!(!is_open(&found, "at least 6 trials"), "{found:?}");
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@
 //! called worse.
 
 use super::{
-    comparisons::{change, change_with, noise_floor, ratios, subjects, timeout_us, value_us},
+    comparisons::{change, change_with, is_of, neighbours_of, noise_floor, ratios, subjects, timeout_us, value_us},
     likeness::{self, Difference, Machines},
-    pairs::{Group, groups, neighbours},
+    pairs::{Group, groups},
 };
 use crate::{
     results::{Change, Figure, Outcome, PhaseName, Results, Subject, TrialResult},
@@ -85,15 +85,14 @@ pub fn compare(base: &Results, new: &Results) -> RunComparison {
         for &journal_mode in &new.scenario.sqlite.journal_modes {
             for subject in subjects(group) {
                 let value = |trial: &TrialResult| value_us(trial, subject, timeout_us);
-                let is_of_it = |trial: &TrialResult| {
-                    trial.journal_mode == journal_mode && subject.strategy.is_none_or(|one| trial.strategy == one)
-                };
+                let is_of_it = |trial: &TrialResult| trial.journal_mode == journal_mode && is_of(trial, subject);
                 let pairs = pairs(&old.trials, &group.trials).into_iter().filter(|(trial, _)| is_of_it(trial));
                 let ratios = ratios(pairs, value);
                 if ratios.is_empty() {
                     continue;
                 }
-                let same = neighbours(&old.trials).into_iter().chain(neighbours(&group.trials));
+                let of_both = [&old.trials, &group.trials].into_iter();
+                let same = of_both.flat_map(|trials| neighbours_of(trials, subject));
                 let floor = noise_floor(&self::ratios(same.filter(|(trial, _)| is_of_it(trial)), value));
                 let change = change(&ratios, floor);
                 let row = RunChange { journal_mode, conditions: group.conditions, subject, change, corrected: None };
@@ -198,6 +197,31 @@ mod tests {
             assert_eq!(commits.filter(|row| row.corrected.is_some()).count(), Figure::ALL.len(), "{name}");
         }
         assert_eq!(compare(&base, &samples::results(vec![])).outcome, RunOutcome::Inconclusive);
+    }
+
+    #[test]
+    fn the_noise_of_a_strategy_is_not_the_difference_from_another() {
+        let run = |us: u64| {
+            let mut trials = Vec::new();
+            for repetition in 1..=7 {
+                for (strategy, times) in [(Strategy::VacuumInto, 1), (Strategy::HeldCopy, 8)] {
+                    let mut trial = samples::trial(JournalMode::Wal, strategy);
+                    trial.repetition = repetition;
+                    trial.phases[1].operations.iter_mut().for_each(|one| one.response.p50_us = Some(us * times));
+                    trials.push(trial);
+                }
+            }
+            samples::results(trials)
+        };
+        let found = compare(&run(1_000), &run(2_000));
+        let of_snapshots: Vec<_> = found
+            .changes
+            .iter()
+            .filter(|row| row.subject.phase == PhaseName::Snapshot && row.subject.figure == Figure::ResponseP50)
+            .map(|row| (row.change.noise_floor, row.change.outcome))
+            .collect();
+        assert!(!of_snapshots.is_empty());
+        assert!(of_snapshots.iter().all(|found| *found == (Some(1.0), Outcome::Worse)), "{of_snapshots:?}");
     }
 
     #[test]

@@ -34,6 +34,8 @@ use crate::{
     child::watchdog,
     printable::printable,
     progress::print_line,
+    results::Results,
+    run::derive,
     snapshot::{
         copy_process,
         protocol::{self, Method},
@@ -285,6 +287,14 @@ fn tell(text: &str) {
     if let Err(error) = print(text) {
         print_line(&format!("journalbench: {error:#}"));
     }
+}
+
+/// Results of a file, with what follows from their trials as this program works it out: the program that wrote them may have been an older
+/// one.
+fn load(path: &Path) -> anyhow::Result<Results> {
+    let mut results = Results::load(path)?;
+    derive(&mut results);
+    Ok(results)
 }
 
 /// Refuses to write to a file that exists, unless it may be replaced.

@@ -9,10 +9,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::{CommandError, CommandOutcome, print};
-use crate::{
-    report,
-    results::{Results, write_atomically},
-};
+use crate::{report, results::write_atomically};
 
 /// What results may be in: as `run` writes them, or what gzip has made of that.
 const FILES: [&str; 2] = ["results.json", "results.json.gz"];
@@ -54,7 +51,7 @@ pub(super) fn render(arguments: &Arguments) -> Result<CommandOutcome, CommandErr
         let folder = folder.join(name);
         let path = FILES.map(|file| folder.join(file)).into_iter().find(|path| path.is_file());
         let path = path.with_context(|| format!("{} has no {}", folder.display(), FILES.join(" and no ")))?;
-        Ok(Results::load(&path)?)
+        super::load(&path)
     };
     let text = report::render_template(&path.display().to_string(), &template, &names, Box::new(load))
         .map_err(|error| CommandError::Usage(anyhow!("{}: {error:#}", path.display())))?;

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) fn report(arguments: &Arguments) -> Result<CommandOutcome, CommandError> {
     super::check_output(arguments.output.as_deref(), arguments.overwrite)?;
-    let load = |path: &PathBuf| Results::load(path).map_err(anyhow::Error::from);
+    let load = |path: &PathBuf| super::load(path);
     let (first, others) = arguments.results.split_first().context("no results were named")?;
     if !others.is_empty() && arguments.format != Format::Html {
         let error = anyhow!("{} results were named: only --format html shows several", arguments.results.len());

@@ -42,7 +42,7 @@ pub(super) struct InFlight {
 /// A request, in one word that says which, and the times that belong to it.
 #[derive(Default)]
 struct Place {
-    /// 0 where it is free; else the number of the request and one more, whether the sender was idle before it, and its class.
+    /// 0 where it is free; else the number of the request and one more, and its class.
     state: AtomicU64,
     due_ns: AtomicU64,
     sent_ns: AtomicU64,
@@ -52,8 +52,6 @@ struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Waiting {
     class: Class,
-    /// Whether the sender waited for it to be due, so that its lateness is the sender's own.
-    was_idle: bool,
     due_ns: u64,
     sent_ns: u64,
 }
@@ -73,12 +71,12 @@ impl InFlight {
     }
 
     fn put(&self, number: u32, waiting: Waiting) {
-        let Waiting { class, was_idle, due_ns, sent_ns } = waiting;
+        let Waiting { class, due_ns, sent_ns } = waiting;
         let place = self.place(number);
         place.due_ns.store(due_ns, Ordering::Relaxed);
         place.sent_ns.store(sent_ns, Ordering::Relaxed);
         let name = u64::from(number) + 1;
-        let state = (name << 1 | u64::from(was_idle)) << CLASS_BITS | class as u64;
+        let state = name << CLASS_BITS | class as u64;
         place.state.store(state, Ordering::Release);
     }
 
@@ -86,11 +84,10 @@ impl InFlight {
     fn look(&self, number: u32) -> Option<(u64, Waiting)> {
         let place = self.place(number);
         let state = place.state.load(Ordering::Acquire);
-        let name = state >> (CLASS_BITS + 1);
+        let name = state >> CLASS_BITS;
         let class = Class::ALL[(state & ((1 << CLASS_BITS) - 1)) as usize];
-        let was_idle = state >> CLASS_BITS & 1 == 1;
         let [due_ns, sent_ns] = [&place.due_ns, &place.sent_ns].map(|time| time.load(Ordering::Relaxed));
-        (name == u64::from(number) + 1).then_some((state, Waiting { class, was_idle, due_ns, sent_ns }))
+        (name == u64::from(number) + 1).then_some((state, Waiting { class, due_ns, sent_ns }))
     }
 
     /// Takes it out; `None` where the other thread was faster.
@@ -103,7 +100,7 @@ impl InFlight {
 
 /// What both threads of an exchange note of a request.
 fn sample(waiting: Waiting, ended_ns: u64, outcome: Outcome) -> Sample {
-    let Waiting { class, was_idle, due_ns, sent_ns } = waiting;
+    let Waiting { class, due_ns, sent_ns } = waiting;
     let microseconds =
         |from_ns: u64, to_ns: u64| u32::try_from(to_ns.saturating_sub(from_ns).div_ceil(1_000)).unwrap_or(u32::MAX);
     Sample {
@@ -111,7 +108,8 @@ fn sample(waiting: Waiting, ended_ns: u64, outcome: Outcome) -> Sample {
         outcome,
         response_us: microseconds(due_ns, ended_ns),
         service_us: microseconds(sent_ns, ended_ns),
-        lag_us: was_idle.then(|| microseconds(due_ns, sent_ns)),
+        // The sender waits for nobody, so all of its lateness is its own.
+        lag_us: Some(microseconds(due_ns, sent_ns)),
         ended_us: ended_ns / 1_000,
         committed: false,
         carried_checkpoint: false,
@@ -205,13 +203,12 @@ impl Sender {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Pace::Open(schedule) = &mut self.pace else { return None };
         let due_ns = schedule.due_ns(index)?;
-        let was_idle = self.wait(requests, operation, index, due_ns)?;
+        self.wait(requests, operation, index, due_ns)?;
         self.fill(index, operation);
         let notes = &mut self.half.notes;
         notes.enter(due_ns / SLICE_NS);
         notes.slice.asked += operation.asks();
-        let waiting =
-            Waiting { class: Class::of(operation), was_idle, due_ns, sent_ns: self.half.ns_at(Instant::now()) };
+        let waiting = Waiting { class: Class::of(operation), due_ns, sent_ns: self.half.ns_at(Instant::now()) };
         // Where its place is taken, the one that is there has waited longer than anybody is to wait.
         let before = index.checked_sub(self.half.in_flight.places.len() as u64);
         if let Some(before) = before {
@@ -233,10 +230,9 @@ impl Sender {
         self.workload.operation(kind, index, operation);
     }
 
-    /// Waits until a request is due, and says whether there was time to wait; `None` where the load stops before.
-    fn wait(&mut self, requests: &mut dyn Requests, operation: &mut Operation, next: u64, due_ns: u64) -> Option<bool> {
+    /// Waits until a request is due; `None` where the load stops before.
+    fn wait(&mut self, requests: &mut dyn Requests, operation: &mut Operation, next: u64, due_ns: u64) -> Option<()> {
         let due = self.half.control.start + Duration::from_nanos(due_ns);
-        let mut was_idle = false;
         loop {
             self.look_after(requests, operation, next);
             if due_ns >= self.half.control.stop_ns() {
@@ -244,10 +240,9 @@ impl Sender {
             }
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Some(was_idle);
+                return Some(());
             }
             thread::sleep(left.min(LOOK));
-            was_idle = true;
         }
     }
 

@@ -39,7 +39,7 @@ use notes::Notes;
 use worker::{WaitingBatch, Worker};
 
 use crate::{
-    measure::{Class, SLICE_NS, Slice},
+    measure::{SLICE_NS, Slice},
     pace::Schedule,
     target::{Answers, Background, Requests, Target},
     workload::{Kind, Operation, Workload},
@@ -139,6 +139,8 @@ struct Claims {
     workload: Workload,
     kind: Option<Kind>,
     next: Arc<AtomicU64>,
+    /// By how much later everything is due than its pace says.
+    held_ns: Arc<AtomicU64>,
     pace: Pace,
     /// Walks ahead with the clock.
     due: u64,
@@ -176,7 +178,7 @@ impl Load {
         let mut threads = Vec::new();
         let mut claims = Vec::new();
         for Stream { kind, pace, batch, targets } in streams {
-            let next = Arc::new(AtomicU64::new(0));
+            let (next, held_ns) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
             for target in targets {
                 let worker = Worker {
                     kind,
@@ -188,12 +190,13 @@ impl Load {
                     client_timeout,
                     notes: notes(),
                     waiting: WaitingBatch::default(),
-                    released: start,
+                    held_ns: Arc::clone(&held_ns),
                 };
                 let control = Arc::clone(&control);
                 threads.push(thread::spawn(move || guarded(&control, || worker.run(&target))));
             }
-            claims.push(Claims { workload: workload.clone(), kind, next, pace: pace.clone(), due: 0, clock: pace });
+            let (workload, clock) = (workload.clone(), pace.clone());
+            claims.push(Claims { workload, kind, next, held_ns, pace, due: 0, clock });
         }
         for stream in exchanges {
             let ExchangeStream { kind, pace, workload, retry, most_waiting, mut requests, mut answers } = stream;
@@ -210,7 +213,8 @@ impl Load {
             let (of_sender, of_receiver) = (Arc::clone(&control), Arc::clone(&control));
             threads.push(thread::spawn(move || guarded(&of_sender, || sending.run(requests.as_mut()))));
             threads.push(thread::spawn(move || guarded(&of_receiver, || receiving.run(answers.as_mut()))));
-            claims.push(Claims { workload, kind, next, pace: pace.clone(), due: 0, clock: pace });
+            let (held_ns, clock) = (Arc::new(AtomicU64::new(0)), pace.clone());
+            claims.push(Claims { workload, kind, next, held_ns, pace, due: 0, clock });
         }
         for work in background {
             let context = BackgroundContext { control: Arc::clone(&control), slices: sender.clone() };
@@ -237,8 +241,9 @@ impl Load {
         let now_ns = self.elapsed_ns();
         let mut backlog = 0;
         for claims in &mut self.claims {
+            let held_ns = claims.held_ns.load(Ordering::Relaxed);
             if let Pace::Open(clock) = &mut claims.clock {
-                while clock.due_ns(claims.due).is_some_and(|due_ns| due_ns <= now_ns) {
+                while clock.due_ns(claims.due).is_some_and(|due_ns| due_ns + held_ns <= now_ns) {
                     claims.due += 1;
                 }
                 backlog += claims.due.saturating_sub(claims.next.load(Ordering::Relaxed));
@@ -287,19 +292,19 @@ impl Load {
         let mut operation = Operation::default();
         for stream in self.claims {
             let Pace::Open(mut schedule) = stream.pace else { continue };
+            let held_ns = stream.held_ns.load(Ordering::Relaxed);
             let mut slice = Slice::default();
             for index in stream.next.load(Ordering::Relaxed).. {
                 let Some(due_ns) = schedule.due_ns(index).filter(|due_ns| *due_ns < stop_ns) else { break };
-                if due_ns / SLICE_NS != slice.index {
+                let due_ns = due_ns + held_ns;
+                let place = due_ns.min(stop_ns - 1) / SLICE_NS;
+                if place != slice.index {
                     take(&slice);
-                    slice.reset(due_ns / SLICE_NS);
+                    slice.reset(place);
                 }
                 let kind = stream.kind.unwrap_or_else(|| stream.workload.kind(index));
                 stream.workload.operation(kind, index, &mut operation);
-                let class = Class::of(&operation) as usize;
-                slice.never_served[class] += 1;
-                slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
-                slice.asked += operation.asks();
+                slice.leave(&operation, due_ns, stop_ns);
             }
             take(&slice);
         }

@@ -38,8 +38,8 @@ pub(super) struct Worker {
     pub client_timeout: Duration,
     pub notes: Notes,
     pub waiting: WaitingBatch,
-    /// Until when the target let nothing begin: what was due before counts from then.
-    pub released: Instant,
+    /// How long targets of the stream let nothing begin for reasons of their own: by so much everything after it is due later.
+    pub held_ns: Arc<AtomicU64>,
 }
 
 /// The operations that wait to be written together. Their memory is used again by the batches that follow.
@@ -107,7 +107,9 @@ impl Worker {
             Pace::Closed if self.control.is_stopped() => return ControlFlow::Break(()),
             Pace::Closed => Instant::now(),
             Pace::Open(schedule) => match schedule.due_ns(index) {
-                Some(due_ns) => self.control.start + Duration::from_nanos(due_ns),
+                Some(due_ns) => {
+                    self.control.start + Duration::from_nanos(due_ns + self.held_ns.load(Ordering::Relaxed))
+                }
                 None => return ControlFlow::Break(()),
             },
         };
@@ -120,12 +122,11 @@ impl Worker {
             Wait::Woke(lag) => Some(lag),
             Wait::Stopped => {
                 let (due_ns, stop_ns) = (nanoseconds(due - self.control.start), self.control.stop_ns());
-                if due_ns < stop_ns {
-                    self.enter(target, due);
-                    let class = Class::of(operation) as usize;
-                    self.notes.slice.never_served[class] += 1;
-                    self.notes.slice.never_served_wait_us[class] += (stop_ns - due_ns) / 1_000;
-                    self.notes.slice.asked += operation.asks();
+                let held_ns = self.held_ns.load(Ordering::Relaxed);
+                if due_ns < stop_ns.saturating_add(held_ns) {
+                    let at_ns = due_ns.min(stop_ns.saturating_sub(1));
+                    self.enter(target, self.control.start + Duration::from_nanos(at_ns));
+                    self.notes.slice.leave(operation, due_ns, stop_ns);
                 }
                 return ControlFlow::Break(());
             }
@@ -137,7 +138,6 @@ impl Worker {
     }
 
     fn execute<T: Target>(&mut self, target: &T, operation: &mut Operation, due: Instant, lag: Option<Duration>) {
-        let due = due.max(self.released);
         let in_flight = InFlight { class: Class::of(operation), due, begun: Instant::now(), lag };
         let until = due + self.client_timeout;
         if in_flight.begun > until {
@@ -153,13 +153,20 @@ impl Worker {
         }
         let execution = target.execute(operation, until);
         let returned = Instant::now();
-        if execution.answered.is_some() {
-            self.released = returned;
-        }
-        self.record(in_flight, &execution, execution.answered.unwrap_or(returned), execution.statements);
+        let ended = execution.answered.unwrap_or(returned);
+        self.record(in_flight, &execution, ended, execution.statements);
+        self.hold(returned.saturating_duration_since(ended));
         self.notes.slice.lost_writes[in_flight.class as usize] += execution.lost_writes;
         self.notes.slice.lost_to_full_disk += execution.lost_to_full_disk;
         self.check(execution);
+    }
+
+    /// Notes that the target let nothing begin for so long after its answer.
+    fn hold(&mut self, length: Duration) {
+        if !length.is_zero() {
+            self.held_ns.fetch_add(nanoseconds(length), Ordering::Relaxed);
+            self.notes.slice.held_us += nanoseconds(length) / 1_000;
+        }
     }
 
     /// Has the operations that wait written, in one transaction.

@@ -27,7 +27,10 @@ pub use kind::{Class, OperationKind};
 pub use percentile::{HISTOGRAM_MAX_US, Percentile, histogram, nearest_rank, percentile, record};
 pub use stall::StallTracker;
 
-use crate::{io::IoLog, workload::Work};
+use crate::{
+    io::IoLog,
+    workload::{Operation, Work},
+};
 
 /// Length of a slice of time, in nanoseconds. Phases begin and end between slices.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -96,7 +99,8 @@ pub struct Sample {
     pub response_us: u32,
     /// From the instant a worker began it to its end, in microseconds.
     pub service_us: u32,
-    /// How late the worker woke for it, in microseconds, if the worker was idle before.
+    /// How late the generator was with it, in microseconds: how late its worker woke, where that was idle before; over a network how
+    /// late it was sent.
     pub lag_us: Option<u32>,
     /// When it ended, in microseconds from the start of the load.
     pub ended_us: u64,
@@ -121,6 +125,11 @@ pub struct Slice {
     pub never_served: [u64; Class::ALL.len()],
     /// How long those had waited when the load stopped, added up, in microseconds, by class.
     pub never_served_wait_us: [u64; Class::ALL.len()],
+    /// Operations that were not asked for before the load stopped, because the harness had held their stream, by class. They were not
+    /// due.
+    pub withheld: [u64; Class::ALL.len()],
+    /// How long the harness held a stream in it, for reasons of its own, in microseconds.
+    pub held_us: u64,
     /// Writes that were given up although the client was answered as if all were well, by class.
     pub lost_writes: [u64; Class::ALL.len()],
     /// How many of the lost writes were lost because the disk was full.
@@ -168,6 +177,8 @@ pub struct KindTally {
     pub counts: Counts,
     /// How long those that were never served had waited when the load stopped, added up, in microseconds.
     pub never_served_wait_us: u64,
+    /// Operations that the harness did not ask for, because it had held their stream: they were not due.
+    pub withheld: u64,
     /// Writes that were given up although the client was answered as if all were well.
     pub lost_writes: u64,
     /// Failures by kind, in the order of [`OperationFailure`].
@@ -176,7 +187,7 @@ pub struct KindTally {
     pub response: Histogram<u64>,
     /// Service times of the operations that were begun, in microseconds.
     pub service: Histogram<u64>,
-    /// How late idle workers woke for them, in microseconds.
+    /// How late the generator was with them, in microseconds: as [`Sample::lag_us`].
     pub lag: Histogram<u64>,
 }
 
@@ -187,6 +198,8 @@ pub struct Tally {
     pub classes: [KindTally; Class::ALL.len()],
     /// How many of the lost writes were lost because the disk was full.
     pub lost_to_full_disk: u64,
+    /// How long the harness held a stream, for reasons of its own, in microseconds.
+    pub held_us: u64,
     /// What the operations that were due ask of the database.
     pub asked: Work,
     /// What was asked of the files.
@@ -230,13 +243,31 @@ impl Slice {
         *self = Self { index, samples, io, ..Self::default() };
     }
 
+    /// An operation has not begun when the load stops: it was due by then, or it would be later because its stream was held.
+    pub fn leave(&mut self, operation: &Operation, due_ns: u64, stop_ns: u64) {
+        let class = Class::of(operation) as usize;
+        match stop_ns.checked_sub(due_ns).filter(|waited_ns| *waited_ns > 0) {
+            Some(waited_ns) => {
+                self.never_served[class] += 1;
+                self.never_served_wait_us[class] += waited_ns / 1_000;
+                self.asked += operation.asks();
+            }
+            None => self.withheld[class] += 1,
+        }
+    }
+
     /// Whether nothing happened in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let counts = self.dropped.iter().chain(&self.never_served).chain(&self.lost_writes);
+        let counts = self.dropped.iter().chain(&self.never_served).chain(&self.lost_writes).chain(&self.withheld);
         let nothing_asked = self.asked == Work::default() && self.background_statements == 0;
         let nothing_seen = self.io.is_empty() && self.seen_checkpoints.is_empty();
-        self.samples.is_empty() && nothing_asked && nothing_seen && counts.copied().all(|count| count == 0)
+        let nothing_held = self.held_us == 0;
+        self.samples.is_empty()
+            && nothing_asked
+            && nothing_seen
+            && nothing_held
+            && counts.copied().all(|count| count == 0)
     }
 }
 
@@ -245,6 +276,7 @@ impl Default for KindTally {
         Self {
             counts: Counts::default(),
             never_served_wait_us: 0,
+            withheld: 0,
             lost_writes: 0,
             failures: BTreeMap::new(),
             response: histogram(),
@@ -267,6 +299,7 @@ impl KindTally {
     pub fn add(&mut self, other: &Self) {
         self.counts = self.counts.plus(&other.counts);
         self.never_served_wait_us += other.never_served_wait_us;
+        self.withheld += other.withheld;
         self.lost_writes += other.lost_writes;
         for (failure, times) in &other.failures {
             *self.failures.entry(*failure).or_default() += times;
@@ -305,9 +338,11 @@ impl Tally {
             tally.counts.dropped += slice.dropped[class];
             tally.counts.never_served += slice.never_served[class];
             tally.never_served_wait_us += slice.never_served_wait_us[class];
+            tally.withheld += slice.withheld[class];
             tally.lost_writes += slice.lost_writes[class];
         }
         self.lost_to_full_disk += slice.lost_to_full_disk;
+        self.held_us += slice.held_us;
         self.asked += slice.asked;
         self.io.add(slice);
     }
@@ -330,7 +365,7 @@ impl Tally {
         sum
     }
 
-    /// How late idle workers woke, in microseconds, for operations of all classes.
+    /// How late the generator was, in microseconds, with operations of all classes.
     #[must_use]
     pub fn lag(&self) -> Histogram<u64> {
         let mut sum = KindTally::default();
@@ -344,6 +379,7 @@ impl Tally {
             own.add(others);
         }
         self.lost_to_full_disk += other.lost_to_full_disk;
+        self.held_us += other.held_us;
         self.asked += other.asked;
         self.io.plus(&other.io);
     }
@@ -353,6 +389,7 @@ impl Tally {
         for class in &mut self.classes {
             class.counts = Counts::default();
             class.never_served_wait_us = 0;
+            class.withheld = 0;
             class.lost_writes = 0;
             class.failures.clear();
             for times in [&mut class.response, &mut class.service, &mut class.lag] {
@@ -360,6 +397,7 @@ impl Tally {
             }
         }
         self.lost_to_full_disk = 0;
+        self.held_us = 0;
         self.asked = Work::default();
         self.io.reset();
     }

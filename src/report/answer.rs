@@ -20,7 +20,7 @@ use crate::{
         BackupDecision, BackupStrategy, Change, Comparison, ModeDecision, ModeOutcome, Outcome, PhaseName, Results,
         SnapshotResult, Status, Subject, ThresholdOutcome, TrialResult,
     },
-    snapshot::Strategy,
+    snapshot::{Isolation, Strategy},
     statistics::{self, PAIRS_LEAST},
 };
 
@@ -52,7 +52,9 @@ pub fn answer(results: &Results) -> Answer {
             open.extend(mode.open.iter().cloned());
         }
         sentences.extend(decision.backup.iter().map(of_backup));
-        let has_few = |backup: &BackupDecision| backup.strategies.iter().any(|one| one.interval.is_none());
+        // Where there is no cost, more trials need not give one.
+        let is_of_few = |one: &BackupStrategy| one.lost_client_s.is_some() && one.interval.is_none();
+        let has_few = |backup: &BackupDecision| backup.strategies.iter().any(is_of_few);
         if decision.backup.iter().any(has_few) {
             open.push(format!("What a snapshot costs takes {PAIRS_LEAST} trials of each strategy to be compared."));
         }
@@ -80,8 +82,8 @@ fn of_mode(results: &Results, mode: &ModeDecision) -> String {
     }
 }
 
-/// Of the response times of the baselines that a mode changed, the one that clients feel most: of commits before reads and
-/// scrapes, and its 99th percentile before its median.
+/// Of the response times of the baselines that a mode changed, the one that clients feel most: of commits before reads,
+/// scrapes and announces, and its 99th percentile before its median.
 fn most_telling(results: &Results) -> Option<&Comparison> {
     let is_felt = |one: &&Comparison| {
         let is_told = matches!(one.change.outcome, Outcome::Better | Outcome::Worse);
@@ -106,13 +108,21 @@ fn in_words(results: &Results, one: &Comparison) -> String {
     });
     let once_begun = service.map(|service| format!(" Once begun, it takes {}.", factor(service))).unwrap_or_default();
     format!(
-        "The {which} response time of a {kind} is {} under {} and {} under {}: {}.{once_begun}",
+        "The {which} response time of {} is {} under {} and {} under {}: {}.{once_begun}",
+        with_article(kind),
         median_ms(|pair| pair.new_us),
         one.new,
         median_ms(|pair| pair.base_us),
         one.base,
         factor(one)
     )
+}
+
+fn with_article(kind: OperationKind) -> String {
+    match kind {
+        OperationKind::Announce => format!("an {kind}"),
+        OperationKind::Commit | OperationKind::Read | OperationKind::Scrape => format!("a {kind}"),
+    }
 }
 
 /// How many times as long, and how sure that is.
@@ -151,24 +161,30 @@ fn interest(kind: OperationKind) -> u8 {
     }
 }
 
-/// Which way to back up.
+/// Which way to back up. A command line of the user's own is always named, and other ways that no script can go where there is none
+/// that one can.
 fn of_backup(backup: &BackupDecision) -> String {
     let mode = backup.journal_mode;
-    let best: Vec<_> = backup.strategies.iter().filter(|one| one.is_for_scripts && one.is_unbeaten).collect();
-    if best.is_empty() {
+    let (for_scripts, others): (Vec<_>, Vec<_>) = backup.strategies.iter().partition(|one| one.is_for_scripts);
+    let is_of_user = |one: &&BackupStrategy| matches!(one.strategy.definition().isolation, Isolation::Unknown);
+    let best = for_scripts.iter().copied().filter(|one| one.is_unbeaten);
+    let others = others.into_iter().filter(|one| for_scripts.is_empty() || is_of_user(one));
+    let words: Vec<_> = best.chain(others).map(exact_every_time).collect();
+    if words.is_empty() {
         return format!("Backup under {mode}: no strategy that a script can run was shown to be exact every time.");
     }
-    let words = |one: &&BackupStrategy| {
-        format!(
-            "{}, exact {} of {} ({} of all such copies)",
-            one.strategy,
-            one.exact,
-            one.exact,
-            share(one.exact, one.exact)
-        )
-    };
-    let words: Vec<_> = best.iter().map(words).collect();
     format!("Backup under {mode}: {}.", words.join("; or "))
+}
+
+/// How often a strategy was exact, and what speaks against relying on that in a script.
+fn exact_every_time(one: &BackupStrategy) -> String {
+    let BackupStrategy { strategy, exact, .. } = one;
+    let but = match strategy.definition().isolation {
+        Isolation::Unknown => ", and what protects it is not known here",
+        Isolation::Isolated | Isolation::Unprotected { .. } if one.is_for_scripts => "",
+        Isolation::Isolated | Isolation::Unprotected { .. } => ", and out of a script's reach",
+    };
+    format!("{strategy}, exact {exact} of {exact} ({} of all such copies){but}", share(*exact, *exact))
 }
 
 /// In which way a copy was no backup.
@@ -267,6 +283,31 @@ mod tests {
             ]
         );
         assert!(answer.open.iter().any(|open| open.contains("takes 6 trials")), "{:?}", answer.open);
+    }
+
+    #[test]
+    fn what_was_exact_is_named_whether_or_not_a_script_can_run_it() {
+        use Strategy::{Command, Cp, StopCopy, VacuumInto};
+        let found =
+            |strategy: &str, but: &str| format!("{strategy}, exact 1 of 1 (at least 5 % of all such copies){but}");
+        let of_user = found("command", ", and what protects it is not known here");
+        let of_writers = found("stop-copy", ", and out of a script's reach");
+        let for_scripts = found("vacuum-into", "");
+        let none = "no strategy that a script can run was shown to be exact every time".to_owned();
+        for (strategies, said) in [
+            (&[Cp][..], none),
+            (&[Command], of_user.clone()),
+            (&[StopCopy], of_writers.clone()),
+            (&[Command, StopCopy], format!("{of_user}; or {of_writers}")),
+            (&[VacuumInto, StopCopy], for_scripts.clone()),
+            (&[VacuumInto, Command], format!("{for_scripts}; or {of_user}")),
+        ] {
+            let trials = strategies.iter().map(|strategy| samples::trial(JournalMode::Wal, *strategy));
+            let mut results = samples::results(trials.collect());
+            derive(&mut results);
+            let sentences = answer(&results).sentences;
+            assert!(sentences.contains(&format!("Backup under wal: {said}.")), "{strategies:?}: {sentences:?}");
+        }
     }
 
     #[test]

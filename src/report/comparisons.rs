@@ -19,7 +19,7 @@ pub fn note() -> Note {
             "A pair is two trials that differ in nothing but the journal mode and ran next to each other, every second time in the \
             other order. \"ratio\": the median of the pairs, the second mode to the first; below 1 is shorter. \"from\" and \"to\": \
             where it lies with 95 % confidence, by the sign test; it takes {PAIRS_LEAST} pairs. \"noise\": nine of ten pairs of \
-            trials under one and the same mode differ by a smaller factor. \"better\" and \"worse\": all of the interval lies on one \
+            trials under one and the same mode, and with the same strategy where the figure is of one, differ by a smaller factor. \"better\" and \"worse\": all of the interval lies on one \
             side of 1, and the ratio beyond the noise. \"same\": all of it lies within a factor of {SAME_MARGIN}."
         ),
     )

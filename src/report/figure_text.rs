@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::figures::{Cell, Column, Mark, Unit, Value};
+use crate::analysis::small_number;
 
 /// A heading with its unit.
 pub fn heading(column: &Column) -> String {
@@ -111,15 +112,13 @@ pub fn count(value: f64) -> String {
     text
 }
 
-/// Three significant digits.
+/// Three significant digits; two below 0.1.
 pub fn number(value: f64) -> String {
     // A sum of nothing is -0 in floating point.
     let value = value + 0.0;
     let decimals = match value.abs() {
         0.0 => 0,
-        // What rounds to nothing is not nothing.
-        size if size < 0.0005 => return if value > 0.0 { "<0.001".to_owned() } else { ">-0.001".to_owned() },
-        size if size < 0.1 => 3,
+        size if size < 0.1 => return small_number(value),
         size if size < 10.0 => 2,
         size if size < 100.0 => 1,
         size if size < 1e4 => 0,
@@ -165,9 +164,14 @@ mod tests {
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "0"),
-            (0.0004, "<0.001"),
-            (0.0006, "0.001"),
+            (0.000_000_4, "<0.000001"),
+            (-0.000_000_4, ">-0.000001"),
+            (0.000_52, "0.00052"),
+            (0.001_66, "0.0017"),
+            (0.005, "0.005"),
             (0.0123, "0.012"),
+            (0.0999, "0.100"),
+            (0.1, "0.10"),
             (0.5, "0.50"),
             (1.234, "1.23"),
             (12.34, "12.3"),

@@ -44,6 +44,7 @@ fn in_words(limit: &Limit, asked: Asked) -> String {
             fitted(half),
             fitted(most)
         ),
+        // There is a rate wherever the likeliest gap fits, though its interval may reach beyond the deadline.
         _ => format!("{needs}, which is more than the {} s that it may.", number(asked.deadline_s)),
     }
 }
@@ -197,4 +198,38 @@ fn of_copies(copies: &[Copies], limits: &[Limit]) -> Table {
         .to_vec()
     });
     Table { columns, rows: rows.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{snapshot::Strategy, sqlite::JournalMode};
+
+    #[test]
+    fn a_gap_is_too_long_where_the_likeliest_is() {
+        let fitted = |value: f64, low: f64, high: f64| Fitted { value, interval: Interval { low, high } };
+        let limit = |half_end_at: Option<Fitted>| Limit {
+            journal_mode: JournalMode::Delete,
+            strategy: Strategy::Backup,
+            s_per_byte: fitted(2e-9, 1e-9, 4e-9),
+            gap_s: fitted(20.0, 10.0, 40.0),
+            half_end_at,
+            most_end_at: half_end_at,
+        };
+        let needs = "backup under delete: a database of 10.0 GB needs 20.0 (10.0 to 40.0) s between two commits";
+        let rate = "0.50 (0 to 2.00)";
+        for (deadline_s, half_end_at, then) in [
+            (15.0, None, ", which is more than the 15.0 s that it may.".to_owned()),
+            (
+                30.0,
+                Some(fitted(0.5, 0.0, 2.0)),
+                format!(
+                    ". Half of the copies end within 30.0 s at up to {rate} commits a second, 95 of a hundred at up to {rate}."
+                ),
+            ),
+        ] {
+            let said = in_words(&limit(half_end_at), Asked { bytes: 10_000_000_000, deadline_s });
+            assert_eq!(said, format!("{needs}{then}"));
+        }
+    }
 }

@@ -10,9 +10,10 @@ use super::{
     summary::share,
 };
 use crate::{
+    analysis::{CostWindow, cost_windows},
     measure::Counts,
     oracle::Verdict,
-    results::{HorizonResult, Recorded, Results, SnapshotResult, TrialResult},
+    results::{Recorded, Results, SnapshotResult, TrialResult},
     snapshot::{Isolation, Strategy},
     sqlite::JournalMode,
     statistics,
@@ -26,7 +27,7 @@ pub struct Entry<'a> {
     pub strategy: Strategy,
     /// The snapshots with their trials, in the order in which they ran; at least one.
     pub snapshots: Vec<(&'a TrialResult, &'a SnapshotResult)>,
-    /// The longest wait of a client over the horizon of each snapshot.
+    /// The longest wait of a client over the horizon of each snapshot, or over the snapshot where that took longer.
     pub waits: Vec<Wait>,
 }
 
@@ -99,20 +100,20 @@ pub fn entries(results: &Results) -> Vec<Entry<'_>> {
             snapshots.extend(trial.snapshots.iter().map(|snapshot| (*trial, snapshot)));
         }
         let horizons = trials.iter().filter(|trial| !trial.snapshots.is_empty());
-        let waits = horizons.flat_map(|trial| trial.horizons.entries()).filter_map(wait).collect();
+        let waits = horizons.flat_map(|trial| cost_windows(trial)).filter_map(|window| wait(&window)).collect();
         (!snapshots.is_empty()).then_some(Entry { journal_mode, strategy, snapshots, waits })
     };
     order(results).into_iter().filter_map(entry).collect()
 }
 
-/// Of a horizon in which anything was due.
-fn wait(horizon: &HorizonResult) -> Option<Wait> {
-    let requests = || horizon.window.operations.iter().filter(|one| one.kind.is_request() && one.due > 0);
+/// Of a time in which anything was due.
+fn wait(window: &CostWindow) -> Option<Wait> {
+    let requests = || window.requests.iter().filter(|one| one.due > 0);
     let is_answered = |counts: &Counts| counts.served == counts.due();
     if !requests().all(|one| is_answered(&one.counts)) {
         return Some(Wait::NoAnswer);
     }
-    requests().filter_map(|one| one.response.max_us).max().map(Wait::Us)
+    requests().filter_map(|one| one.longest_us).max().map(Wait::Us)
 }
 
 /// What stands above [`table`].
@@ -123,8 +124,8 @@ pub fn note() -> Note {
         began, and where the share of all such copies lies with 95 % confidence. \"stale\": such a state, but older. \"torn\": \
         structurally sound, and never a state of the database. \"corrupt\": index and table disagree, or SQLite reports damage. \
         \"unreadable\": SQLite cannot read it. \"unfinished\": the strategy failed, or was stopped at its deadline. \"by chance\": nothing keeps the next one from being stale or \
-        torn. \"integrity_check\": what SQLite says of copies that were finished. \"longest wait\": the longest response time of a client over the horizon, which begins with the copy and is equally long for every \
-        strategy; \"no answer\": one was not served in time, or not before the load ended.",
+        torn. \"integrity_check\": what SQLite says of copies that were finished. \"longest wait\": the longest response time of a client over the horizon, or over the copy where that took longer; the horizon begins with the copy and is equally long for every \
+        strategy. \"no answer\": one was not served in time, or not before the load ended.",
     )
 }
 
@@ -198,7 +199,7 @@ fn order(results: &Results) -> Vec<(JournalMode, Strategy)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::samples;
+    use crate::results::{PhaseName, samples};
 
     #[test]
     fn every_mode_and_strategy_has_one_row_of_all_its_snapshots() {
@@ -219,5 +220,23 @@ mod tests {
         let exact = [Value::text("exact"), Value::text("1 of 1 (at least 5 %)")];
         assert_eq!(values(1), [&of("wal", "vacuum-into")[..], &exact].concat());
         assert_eq!(table.rows.len(), 2, "the control takes no snapshot");
+    }
+
+    #[test]
+    fn the_longest_wait_is_that_of_all_of_the_copy() {
+        let of_horizon = samples::trial(JournalMode::Wal, Strategy::VacuumInto);
+        let of_horizon_us = of_horizon.horizons.entries()[0].window.operations[0].response.max_us.unwrap();
+        for (duration_s, expected_us) in [(10.0, of_horizon_us), (10.5, 30_000_000)] {
+            let mut trial = of_horizon.clone();
+            let phase = trial.phases.iter_mut().find(|phase| phase.name == PhaseName::Snapshot).unwrap();
+            phase.duration_s = duration_s;
+            phase.operations[0].response.max_us = Some(30_000_000);
+            let results = samples::results(vec![trial]);
+            assert_eq!(
+                entries(&results)[0].wait(),
+                Some(Wait::Us(expected_us)),
+                "{duration_s} s beside a horizon of 10 s"
+            );
+        }
     }
 }

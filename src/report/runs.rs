@@ -38,7 +38,7 @@ fn explanation() -> String {
     format!(
         "A pair is the same trial of both runs. \"ratio\": the median of the pairs, new to base; above 1 is longer, and worse. \
         \"from\" and \"to\": where it lies with 95 % confidence, by the sign test; it takes {PAIRS_LEAST} pairs. \"noise\": nine of \
-        ten pairs of neighbouring trials of one run differ by a smaller factor. \"worse\": all of the interval lies above 1, and \
+        ten pairs of neighbouring trials of one run, with the same strategy where the figure is of one, differ by a smaller factor. \"worse\": all of the interval lies above 1, and \
         the ratio beyond the noise. \"same\": all of it lies within a factor of {SAME_MARGIN}. \"corrected\": the same with intervals \
         that allow for the number of figures of the baseline; the runs differ where one of these is worse, and nothing follows \
         where a median of the baseline is inconclusive."

@@ -172,7 +172,8 @@ fn matrix(results: &Results) -> Vec<Line> {
         lines.extend(cut(table(&rows, &columns), STRATEGIES + 1));
     }
     if !lines.is_empty() {
-        let legend = "seconds: medians of the copy's time and of the longest wait of a client over the horizon";
+        let legend = "seconds: medians of the copy's time and of the longest wait of a client over the horizon, or over the copy where that \
+                      took longer";
         lines.extend(wrap(legend, 0).into_iter().map(|line| vec![Span::of(line, AnsiColor::BrightBlack)]));
     }
     lines

@@ -9,7 +9,8 @@ use super::{
     tables::{label_columns, labels},
 };
 use crate::{
-    results::{LiveCached, Recorded, SnapshotResult, StepResult, TrialResult},
+    oracle::Verdict,
+    results::{LiveCached, Recorded, Ruling, SnapshotResult, StepResult, TrialResult},
     snapshot::protocol::Part,
 };
 
@@ -95,7 +96,7 @@ pub fn what(group: &Group<'_>) -> Table {
         cells.extend([
             Value::Count(trial.snapshots.len() as u64).into(),
             each(verdict),
-            each(|snapshot| Value::text(if snapshot.ruling.silent_failure { "SILENT" } else { "no" })),
+            each(silent_failure),
             each(|snapshot| optional_text(snapshot.ruling.integrity_check.as_deref())),
             files(trial).into(),
             each(restored_mode),
@@ -118,6 +119,24 @@ fn verdict(snapshot: &SnapshotResult) -> Value {
         (None, Some(error)) => shorten(&format!("not judged: {}", first_line(error)), ERROR_MOST),
         (None, None) => "not judged".to_owned(),
     })
+}
+
+/// Whether a copy failed silently.
+fn silent_failure(snapshot: &SnapshotResult) -> Value {
+    match is_silent_failure(&snapshot.ruling) {
+        None => Value::Unknown,
+        Some(true) => Value::text("SILENT"),
+        Some(false) => Value::text("no"),
+    }
+}
+
+/// The same; `None` where nobody knows, because SQLite was not asked of a copy that was finished and is not exact.
+pub fn is_silent_failure(ruling: &Ruling) -> Option<bool> {
+    let is_asked = ruling.integrity_check.is_some();
+    match ruling.verdict {
+        Some(Verdict::Stale | Verdict::Torn | Verdict::Corrupt | Verdict::Unreadable) if !is_asked => None,
+        Some(_) | None => Some(ruling.silent_failure),
+    }
 }
 
 fn restored_mode(snapshot: &SnapshotResult) -> Value {
@@ -273,7 +292,6 @@ fn reasons(snapshot: &SnapshotResult) -> String {
 mod tests {
     use super::*;
     use crate::{
-        oracle::Verdict,
         report::context::groups,
         results::{CopyJournalMode, Results, samples},
         snapshot::Strategy,
@@ -292,6 +310,24 @@ mod tests {
 
     fn snapshot() -> SnapshotResult {
         samples::snapshot(Strategy::Cp, Verdict::Exact)
+    }
+
+    #[test]
+    fn a_failure_is_silent_only_where_sqlite_was_asked() {
+        for (verdict, is_asked, value) in [
+            (Verdict::Exact, true, Value::text("no")),
+            (Verdict::Exact, false, Value::text("no")),
+            (Verdict::Torn, true, Value::text("SILENT")),
+            (Verdict::Torn, false, Value::Unknown),
+            (Verdict::Stale, false, Value::Unknown),
+            (Verdict::Unfinished, false, Value::text("no")),
+        ] {
+            let mut snapshot = samples::snapshot(Strategy::Cp, verdict);
+            if !is_asked {
+                (snapshot.ruling.integrity_check, snapshot.ruling.silent_failure) = (None, false);
+            }
+            assert_eq!(silent_failure(&snapshot), value, "{verdict}, asked: {is_asked}");
+        }
     }
 
     #[test]

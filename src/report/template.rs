@@ -14,7 +14,8 @@
 //! | `longest_gap_s(rate, duration_s)` | the longest gap to expect between commits that come at random at that rate |
 //! | `judged("cp", journal_mode="wal")` | in all results, copies that were reported as done and have a verdict: `exact`, `judged` |
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
-//! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `delete_ms`, `wal_ms`; of trials with fewer operations than the percentile takes only where `least` says so |
+//! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `outcome`, `delete_ms`, `wal_ms`; of trials with fewer operations than the percentile takes only where `least` says so |
+//! | `unserved_pairs("quick", completed_rate_ops=1)` | in how many pairs of baselines more requests were not served under wal than under delete: `more`, `fewer`, `same` |
 //! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
 //! | <code>trials \| unserved("baseline")</code> | the same in words, as in 12 of 207,648; `-` where nothing was due |
 //! | <code>list \| where(key=value)</code> | those of a list that have these values; a key of another object is `a__b` |
@@ -26,6 +27,7 @@
 //! | <code>value \| fitted</code> | what `limits` has with its interval, as in 35.2 (21.6 to 55.0) |
 
 use std::{
+    cmp::Ordering,
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -139,11 +141,15 @@ fn add_comparisons(environment: &mut Environment<'_>, library: &Arc<Library>, na
             let kind: OperationKind = named("kind", kind)?;
             let figure = Percentile::from_str(figure, false).map_err(|_| invalid(format!("{figure} is no figure")))?;
             let least = rates.get::<Option<u64>>("least")?.unwrap_or(figure.least());
-            let wanted = (rates.get("offered_rate_ops")?, rates.get("completed_rate_ops")?);
-            rates.assert_all_used()?;
+            let wanted = Rates::of(&rates)?;
             Ok(modes(of.results(name)?.as_ref(), kind, (figure, least), wanted))
         },
     );
+    let of = Arc::clone(library);
+    environment.add_function("unserved_pairs", move |name: &str, rates: Kwargs| -> Result<Value, Error> {
+        let wanted = Rates::of(&rates)?;
+        Ok(unserved_pairs(of.results(name)?.as_ref(), wanted))
+    });
     let of = Arc::clone(library);
     environment.add_function(
         "limits",
@@ -184,35 +190,81 @@ fn named<T: DeserializeOwned>(what: &str, word: &str) -> Result<T, Error> {
     serde_json::from_value(json!(word)).map_err(|error| invalid(format!("{what}: {error}")))
 }
 
+/// The rates of trials that are asked for; `None` where that is the same.
+#[derive(Clone, Copy)]
+struct Rates {
+    offered_rate_ops: Option<f64>,
+    completed_rate_ops: Option<f64>,
+}
+
+impl Rates {
+    /// What is left of the arguments of a function.
+    fn of(rates: &Kwargs) -> Result<Self, Error> {
+        let wanted = Self {
+            offered_rate_ops: rates.get("offered_rate_ops")?,
+            completed_rate_ops: rates.get("completed_rate_ops")?,
+        };
+        rates.assert_all_used()?;
+        Ok(wanted)
+    }
+
+    /// The whole trials at these rates that were not run again.
+    fn trials(self, results: &Results) -> Vec<&TrialResult> {
+        let is_at = |wanted: Option<f64>, rate: Option<f64>| wanted.is_none() || wanted == rate;
+        let is_of = |trial: &&TrialResult| {
+            let is_at_rates = is_at(self.offered_rate_ops, trial.offered_rate_ops)
+                && is_at(self.completed_rate_ops, trial.completed_rate_ops);
+            is_at_rates && trial.status.is_whole() && !results.is_replaced(trial)
+        };
+        results.trials.iter().filter(is_of).collect()
+    }
+}
+
+/// The pairs of trials under delete and wal.
+fn of_modes<'a>(trials: &[&'a TrialResult]) -> Vec<(&'a TrialResult, &'a TrialResult)> {
+    let is_under = |mode: JournalMode| move |trial: &TrialResult| trial.journal_mode == mode;
+    analysis::pairs(trials, is_under(JournalMode::Delete), is_under(JournalMode::Wal))
+}
+
+/// In how many pairs of trials more announces and scrapes of the baseline were not served under wal than under delete.
+fn unserved_pairs(results: &Results, rates: Rates) -> Value {
+    let unserved = |trial: &TrialResult| {
+        let counts = trial.phase(PhaseName::Baseline)?.counts();
+        Some(counts.due().saturating_sub(counts.served))
+    };
+    let pairs = of_modes(&rates.trials(results));
+    let orders = pairs.iter().filter_map(|(base, new)| Some(unserved(new)?.cmp(&unserved(base)?)));
+    let orders: Vec<_> = orders.collect();
+    let count = |wanted: Ordering| orders.iter().filter(|order| **order == wanted).count();
+    Value::from(Serde(json!({
+        "more": count(Ordering::Greater),
+        "fewer": count(Ordering::Less),
+        "same": count(Ordering::Equal),
+    })))
+}
+
 /// A response time of the baselines under wal as a multiple of that under delete: pairs of trials of the same strategy and repetition,
 /// at a rate of operations and of completed downloads where these are named. A baseline of fewer operations than a percentile takes at
 /// least has none; a time that has no answer is that after which clients give up.
-fn modes(
-    results: &Results,
-    kind: OperationKind,
-    (figure, least): (Percentile, u64),
-    rates: (Option<f64>, Option<f64>),
-) -> Value {
-    let is_at = |wanted: Option<f64>, rate: Option<f64>| wanted.is_none() || wanted == rate;
-    let is_of = |trial: &&TrialResult| {
-        let is_at_rates = is_at(rates.0, trial.offered_rate_ops) && is_at(rates.1, trial.completed_rate_ops);
-        is_at_rates && trial.status.is_whole() && !results.is_replaced(trial)
-    };
-    let trials: Vec<_> = results.trials.iter().filter(is_of).collect();
+fn modes(results: &Results, kind: OperationKind, (figure, least): (Percentile, u64), rates: Rates) -> Value {
+    let trials = rates.trials(results);
     let timeout_us = analysis::timeout_us(results);
     let time_us = |trial: &TrialResult| {
         let operation = trial.phase(PhaseName::Baseline)?.operation(kind)?;
         operation.response_us(figure, least, timeout_us).map(|us| us.max(1) as f64)
     };
-    let is_under = |mode: JournalMode| move |trial: &TrialResult| trial.journal_mode == mode;
-    let pairs = analysis::pairs(&trials, is_under(JournalMode::Delete), is_under(JournalMode::Wal));
+    let pairs = of_modes(&trials);
     let times: Vec<_> = pairs.iter().filter_map(|(base, new)| Some((time_us(base)?, time_us(new)?))).collect();
-    let change = analysis::change(&times.iter().map(|(base, new)| new / base).collect::<Vec<_>>(), None);
+    let same = analysis::neighbours(&trials);
+    let same: Vec<_> = same.iter().filter_map(|(one, next)| Some(time_us(next)? / time_us(one)?)).collect();
+    let ratios: Vec<_> = times.iter().map(|(base, new)| new / base).collect();
+    let change = analysis::change(&ratios, analysis::noise_floor(&same));
     let median_ms = |of: fn(&(f64, f64)) -> f64| statistics::median(&times.iter().map(of).collect::<Vec<_>>());
     Value::from(Serde(json!({
         "ratio": change.ratio,
         "interval": change.interval,
         "pairs": change.pairs,
+        "outcome": change.outcome,
         "delete_ms": median_ms(|(base, _)| base / 1e3),
         "wal_ms": median_ms(|(_, new)| new / 1e3),
     })))
@@ -375,6 +427,9 @@ mod tests {
                 "1: 6.00 5.00 0.83",
             ),
             ("{{ modes('quick', 'commit', 'p50_us', completed_rate_ops=7).pairs }}", "0"),
+            ("{{ modes('quick', 'commit', 'p50_us').outcome }}", "inconclusive"),
+            ("{% set all = unserved_pairs('quick') %}{{ all.more }} {{ all.fewer }} {{ all.same }}", "0 1 0"),
+            ("{{ unserved_pairs('quick', completed_rate_ops=7).fewer }}", "0"),
             (
                 "{% set one = modes('quick', 'commit', 'max_us') %}{{ one.pairs }}: {{ one.delete_ms | digits }}",
                 "1: 15,000",

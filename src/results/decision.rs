@@ -46,7 +46,7 @@ pub enum ModeOutcome {
 pub struct BackupDecision {
     /// The journal mode.
     pub journal_mode: JournalMode,
-    /// The strategies that were exact every time, the least cost first.
+    /// The strategies that were exact every time, the least cost first; of several conditions, by the median of all of them.
     pub strategies: Vec<BackupStrategy>,
     /// What that rests on, one a sentence.
     pub because: Vec<String>,
@@ -67,10 +67,11 @@ pub struct BackupStrategy {
     pub is_for_scripts: bool,
     /// How long the copy took: the median.
     pub duration_s: f64,
-    /// Client-seconds that a snapshot cost over the horizon, beyond what the baseline loses in the same time: the median of the
-    /// trials. `None` where that is not known.
+    /// Client-seconds that a snapshot cost over the horizon, or over the copy where that took longer, beyond what the baseline
+    /// loses in the same time: the median of the trials. `None` where that is not known, or where trials of several conditions
+    /// have several. Those are left out in which more was offered than could be done.
     pub lost_client_s: Option<f64>,
-    /// Where that lies with 95 % confidence; `None` of fewer than six trials.
+    /// Where that lies with 95 % confidence; `None` of fewer than six trials, and where there is no one cost.
     pub interval: Option<Interval>,
     /// Whether no other strategy that a script can run cost less, as far as the pairs of trials tell.
     pub is_unbeaten: bool,

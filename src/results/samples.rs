@@ -320,6 +320,8 @@ pub(crate) fn tracker() -> TrackerResult {
         unknown: None,
         receive_buffer_errors: Some(0),
         receive_buffer_errors_are_its_own: false,
+        requests_dropped: Some(0),
+        writes_withheld: Some(0),
         aborted_requests: 0,
         was_killed: false,
     }
@@ -369,6 +371,7 @@ pub(crate) fn snapshot(strategy: Strategy, verdict: Verdict) -> SnapshotResult {
             stderr: Recorded::Known(String::new()),
             commit_at_start: 100,
             commit_at_end: 110,
+            commits_lost: None,
         },
         progress: CopyCourse {
             parts: Recorded::Known(Vec::new()),

@@ -75,6 +75,9 @@ pub struct CopyRun {
     pub commit_at_start: u64,
     /// The last commit issued when it had ended.
     pub commit_at_end: u64,
+    /// How many of those between were asked for and never made; only of a tracker that wrote, and where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits_lost: Option<u64>,
 }
 
 /// How the taking of a snapshot went on.
@@ -347,10 +350,11 @@ impl SnapshotResult {
         self.ruling.verdict.is_some_and(Verdict::is_exact)
     }
 
-    /// Commits that were issued while it was taken.
+    /// Commits that were issued while it was taken, but for those that were never made.
     #[must_use]
     pub fn commits_meanwhile(&self) -> u64 {
-        self.run.commit_at_end.saturating_sub(self.run.commit_at_start)
+        let CopyRun { commit_at_start, commit_at_end, commits_lost, .. } = self.run;
+        commit_at_end.saturating_sub(commit_at_start).saturating_sub(commits_lost.unwrap_or(0))
     }
 }
 

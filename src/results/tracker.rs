@@ -35,6 +35,14 @@ pub struct TrackerResult {
     pub receive_buffer_errors: Option<u64>,
     /// Whether these are of the tracker alone; else of everything in this machine's network namespace.
     pub receive_buffer_errors_are_its_own: bool,
+    /// How many of them were sent to the tracker: requests that it did not read. The others are of other sockets, as of this program's
+    /// own, which take the answers. `None` where the system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_dropped: Option<u64>,
+    /// Writes that were not asked for before the load ended, because this program had waited for the tracker to give up another one. They
+    /// are not among those that were due. `None` in a file that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes_withheld: Option<u64>,
     /// Requests of which its log says that it gave them up.
     pub aborted_requests: u64,
     /// Whether it did not end when it was asked to.

@@ -107,8 +107,11 @@ impl LoadPlan {
     /// The mix of a trial: with so many completed downloads among so many operations a second, where both are numbers.
     #[must_use]
     pub(crate) fn mix_of(&self, rate_ops: Option<f64>, completed_rate_ops: Option<f64>) -> Mix {
-        let share =
-            |(rate_ops, completed_rate_ops): (f64, f64)| completed_rate_ops / (rate_ops * self.mix.announce_share);
+        let share = |(rate_ops, completed_rate_ops): (f64, f64)| match completed_rate_ops {
+            // Also where nothing announces.
+            0.0 => 0.0,
+            _ => completed_rate_ops / (rate_ops * self.mix.announce_share),
+        };
         let completed_share = rate_ops.zip(completed_rate_ops).map_or(self.mix.completed_share, share);
         Mix { completed_share, ..self.mix }
     }

@@ -90,15 +90,17 @@ pub struct Execution {
     /// Whether a checkpoint was run meanwhile, on this thread.
     pub carried_checkpoint: bool,
     /// When the answer came, where the target let nothing else begin after it, for reasons of its own, until it returned. No client
-    /// waits for that: what was due meanwhile counts from its end.
+    /// waits for that: all that follows is due by so much later.
     pub answered: Option<Instant>,
+    /// Whether it is not known that the write was made, or when.
+    pub is_doubtful: bool,
 }
 
 impl Execution {
-    /// Whether what writes has committed: nothing failed, and nothing was given up silently.
+    /// Whether what writes is known to have committed when it ended: nothing failed, and nothing was given up silently.
     #[must_use]
     pub(crate) fn has_committed(&self) -> bool {
-        self.failure.is_none() && self.lost_writes == 0
+        self.failure.is_none() && self.lost_writes == 0 && !self.is_doubtful
     }
 }
 

@@ -270,6 +270,7 @@ impl SqliteTarget {
             fatal: torrent.fatal.or(total.fatal),
             carried_checkpoint: false,
             answered: None,
+            is_doubtful: false,
         }
     }
 

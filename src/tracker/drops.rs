@@ -12,6 +12,25 @@ pub fn receive_buffer_errors(process: Option<u32>) -> Option<u64> {
     Some(over_ipv4.saturating_add(read("snmp6").map_or(Some(0), |snmp6| parse_ipv6(&snmp6))?))
 }
 
+/// Packets that the system dropped because the buffer of the sockets at a port was full, in the network namespace of a process (this
+/// one's where it is not known): what a tracker did not read. `None` where the system does not say, or nobody has that port.
+#[must_use]
+pub fn at_port(process: Option<u32>, port: u16) -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{}/net/{file}", name(process)));
+    // A system without IPv6 has no file of it.
+    let sockets = read("udp").ok()? + &read("udp6").unwrap_or_default();
+    let drops: Vec<u64> = sockets.lines().filter_map(|line| drops_at(line, port)).collect();
+    (!drops.is_empty()).then(|| drops.into_iter().fold(0, u64::saturating_add))
+}
+
+/// What the last column of a line of `/proc/net/udp` says, where the line is of a socket at this port.
+fn drops_at(line: &str, port: u16) -> Option<u64> {
+    let mut words = line.split_whitespace();
+    let (_, local_port) = words.nth(1)?.split_once(':')?;
+    let is_it = u16::from_str_radix(local_port, 16) == Ok(port);
+    words.next_back().filter(|_| is_it)?.parse().ok()
+}
+
 /// Whether a process is in another network namespace than this one.
 #[must_use]
 pub fn has_own_namespace(process: Option<u32>) -> bool {
@@ -57,7 +76,12 @@ mod tests {
             Some(17)
         );
         assert_eq!(parse_ipv6("Udp6InErrors 3\n"), None);
+        let line = " 21: 0100007F:1B39 00000000:0000 07 00000000:00000000 00:00000000 00000000  0   0 1234 2 0000000000000000 17";
+        assert_eq!((drops_at(line, 6_969), drops_at(line, 6_970)), (Some(17), None));
+        assert_eq!(drops_at("  sl  local_address rem_address   st tx_queue rx_queue drops", 6_969), None);
+        let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         let own = Some(std::process::id());
+        assert_eq!(at_port(own, socket.local_addr().unwrap().port()), Some(0));
         assert!(receive_buffer_errors(own).is_some() && receive_buffer_errors(None).is_some());
         assert!(network_namespace("self").is_some() && !has_own_namespace(own));
     }

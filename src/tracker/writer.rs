@@ -30,6 +30,9 @@ use crate::{
 /// After how long a request is sent again: a packet that was dropped is found missing long before the tracker would give up a write.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The same of an announce without an event, which may be sent as often as one likes: nobody is to wait for a packet of it that was dropped.
+const RETRY_READY: Duration = Duration::from_millis(50);
+
 /// A write that took so long may have been given up: the tracker waits for a lock for five seconds.
 const DOUBTFUL_FROM: Duration = Duration::from_millis(4_500);
 
@@ -58,8 +61,8 @@ pub struct Doubt {
 pub enum Doubtful {
     /// It was answered, and took as long as the tracker waits for a lock: it may have been given up.
     TookLong,
-    /// It was asked for more than once, and answered in time: it was written, and until the tracker had given up waiting for a lock nothing
-    /// else was asked for.
+    /// It was asked for more than once, and answered in time: the answer may be to the repeated request, for which the client had completed
+    /// already, while the first one waited for its lock and was given up.
     WasRepeated,
     /// It was never answered: it may be written at any later time.
     Unanswered,
@@ -120,7 +123,11 @@ impl Completer {
     }
 
     fn announce(&self, member: usize, event: AnnounceEvent, until: Instant) -> std::io::Result<Answered> {
-        self.caller.borrow_mut().announce(member, event, RETRY, until)
+        let retry = match event {
+            AnnounceEvent::None => RETRY_READY,
+            AnnounceEvent::Completed => RETRY,
+        };
+        self.caller.borrow_mut().announce(member, event, retry, until)
     }
 
     /// Announces the clients again that have completed. Whether all of them were answered in time.
@@ -159,10 +166,10 @@ impl Completer {
         }
         let mut execution = Execution { statements: 1, ..Execution::default() };
         match why {
-            // The answer may be to the repeated request, while the first one still waits for its lock. The next completed download has
-            // to wait for that, so that they stay in order, and no client does.
+            // The first request may still wait for its lock. The next completed download has to wait for that, so that they stay in
+            // order, and no client does.
             Some(Doubtful::WasRepeated | Doubtful::TookLong) => {
-                execution.answered = Some(ended);
+                (execution.answered, execution.is_doubtful) = (Some(ended), true);
                 thread::sleep(GIVEN_UP_AFTER.saturating_sub(begun.elapsed()));
             }
             Some(Doubtful::Unanswered) => {
@@ -229,29 +236,27 @@ pub enum Writes {
 /// Finds out what became of the writes: `issued` of them were sent, and the sequence of `torrents` in the live database has advanced by
 /// `advanced`, one for each that was written.
 ///
-/// A write that was answered in time was made, as far as the tracker is what it was seen to be; the live database is compared with what
-/// follows from that. So only writes that took long can be lost, and which of them were, is known where it is all or none.
+/// A write that was asked for once and answered in time was made, as far as the tracker is what it was seen to be; the live database is
+/// compared with what follows from that. So only doubtful writes can be lost, and which of them were, is known where it is all or none.
 #[must_use]
 pub fn reconcile(issued: u64, advanced: i64, doubts: &[Doubt]) -> Writes {
     let written = u64::try_from(advanced).unwrap_or(0);
-    let of = |why: Doubtful| doubts.iter().filter(move |doubt| doubt.why == why).map(|doubt| doubt.commit);
-    let long: Vec<u64> = of(Doubtful::TookLong).collect();
-    let unanswered = of(Doubtful::Unanswered).next();
+    let unanswered = doubts.iter().find(|doubt| doubt.why == Doubtful::Unanswered).map(|doubt| doubt.commit);
+    let first = doubts.first().map(|doubt| doubt.commit);
     let unknown =
         |from_commit: Option<u64>, why: String| Writes::Unknown { from_commit: from_commit.unwrap_or(1), why };
     let Some(lost) = issued.checked_sub(written) else {
         return unknown(None, format!("the tracker has written {written} times, and {issued} were asked for"));
     };
     if let Some(commit) = unanswered {
-        let first = doubts.first().map(|doubt| doubt.commit);
         return unknown(first, format!("commit {commit} was never answered, so that it may have come after others"));
     }
-    match (lost, long.len() as u64) {
+    match (lost, doubts.len() as u64) {
         (0, _) => Writes::All,
-        (lost, long_count) if lost == long_count => Writes::Lost(long),
-        (lost, long_count) => {
-            // More than could be: also one that was answered at once was not made.
-            let from_commit = long.first().copied().filter(|_| lost < long_count);
+        (lost, doubtful) if lost == doubtful => Writes::Lost(doubts.iter().map(|doubt| doubt.commit).collect()),
+        (lost, doubtful) => {
+            // Where more are missing than could be, one that was answered at once was not made, either.
+            let from_commit = first.filter(|_| lost < doubtful);
             unknown(from_commit, format!("{lost} of {issued} writes are missing, and which of them is not known"))
         }
     }
@@ -274,12 +279,13 @@ mod tests {
         };
         assert_eq!(found(10, 10, &[]), (None, "all".to_owned()));
         assert_eq!(found(10, 10, &[long(4), repeated(6)]), (None, "all".to_owned()), "it took long, and was written");
-        assert_eq!(found(10, 9, &[long(4), repeated(5)]), (None, "lost [4]".to_owned()));
+        assert_eq!(found(10, 8, &[long(4), repeated(5)]), (None, "lost [4, 5]".to_owned()), "the repeated one, too");
         assert_eq!(found(10, 8, &[long(4), long(7)]), (None, "lost [4, 7]".to_owned()));
         let missing = "writes are missing, and which of them is not known";
+        assert_eq!(found(10, 9, &[repeated(3)]), (None, "lost [3]".to_owned()));
+        assert_eq!(found(10, 9, &[repeated(3), long(5)]), unknown(3, &format!("1 of 10 {missing}")));
         assert_eq!(found(10, 9, &[long(4), long(7)]), unknown(4, &format!("1 of 10 {missing}")));
         assert_eq!(found(10, 9, &[]), unknown(1, &format!("1 of 10 {missing}")));
-        assert_eq!(found(10, 9, &[repeated(3)]), unknown(1, &format!("1 of 10 {missing}")));
         assert_eq!(found(10, 8, &[long(4)]), unknown(1, &format!("2 of 10 {missing}")));
         assert_eq!(found(10, 11, &[]), unknown(1, "the tracker has written 11 times, and 10 were asked for"));
         assert_eq!(found(10, 10, &[long(2), unanswered(5)]).0, Some(2));

@@ -102,6 +102,14 @@ pub struct Measurement {
     pub workers_left: usize,
 }
 
+impl Measurement {
+    /// Operations that were not asked for before the load ended, because the harness had held their stream.
+    pub fn withheld(&self) -> u64 {
+        let classes = self.segments.iter().flat_map(|segment| &segment.tally.classes);
+        classes.map(|class| class.withheld).fold(0, u64::saturating_add)
+    }
+}
+
 /// A snapshot, and what was seen of it from outside.
 pub struct SnapshotMeasurement {
     /// What taking it came to.

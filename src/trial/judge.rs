@@ -204,6 +204,7 @@ fn copy_run(run: &SnapshotRun) -> CopyRun {
         stderr: Recorded::Known(run.outcome.stderr.clone()),
         commit_at_start: run.claim.commit_at_start,
         commit_at_end: run.claim.commit_at_end,
+        commits_lost: None,
     }
 }
 

@@ -65,7 +65,7 @@ use crate::{
     machine::Machine,
     measure::OperationFailure,
     oracle::{self, JudgeError},
-    results::{Problem, Recorded, Stage, Status, StepResult, TrialResult},
+    results::{Problem, Recorded, Stage, Status, StepResult, TrackerResult, TrialResult},
     scenario::{Experiment, FilesPlan, KillPlan, PowerLossPlan, TargetPlan, TrialPlan},
     snapshot::{Procedure, Programs, Site},
     target::{
@@ -233,6 +233,7 @@ impl Rooms<'_, '_> {
             }
         }
         self.judge(loaded, &history, steps);
+        self.note_lost_commits(&loaded.obligations);
         if !loaded.obligations.are_inferred() {
             self.check_live_database(&history);
         }
@@ -297,7 +298,8 @@ impl Rooms<'_, '_> {
                 let measurement = self.measure(connections, jobs, &site);
                 let finished = room.finish(&live, dataset.manifest.sequence, &ledger);
                 let (found, obligations) = self.note(Stage::Load, finished)?;
-                self.result.tracker = Some(found);
+                let writes_withheld = measurement.as_ref().map(Measurement::withheld);
+                self.result.tracker = Some(TrackerResult { writes_withheld, ..found });
                 (measurement, obligations)
             }
         };
@@ -342,7 +344,7 @@ impl Rooms<'_, '_> {
     }
 
     fn evaluate(&mut self, loaded: &LoadOutcome) -> Option<TrialHistory> {
-        let LoadOutcome { measurement, workload, ledger, offset_s, .. } = loaded;
+        let LoadOutcome { measurement, workload, .. } = loaded;
         self.result.wal_bytes_max = measurement.wal_bytes_max;
         self.result.disk_use = self.plan.target.has_own_database().then_some(measurement.disk_use);
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
@@ -352,7 +354,7 @@ impl Rooms<'_, '_> {
             silences: &measurement.silences,
             series: &measurement.series,
             client_timeout: self.plan.client_timeout,
-            knows_stalls: !self.plan.mix.write_profile.has_listener(),
+            knows_stalls: !self.plan.mix.write_profile.has_listener() && loaded.obligations.knows_when(),
             knows_checkpoints: match self.plan.target {
                 TargetPlan::Sqlite => self.plan.files != FilesPlan::Uncounted,
                 TargetPlan::Tracker { .. } => true,
@@ -361,7 +363,7 @@ impl Rooms<'_, '_> {
             knows_io: self.plan.files != FilesPlan::Uncounted && self.plan.target == TargetPlan::Sqlite,
         };
         let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series);
-        let read = count_commits(ledger, self.context.dataset, *offset_s, none());
+        let read = count_commits(loaded, self.context.dataset, none());
         let read = self.note(Stage::Evaluate, read);
         let (commits, history) = read.map_or_else(|| (none(), None), |(commits, history)| (commits, Some(history)));
         let Figures { phases, horizons, silences, series, achieved_rate_ops, offered_rate_ops } =
@@ -417,6 +419,15 @@ impl Rooms<'_, '_> {
         self.result.snapshots = judge::judge(&court, &loaded.measurement.snapshots, steps, self.tell);
     }
 
+    /// How many of the commits during each snapshot a tracker never made.
+    fn note_lost_commits(&mut self, obligations: &Obligations) {
+        if obligations.are_inferred() && obligations.knows_all() {
+            for run in self.result.snapshots.iter_mut().map(|snapshot| &mut snapshot.run) {
+                run.commits_lost = Some(obligations.lost_between(run.commit_at_start, run.commit_at_end));
+            }
+        }
+    }
+
     /// The harness's check of itself: the live database must be what the ledger says.
     fn check_live_database(&mut self, history: &TrialHistory) {
         (self.tell)(Event::Checking);
@@ -436,17 +447,13 @@ impl Rooms<'_, '_> {
     }
 }
 
-/// Has all commits of a trial pass by, and says what the ledger knows: the state after the last.
-fn count_commits(
-    ledger: &Path,
-    dataset: &Cached,
-    offset_s: f64,
-    mut commits: Commits,
-) -> Result<(Commits, TrialHistory)> {
-    let history = LedgerFile::open(ledger)?;
+/// Has all commits of a trial pass by of which it is known when they were made, and says what the ledger knows: the state after the last.
+fn count_commits(loaded: &LoadOutcome, dataset: &Cached, mut commits: Commits) -> Result<(Commits, TrialHistory)> {
+    let history = LedgerFile::open(&loaded.ledger)?;
+    let doubtful = loaded.obligations.doubtful();
     let last = replay::replay(&history, &dataset.manifest, |state| {
-        if state.commit > 0 && !state.void {
-            commits.add(state.at_us as f64 / 1e6 - offset_s);
+        if state.commit > 0 && !state.void && !doubtful.contains(&state.commit) {
+            commits.add(state.at_us as f64 / 1e6 - loaded.offset_s);
         }
     })?;
     Ok((commits, TrialHistory { history, last }))

@@ -72,6 +72,7 @@ pub struct TrackerRoom {
     swarm: Arc<Swarm>,
     warming_writes: u64,
     receive_buffer_errors_before: Option<u64>,
+    requests_dropped_before: Option<u64>,
 }
 
 /// Starts the tracker of a trial on its own database, or finds the one that runs already.
@@ -147,10 +148,12 @@ pub fn connect(
         }
     }
     let receive_buffer_errors_before = drops::receive_buffer_errors(served.process);
+    let requests_dropped_before = drops::at_port(served.process, served.address.port());
     let mut background: Vec<_> = served.own.iter().map(|tracker| watch(Arc::clone(tracker))).collect();
     background.extend(served.own.iter().map(|_| watch_checkpoints(live)));
     let (settings, writers) = (served.settings.clone(), Writers::default());
-    let room = TrackerRoom { served, doubts, swarm, warming_writes, receive_buffer_errors_before };
+    let room =
+        TrackerRoom { served, doubts, swarm, warming_writes, receive_buffer_errors_before, requests_dropped_before };
     Ok((Connections { streams, exchanges, background, checkpoints: None, writers, settings }, room))
 }
 
@@ -208,6 +211,25 @@ impl Obligations {
         self.is_inferred
     }
 
+    /// Whether it is known when each commit was made: nothing is doubtful but what was never made.
+    pub fn knows_when(&self) -> bool {
+        match &self.writes {
+            Writes::Lost(lost) => self.doubtful.iter().all(|commit| lost.contains(commit)),
+            Writes::All | Writes::Unknown { .. } => self.doubtful.is_empty(),
+        }
+    }
+
+    /// Commits that were asked for, and of which it is not known that, or when, they were made.
+    pub fn doubtful(&self) -> &[u64] {
+        &self.doubtful
+    }
+
+    /// How many commits after the first number, and up to the second, were never made, as far as that is known.
+    pub fn lost_between(&self, after: u64, to: u64) -> u64 {
+        let Writes::Lost(lost) = &self.writes else { return 0 };
+        lost.iter().filter(|commit| (after + 1..=to).contains(commit)).count() as u64
+    }
+
     /// Whether it is known of every write what became of it.
     pub fn knows_all(&self) -> bool {
         match self.writes {
@@ -256,9 +278,11 @@ impl TrackerRoom {
     /// As the operating system says, and what SQLite says of the live database.
     pub fn finish(self, live: &Path, sequence_at_start: i64, ledger: &Ledger) -> Result<(TrackerResult, Obligations)> {
         let Served { own, process, .. } = &self.served;
-        let receive_buffer_errors = drops::receive_buffer_errors(*process)
-            .zip(self.receive_buffer_errors_before)
-            .map(|(now, before)| now.saturating_sub(before));
+        let since = |(now, before): (u64, u64)| now.saturating_sub(before);
+        let receive_buffer_errors =
+            drops::receive_buffer_errors(*process).zip(self.receive_buffer_errors_before).map(since);
+        let dropped = drops::at_port(*process, self.served.address.port());
+        let requests_dropped = dropped.zip(self.requests_dropped_before).map(since);
         let receive_buffer_errors_are_its_own = drops::has_own_namespace(*process);
         let mut stopped = None;
         if let Some(tracker) = own {
@@ -291,6 +315,8 @@ impl TrackerRoom {
             unknown,
             receive_buffer_errors,
             receive_buffer_errors_are_its_own,
+            requests_dropped,
+            writes_withheld: None,
             aborted_requests: stopped.map_or(0, |stopped| stopped.aborted_requests),
             was_killed: stopped.is_some_and(|stopped| stopped.was_killed),
         };
@@ -365,7 +391,10 @@ mod tests {
         ] {
             assert_eq!(obligations.objection(&claim, advance).is_some(), is_objected, "{name}");
         }
-        let lost = of(Writes::Lost(vec![4, 7, 8]), &[]);
+        let lost = of(Writes::Lost(vec![4, 7, 8]), &[4, 7, 8]);
+        assert_eq!([(3, 8), (4, 8), (8, 20)].map(|(after, to)| lost.lost_between(after, to)), [3, 2, 0]);
+        assert!(lost.knows_when() && of(Writes::All, &[]).knows_when() && !of(Writes::All, &[4]).knows_when());
+        assert!(!of(Writes::Lost(vec![4]), &[4, 5]).knows_when());
         for (start, expected) in [(3, 3), (4, 3), (6, 6), (8, 6), (9, 9)] {
             assert_eq!(lost.claim(claim(start, 20)).commit_at_start, expected, "{start}");
         }

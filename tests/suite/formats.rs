@@ -149,7 +149,7 @@ fn rows(results: &Results) -> Vec<Row> {
 
 #[test]
 fn the_long_table_has_every_number_of_every_trial_once() {
-    for Committed { folder, results, json } in committed() {
+    for Committed { folder, results, json, .. } in committed() {
         let mut numbers: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         let mut verdicts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut seen = HashSet::new();

@@ -22,7 +22,7 @@ const REPORT_MOST: usize = 65_536;
 
 #[test]
 fn committed_reports_are_what_their_results_say() {
-    for Committed { folder, results, .. } in committed() {
+    for Committed { folder, derived: results, .. } in committed() {
         let report = report::render(results, Format::Markdown);
         assert!(report.chars().count() < REPORT_MOST, "{}: {}", folder.display(), report.chars().count());
         let path = folder.join("report.md");
@@ -102,7 +102,7 @@ fn rendered(template: &Path) -> String {
     let names: Vec<_> =
         committed().iter().map(|one| one.folder.file_name().unwrap().to_string_lossy().into_owned()).collect();
     let text = fs::read_to_string(template).unwrap();
-    let load = |name: &str| Ok(committed::of(name).results.clone());
+    let load = |name: &str| Ok(committed::of(name).derived.clone());
     report::render_template(&template.display().to_string(), &text, &names, Box::new(load)).unwrap()
 }
 
@@ -117,7 +117,7 @@ fn assert_text(path: &Path, made: &str) {
 
 #[test]
 fn a_terminal_has_room_for_every_report() {
-    for Committed { folder, results, .. } in committed() {
+    for Committed { folder, derived: results, .. } in committed() {
         let is_within = |text: &str, columns: usize| {
             let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
             assert!(widest.chars().count() <= columns, "{}: {widest}", folder.display());
@@ -133,7 +133,7 @@ fn a_terminal_has_room_for_every_report() {
 #[test]
 fn committed_results_lose_nothing_when_they_are_saved() {
     let scratch = tempfile::tempdir().unwrap();
-    for Committed { folder, results, json: before } in committed() {
+    for Committed { folder, results, json: before, .. } in committed() {
         let copy = scratch.path().join("results.json");
         results.save(&copy).unwrap();
         let after: Value = serde_json::from_slice(&fs::read(&copy).unwrap()).unwrap();

@@ -46,6 +46,9 @@ impl Target for Freezing {
 struct Holding {
     executed: Cell<u64>,
     hold_at: u64,
+    /// How long that operation takes.
+    slow: Duration,
+    /// How long nothing else may begin after its answer.
     hold: Duration,
 }
 
@@ -53,6 +56,7 @@ impl Target for Holding {
     fn execute(&self, _: &Operation, _: Instant) -> Execution {
         let mut execution = Execution::default();
         if self.executed.get() == self.hold_at {
+            thread::sleep(self.slow);
             execution.answered = Some(Instant::now());
             thread::sleep(self.hold);
         }
@@ -63,6 +67,11 @@ impl Target for Holding {
     fn execute_batch(&self, _: &[Operation], _: Instant) -> Execution {
         Execution::default()
     }
+}
+
+/// Holds its stream after the fiftieth operation.
+fn holding(slow: Duration, hold: Duration) -> Holding {
+    Holding { executed: Cell::new(0), hold_at: 50, slow, hold }
 }
 
 fn stream<T: Target>(rate_ops: f64, end_ns: u64, targets: Vec<T>) -> Stream<T> {
@@ -184,7 +193,7 @@ fn what_a_stalled_client_gave_up_is_dropped_and_ranks_as_infinitely_late() {
 fn a_wait_that_the_target_makes_for_reasons_of_its_own_is_nobodys_response_time() {
     // Held for 0.5 s after the 50th of 200 answers: all of the 50 that are due meanwhile wait, and no client does.
     one_try_succeeds(|| {
-        let target = Holding { executed: Cell::new(0), hold_at: 50, hold: Duration::from_millis(500) };
+        let target = holding(Duration::ZERO, Duration::from_millis(500));
         let tally = run(100.0, 2, Duration::from_millis(400), target, Stop::WhenAllHasBegun);
         let announces = tally.of(OperationKind::Announce);
         let Counts { served, .. } = announces.counts;
@@ -192,6 +201,39 @@ fn a_wait_that_the_target_makes_for_reasons_of_its_own_is_nobodys_response_time(
         match longest_us {
             Some(us) if us < 100_000 => Ok(()),
             _ => Err(format!("{served} served, the longest of which took {longest_us:?} us")),
+        }
+    });
+}
+
+#[test]
+fn what_the_target_itself_takes_counts_although_the_harness_waits_after_it() {
+    one_try_succeeds(|| {
+        let target = holding(Duration::from_millis(300), Duration::from_millis(500));
+        let tally = run(100.0, 2, Duration::from_secs(15), target, Stop::WhenAllHasBegun);
+        let announces = tally.of(OperationKind::Announce);
+        // It is answered after 300 ms, in which 30 others were due: 20 of these waited for longer than 100 ms.
+        let longer = announces.response.count_between(100_000, u64::MAX);
+        let longest_us = percentile(&announces.response, 200, 1.0);
+        match longest_us {
+            Some(us) if (295_000..360_000).contains(&us) && longer.abs_diff(21) <= 4 => Ok(()),
+            _ => Err(format!("{longer} took longer than 100 ms, and the longest {longest_us:?} us")),
+        }
+    });
+}
+
+#[test]
+fn what_the_harness_puts_off_beyond_the_end_was_not_due() {
+    one_try_succeeds(|| {
+        let target = holding(Duration::ZERO, Duration::from_millis(500));
+        let tally = run(100.0, 2, Duration::from_secs(15), target, Stop::OnTime);
+        let withheld = tally.of(OperationKind::Announce).withheld;
+        let Counts { served, never_served, .. } = tally.counts();
+        assert_eq!(served + never_served + withheld, 200);
+        assert!(tally.held_us >= 500_000, "{}", tally.held_us);
+        if withheld.abs_diff(50) <= 3 && never_served <= 3 {
+            Ok(())
+        } else {
+            Err(format!("{withheld} withheld and {never_served} never served"))
         }
     });
 }

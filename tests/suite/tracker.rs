@@ -161,7 +161,7 @@ fn a_tracker_that_dies_fails_its_trial_with_its_last_words() {
 fn a_lock_of_six_seconds_loses_writes_that_were_answered_and_they_are_found() {
     let Some(_) = program() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let line = r#"snapshots.options.command.line="sqlite3 {db} 'BEGIN EXCLUSIVE' '.shell sleep 6.5; cp {db} {out}'""#;
+    let line = r#"snapshots.options.command.line="sqlite3 -cmd '.timeout 5000' {db} 'BEGIN EXCLUSIVE' '.shell sleep 6.5; cp {db} {out}'""#;
     let overrides = ["snapshots.strategies=command", line, "sqlite.journal_mode=delete", "phases.recovery_s=2"];
     let (_, results) = run(folder.path(), &overrides);
     let trial = &results.trials[0];

@@ -22,6 +22,8 @@ pub struct Copy<'a> {
     pub snapshot: &'a SnapshotResult,
     /// Its phase, where it has one.
     phase: Option<&'a PhaseResult>,
+    /// How long a client waits for its answer, in seconds.
+    timeout_s: f64,
 }
 
 /// Bytes of a page, where the results do not say.
@@ -36,10 +38,11 @@ pub fn is_dot_backup(strategy: Strategy) -> bool {
 }
 
 /// The copies of `.backup` in a trial.
-pub fn copies(trial: &TrialResult) -> impl Iterator<Item = Copy<'_>> {
+pub fn copies<'a>(trial: &'a TrialResult, setting: &Setting) -> impl Iterator<Item = Copy<'a>> {
+    let timeout_s = setting.timeout_us as f64 / 1e6;
     let mut phases = trial.phases.iter().filter(|phase| phase.name == PhaseName::Snapshot);
     let copies = trial.snapshots.iter().filter(|_| is_dot_backup(trial.strategy));
-    copies.map(move |snapshot| Copy { snapshot, phase: phases.next() })
+    copies.map(move |snapshot| Copy { snapshot, phase: phases.next(), timeout_s })
 }
 
 impl Copy<'_> {
@@ -84,10 +87,12 @@ pub fn began_again(copy: &Copy<'_>) -> Option<bool> {
     copy.among_commits().then_some(restarts > 0)
 }
 
-/// Whether everything that was due while it ran was served in time.
+/// Of those that ended, and lasted long enough for a client to give up: whether everything that was due meanwhile was served in time.
+/// A shorter one could lock everybody out, and nobody would give up.
 pub fn locks_nobody_out(copy: &Copy<'_>) -> Option<bool> {
-    let counts = copy.phase?.counts();
-    (counts.due() > 0).then(|| counts.served == counts.due())
+    let phase = copy.phase.filter(|phase| phase.duration_s >= copy.timeout_s)?;
+    let counts = phase.counts();
+    (copy.has_ended() && counts.due() > 0).then(|| counts.served == counts.due())
 }
 
 fn io(trial: &TrialResult) -> Option<(&PhaseResult, &IoResult)> {

@@ -55,7 +55,7 @@ fn claim(question: &Question, group: &Group<'_>, setting: &Setting) -> Claim {
         }
         Test::Beyond { value, limit } => beyond(group, value, limit),
         Test::During { value } => during(group, value),
-        Test::Copies { hit, modes, rule } => copies(group, hit, modes, rule),
+        Test::Copies { hit, modes, rule } => copies(group, setting, hit, modes, rule),
     };
     let Found { delete, wal, outcome, because } = found;
     Claim {
@@ -211,11 +211,12 @@ fn during(group: &Group<'_>, value: measures::OfPhase) -> Found {
 }
 
 /// How many copies of `.backup` are as claimed.
-fn copies(group: &Group<'_>, hit: measures::OfCopy, modes: &[JournalMode], rule: Rule) -> Found {
+fn copies(group: &Group<'_>, setting: &Setting, hit: measures::OfCopy, modes: &[JournalMode], rule: Rule) -> Found {
     let of = |mode: JournalMode| {
         let replaced = || group.replaced.iter().copied().filter(move |trial| trial.journal_mode == mode);
         let trials = || of_mode(group, mode).chain(replaced());
-        let copies = || trials().flat_map(measures::copies).filter_map(|copy: Copy<'_>| hit(&copy));
+        let copies =
+            || trials().flat_map(|trial| measures::copies(trial, setting)).filter_map(|copy: Copy<'_>| hit(&copy));
         let hits = copies().filter(|hit| *hit).count() as u64;
         (hits, copies().count() as u64)
     };

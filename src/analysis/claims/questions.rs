@@ -198,7 +198,8 @@ pub const QUESTIONS: [Question; 21] = [
         claim: "Locking: .backup locks nobody out",
         source: BackupTable,
         stance: For,
-        how: "copies during which every announce and scrape that was due was served in time",
+        how: "of the copies that ended well and lasted at least as long as a client waits for its answer, those during which every \
+              announce and scrape that was due was served in time",
         unit: "% of copies",
         test: always(measures::locks_nobody_out),
     },

@@ -124,7 +124,6 @@ fn copies_are_counted_and_one_that_is_not_so_is_enough() {
     assert_eq!((found.outcome, found.because.as_str()), (ClaimOutcome::Holds, "7 of 7 under delete, 7 of 7 under wal"));
     assert!(found.wal.unwrap().interval.unwrap().low > 60.0);
     assert_eq!(outcome(&all, ".backup gives a single file"), ClaimOutcome::Holds);
-    assert_eq!(outcome(&all, "Locking: .backup locks nobody out"), ClaimOutcome::Holds);
     let mut one_torn = seven(Strategy::Backup, |_| ());
     one_torn.trials[0].snapshots[0] = samples::snapshot(Strategy::Backup, Verdict::Torn);
     assert_eq!(outcome(&one_torn, claim), ClaimOutcome::DoesNotHold);
@@ -149,6 +148,30 @@ fn copies_are_counted_and_one_that_is_not_so_is_enough() {
     assert_eq!(outcome(&restarted, again), ClaimOutcome::DoesNotHold);
     restarted.trials[0].snapshots[0].progress.restarts = Some(3);
     assert_eq!(outcome(&restarted, again), ClaimOutcome::Holds);
+}
+
+#[test]
+fn a_copy_locks_somebody_out_only_if_it_lasts_as_long_as_a_client_waits() {
+    let claim = "Locking: .backup locks nobody out";
+    for (duration_s, dropped, has_ended, expected) in [
+        (10.0, 0, true, ClaimOutcome::Open),
+        (10.0, 1, true, ClaimOutcome::Open),
+        (15.0, 0, true, ClaimOutcome::Holds),
+        (15.0, 1, true, ClaimOutcome::DoesNotHold),
+        (15.0, 1, false, ClaimOutcome::Open),
+    ] {
+        let results = seven(Strategy::CliBackup, |trial| {
+            let phase = trial.phases.iter_mut().find(|phase| phase.name == PhaseName::Snapshot).unwrap();
+            phase.duration_s = duration_s;
+            for operation in &mut phase.operations {
+                *operation = samples::operation(operation.kind, 1_000, dropped);
+            }
+            trial.snapshots[0].run.exit_status = has_ended.then_some(0);
+        });
+        assert_eq!(results.scenario.client_timeout.as_secs(), 15, "the sample's");
+        let found = find(&results, claim);
+        assert_eq!(found.outcome, expected, "{duration_s} s, {dropped} not served, ended: {has_ended}");
+    }
 }
 
 #[test]

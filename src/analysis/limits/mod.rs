@@ -11,7 +11,7 @@ use crate::{
     results::{Results, SnapshotResult, TrialResult},
     snapshot::Strategy,
     sqlite::JournalMode,
-    statistics::median,
+    statistics::{Interval, median},
 };
 
 /// The copies of a strategy, of a database of one size, at one rate of commits.
@@ -39,6 +39,8 @@ pub struct Copies {
     pub failed: u64,
     /// So many that were disturbed by a commit before their first attempt had ended, those that a lock ended left out.
     pub disturbed: u64,
+    /// Of these, how long the ones lasted that were stopped at the deadline, in seconds.
+    pub disturbed_and_stopped_s: Vec<f64>,
     /// How often they began again, all together: as the strategy says, or else as many commits as came meanwhile.
     pub begun_again: u64,
     /// Commits that came while they were taken.
@@ -65,8 +67,9 @@ pub struct Limit {
     /// How long the gap between two commits is that a copy of the larger database needs, in seconds: the time in which a commit disturbs
     /// it. What comes after that, as the sync of its file, makes it longer.
     pub gap_s: Fitted,
-    /// Up to how many commits a second half of such copies end within the deadline; the interval is that of the time for a byte. `None`
-    /// where they would not even undisturbed.
+    /// Up to how many commits a second half of such copies end within the deadline; the interval is that of the time for a byte. It
+    /// begins at 0 where the longest gap that chance leaves open is beyond the deadline. `None` where the likeliest gap is, so that
+    /// they would not end even undisturbed.
     pub half_end_at: Option<Fitted>,
     /// The same of 95 of a hundred.
     pub most_end_at: Option<Fitted>,
@@ -102,6 +105,7 @@ pub fn copies(all: &[Results]) -> Vec<Copies> {
                 stopped: 0,
                 failed: 0,
                 disturbed: 0,
+                disturbed_and_stopped_s: Vec::new(),
                 begun_again: 0,
                 commits_meanwhile: 0,
             });
@@ -135,7 +139,10 @@ fn add(copies: &mut Copies, snapshot: &SnapshotResult) {
             copies.exact += u64::from(snapshot.is_exact());
         }
         Some(_) if is_locked => copies.locked += 1,
-        Some(_) if snapshot.run.exit_status.is_none() => copies.stopped += 1,
+        Some(_) if snapshot.run.exit_status.is_none() => {
+            copies.stopped += 1;
+            copies.disturbed_and_stopped_s.extend((begun_again > 0).then_some(snapshot.run.duration_s));
+        }
         Some(_) => copies.failed += 1,
     }
     copies.disturbed += u64::from(begun_again > 0 && !is_locked);
@@ -154,15 +161,15 @@ pub fn limits(copies: &[Copies], asked: Asked) -> Vec<Limit> {
     let limit = |((journal_mode, strategy), group): ((JournalMode, Strategy), Vec<&Copies>)| {
         let locked: u64 = group.iter().map(|one| one.locked).sum();
         let all: u64 = group.iter().map(|one| one.count()).sum();
-        let s_per_byte = fit(&group.iter().map(|one| attempts(one)).collect::<Vec<_>>());
+        let s_per_byte = fit(&group.iter().map(|one| attempts(one, &group)).collect::<Vec<_>>());
         let s_per_byte = s_per_byte.filter(|_| locked * 10 < all)?;
         let gap_s = s_per_byte.map(|s_per_byte| s_per_byte * asked.bytes as f64);
         let end_at = |share: f64| {
             let of = |gap_s: f64| rate_that_ends(share, gap_s, asked.deadline_s);
             let Fitted { value, interval } = gap_s;
             // The longer it takes, the fewer commits it bears.
-            let interval = crate::statistics::Interval { low: of(interval.high)?, high: of(interval.low)? };
-            Some(Fitted { value: of(value)?, interval })
+            let low = of(interval.high).unwrap_or(0.0);
+            Some(Fitted { value: of(value)?, interval: Interval { low, high: of(interval.low)? } })
         };
         let (half_end_at, most_end_at) = (end_at(0.5), end_at(0.95));
         Some(Limit { journal_mode, strategy, s_per_byte, gap_s, half_end_at, most_end_at })
@@ -170,12 +177,19 @@ pub fn limits(copies: &[Copies], asked: Asked) -> Vec<Limit> {
     groups.into_iter().filter_map(limit).collect()
 }
 
-fn attempts(copies: &Copies) -> Attempts {
+/// What the model is fitted to. A copy that was stopped before an undisturbed one would have ended is left out: without a commit it would
+/// not have ended either and so count for nothing, so that it must not count where a commit came. Copies of its size, at any rate,
+/// say how long that is; where none of them was undisturbed, all count.
+fn attempts(copies: &Copies, group: &[&Copies]) -> Attempts {
+    let of_size = group.iter().filter(|one| one.bytes == copies.bytes);
+    let undisturbed_s = median(&of_size.flat_map(|one| one.undisturbed_s.iter().copied()).collect::<Vec<_>>());
+    let is_too_short = |stopped_s: &&f64| undisturbed_s.is_some_and(|undisturbed_s| **stopped_s < undisturbed_s);
+    let left_out = copies.disturbed_and_stopped_s.iter().filter(is_too_short).count() as u64;
     Attempts {
         bytes: copies.bytes as f64,
         rate: copies.rate,
         undisturbed: copies.undisturbed_s.len() as u64,
-        disturbed: copies.disturbed,
+        disturbed: copies.disturbed.saturating_sub(left_out),
     }
 }
 
@@ -186,4 +200,88 @@ pub fn measured_undisturbed_s(copies: &[Copies], limit: &Limit, bytes: u64) -> O
         |one: &&Copies| (one.journal_mode, one.strategy, one.bytes) == (limit.journal_mode, limit.strategy, bytes);
     let all: Vec<f64> = copies.iter().filter(is_like).flat_map(|one| one.undisturbed_s.iter().copied()).collect();
     median(&all).map(|median_s| (median_s, all.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{oracle::Verdict, results::samples};
+
+    fn none() -> Copies {
+        Copies {
+            journal_mode: JournalMode::Delete,
+            strategy: Strategy::Backup,
+            bytes: 1_000_000_000,
+            rate: 1.0,
+            ended_s: Vec::new(),
+            undisturbed_s: Vec::new(),
+            exact: 0,
+            locked: 0,
+            stopped: 0,
+            failed: 0,
+            disturbed: 0,
+            disturbed_and_stopped_s: Vec::new(),
+            begun_again: 0,
+            commits_meanwhile: 0,
+        }
+    }
+
+    /// A copy that began again so often, and was stopped after so long or ended well.
+    fn snapshot(restarts: u64, stopped_s: Option<f64>) -> SnapshotResult {
+        let mut snapshot = samples::snapshot(Strategy::Backup, Verdict::Exact);
+        snapshot.progress.restarts = Some(restarts);
+        if let Some(stopped_s) = stopped_s {
+            snapshot.run.duration_s = stopped_s;
+            snapshot.run.exit_status = None;
+            snapshot.run.error = Some("stopped at its deadline".to_owned());
+        }
+        snapshot
+    }
+
+    #[test]
+    fn a_copy_that_was_stopped_before_it_could_have_ended_is_not_fitted() {
+        // An undisturbed one takes half a second.
+        for (restarts, stopped_s, has_undisturbed, disturbed) in [
+            (3, None, true, 1),
+            (3, Some(0.6), true, 1),
+            (3, Some(0.5), true, 1),
+            (3, Some(0.4), true, 0),
+            (3, Some(0.4), false, 1),
+            (0, Some(0.4), true, 0),
+        ] {
+            let (mut at_one_rate, mut at_another) = (none(), Copies { rate: 2.0, ..none() });
+            add(&mut at_one_rate, &snapshot(restarts, stopped_s));
+            if has_undisturbed {
+                add(&mut at_another, &snapshot(0, None));
+            }
+            let fitted = attempts(&at_one_rate, &[&at_one_rate, &at_another]);
+            let words =
+                format!("{restarts} times again, stopped after {stopped_s:?}, one undisturbed: {has_undisturbed}");
+            assert_eq!((fitted.disturbed, fitted.undisturbed), (disturbed, 0), "{words}");
+        }
+    }
+
+    #[test]
+    fn only_a_likeliest_gap_beyond_the_deadline_leaves_no_rate() {
+        let copies = Copies { undisturbed_s: vec![1.0; 6], ended_s: vec![1.0; 12], disturbed: 6, ..none() };
+        let of = |deadline_s: f64| {
+            limits(std::slice::from_ref(&copies), Asked { bytes: copies.bytes, deadline_s }).remove(0)
+        };
+        let gap_s = of(100.0).gap_s;
+        for (deadline_s, has_rate, begins_at_0) in [
+            (gap_s.interval.high * 1.1, true, false),
+            (gap_s.value * 1.1, true, true),
+            (gap_s.value * 0.9, false, false),
+        ] {
+            let Limit { half_end_at, most_end_at, .. } = of(deadline_s);
+            for found in [half_end_at, most_end_at] {
+                assert_eq!(found.is_some(), has_rate, "{deadline_s} s of {gap_s:?}");
+                let low = found.map_or(1.0, |found| found.interval.low);
+                assert_eq!(low <= 0.0, begins_at_0, "{deadline_s} s of {gap_s:?}: {found:?}");
+                assert!(
+                    found.is_none_or(|found| found.interval.low < found.value && found.value < found.interval.high)
+                );
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     child::Resources,
     oracle::Difference,
+    report::snapshots::is_silent_failure,
     results::{
         CopyCost, CopyCourse, CopyFiles, CopyRun, Evidence, LiveCached, ProgressPoint, Ruling, SnapshotResult,
         StepResult, WalResult,
@@ -58,6 +59,7 @@ fn run(figures: &mut List, run: &CopyRun) {
         stderr: _,
         commit_at_start,
         commit_at_end,
+        commits_lost,
     } = run;
     figures.put("copy_started", Seconds, "When the copy began, from the start of the load", *started_s);
     figures.put("copy_late", Seconds, "By how much that was later than the schedule says", *late_s);
@@ -67,6 +69,8 @@ fn run(figures: &mut List, run: &CopyRun) {
     figures.put("exit_status", One, "Status of the process that copied", exit_status.map(i64::from));
     figures.put("commit_at_start", One, "Last commit acknowledged before the copy began", *commit_at_start);
     figures.put("commit_at_end", One, "Last commit issued when the copy had ended", *commit_at_end);
+    let lost = "Commits meanwhile that a tracker was asked for and never made";
+    figures.put("commits_lost", One, lost, if_known(*commits_lost));
 }
 
 fn course(figures: &mut List, course: &CopyCourse) {
@@ -230,7 +234,7 @@ fn ruled(figures: &mut List, ruling: &Ruling) {
         verdict,
         judge_error: _,
         evidence: _,
-        silent_failure,
+        silent_failure: _,
         integrity_check,
         integrity_check_s,
         quick_check,
@@ -239,7 +243,7 @@ fn ruled(figures: &mut List, ruling: &Ruling) {
     } = ruling;
     figures.put("verdict", Word, "What the snapshot is", verdict.map(Value::word));
     let silent = "Whether the copy was said to be good, passes integrity_check and is not exact";
-    figures.put("silent_failure", Word, silent, *silent_failure);
+    figures.put("silent_failure", Word, silent, is_silent_failure(ruling).map_or(Value::Unknown, Value::from));
     let passed = |answer: &Option<String>| {
         answer.as_ref().map(|answer| Value::Word(if answer == "ok" { "ok" } else { "not_ok" }.to_owned()))
     };

@@ -18,6 +18,8 @@ pub fn tracker(figures: &mut List, tracker: &TrackerResult) {
         unknown: _,
         receive_buffer_errors,
         receive_buffer_errors_are_its_own,
+        requests_dropped,
+        writes_withheld,
         aborted_requests,
         was_killed,
     } = tracker;
@@ -36,6 +38,10 @@ pub fn tracker(figures: &mut List, tracker: &TrackerResult) {
     figures.put("receive_buffer_errors", Unit::One, dropped, if_known(*receive_buffer_errors));
     let own = "Whether those are of the tracker alone";
     figures.put("receive_buffer_errors_are_its_own", Unit::Word, own, *receive_buffer_errors_are_its_own);
+    let dropped = "Packets to the tracker that the system dropped because the buffer of its socket was full";
+    figures.put("requests_dropped", Unit::One, dropped, if_known(*requests_dropped));
+    let withheld = "Writes that were not asked for before the load ended, because this program had waited for the end of another one";
+    figures.put("writes_withheld", Unit::One, withheld, if_known(*writes_withheld));
     figures.put("aborted_requests", Unit::One, "Requests that the tracker says it gave up", *aborted_requests);
     let killed = "Whether the tracker did not end when it was asked to";
     figures.put("tracker_was_killed", Unit::Word, killed, Value::from(*was_killed));

@@ -252,6 +252,15 @@ fn operations_that_are_missing_from_the_accounts_are_noticed() {
     let mut other_kind = [full(0, 3), full(3, 4)];
     other_kind[0].tally.add(&Slice { dropped: [0, 0, 0, 1], ..Slice::default() });
     assert!(check_accounts(&open, &workload, &other_kind).is_err(), "a scrape that nobody asked for");
+    // The harness held the stream for a second: what was due in the first part came in the second one, and ten operations not at all.
+    let mut held = [full(0, 2), full(2, 4)];
+    held[0].tally.held_us = 1_000_000;
+    held[1].tally = Tally::default();
+    held[1].tally.add(&Slice { withheld: [10, 0, 0, 0], ..announces(300, [50; 10]) });
+    assert_eq!(check_accounts(&open, &workload, &held), Ok(()));
+    held[1].tally.add(&announces(300, [50]));
+    let error = check_accounts(&open, &workload, &held).unwrap_err();
+    assert!(error.contains("[40, 0]") && error.contains("[41, 0]") && error.contains("in all"), "{error}");
     let closed = [stream(None, Pace::Closed)];
     assert_eq!(check_accounts(&closed, &workload, &short), Ok(()), "the closed loop has no schedule");
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use journalbench::results::Results;
+use journalbench::{results::Results, run::derive};
 use serde_json::Value;
 
 /// What gzip has made of what `run` wrote.
@@ -20,6 +20,8 @@ pub struct Committed {
     pub folder: PathBuf,
     /// What this program reads.
     pub results: Results,
+    /// The same, with what follows from it as this program works it out: what is reported.
+    pub derived: Results,
     /// What stands in the file.
     pub json: Value,
 }
@@ -42,7 +44,9 @@ fn read(folder: PathBuf) -> Committed {
     let results = Results::load(&path).unwrap();
     let mut json = Vec::new();
     GzDecoder::new(fs::File::open(&path).unwrap()).read_to_end(&mut json).unwrap();
-    Committed { folder, results, json: serde_json::from_slice(&json).unwrap() }
+    let mut derived = results.clone();
+    derive(&mut derived);
+    Committed { folder, results, derived, json: serde_json::from_slice(&json).unwrap() }
 }
 
 /// The results of a name.
