@@ -23,13 +23,14 @@ const FLOOR_SHARE: f64 = 0.9;
 /// The kinds whose figures are compared. Announces are those that commit and those that read together, and so are their times; they are
 /// compared where none reads, as with a tracker that answers them without the database.
 fn kinds(group: &Group<'_>) -> Vec<OperationKind> {
+    let phases = || group.trials.iter().flat_map(|trial| &trial.phases);
     let due = |kind| -> u64 {
-        let phases = group.trials.iter().flat_map(|trial| &trial.phases);
-        phases.filter_map(|phase| phase.operation(kind)).map(|operation| operation.due).fold(0, u64::saturating_add)
+        phases().filter_map(|phase| phase.operation(kind)).map(|operation| operation.due).fold(0, u64::saturating_add)
     };
     let commits_apart = due(OperationKind::Commit) < due(OperationKind::Announce);
+    let says_reads = phases().any(|phase| phase.operation(OperationKind::Read).is_some());
     let is_compared = |kind: &OperationKind| match kind {
-        OperationKind::Announce => due(OperationKind::Read) == 0 && commits_apart,
+        OperationKind::Announce => says_reads && due(OperationKind::Read) == 0 && commits_apart,
         OperationKind::Commit | OperationKind::Read | OperationKind::Scrape => true,
     };
     [OperationKind::Commit, OperationKind::Read, OperationKind::Scrape, OperationKind::Announce]

@@ -65,8 +65,10 @@ pub fn of_environment(environment: &Environment) -> Vec<Warning> {
 /// this could change.
 pub(super) fn unequal_fsync(results: &Results) -> Option<Warning> {
     let of_sittings = || results.sittings.entries().iter().filter(|sitting| sitting.trials > 0);
+    // The first sitting's environment stands for the whole run where sittings do not say.
+    let say = of_sittings().any(|sitting| sitting.fsync_us_p50.found().is_some()) && results.merged.is_empty();
     let times = || {
-        let of_runs = results.environments().filter_map(|environment| environment.fsync_us_p50);
+        let of_runs = results.environments().filter(|_| !say).filter_map(|environment| environment.fsync_us_p50);
         of_runs.chain(of_sittings().filter_map(|sitting| sitting.fsync_us_p50.found().copied()))
     };
     let (least_us, most_us) = (times().min()?, times().max()?);

@@ -152,21 +152,28 @@ impl Worker {
             return;
         }
         let execution = target.execute(operation, until);
-        let returned = Instant::now();
-        let ended = execution.answered.unwrap_or(returned);
-        self.record(in_flight, &execution, ended, execution.statements);
-        self.hold(returned.saturating_duration_since(ended));
+        self.record(in_flight, &execution, Instant::now(), execution.statements);
+        if let Some(until) = execution.hold_until {
+            self.hold(target, until);
+        }
         self.notes.slice.lost_writes[in_flight.class as usize] += execution.lost_writes;
         self.notes.slice.lost_to_full_disk += execution.lost_to_full_disk;
         self.check(execution);
     }
 
-    /// Notes that the target let nothing begin for so long after its answer.
-    fn hold(&mut self, length: Duration) {
-        if !length.is_zero() {
-            self.held_ns.fetch_add(nanoseconds(length), Ordering::Relaxed);
-            self.notes.slice.held_us += nanoseconds(length) / 1_000;
+    /// Begins nothing until a time, for reasons of the target's own.
+    fn hold<T: Target>(&mut self, target: &T, until: Instant) {
+        let held = until.saturating_duration_since(Instant::now());
+        self.held_ns.fetch_add(nanoseconds(held), Ordering::Relaxed);
+        self.notes.slice.held_us += nanoseconds(held) / 1_000;
+        thread::sleep(held);
+        if self.control.is_stopped() {
+            // The load has ended meanwhile: only what comes before its end is put off.
+            let stop = self.control.start + Duration::from_nanos(self.control.stop_ns());
+            let beyond = until.saturating_duration_since(stop).min(held);
+            self.held_ns.fetch_sub(nanoseconds(beyond), Ordering::Relaxed);
         }
+        target.release();
     }
 
     /// Has the operations that wait written, in one transaction.

@@ -16,6 +16,7 @@
 //! | `share(hits, of)` | how large the share of all is with 95 % confidence, in words |
 //! | `modes("quick", "commit", "p50_us", completed_rate_ops=1)` | a response time of the baselines in pairs: `ratio`, `interval`, `pairs`, `outcome`, `delete_ms`, `wal_ms`; of trials with fewer operations than the percentile takes only where `least` says so |
 //! | `unserved_pairs("quick", completed_rate_ops=1)` | in how many pairs of baselines more requests were not served under wal than under delete: `more`, `fewer`, `same` |
+//! | `check(condition, "what holds then")` | nothing, or an error: what words rest on that no figure writes |
 //! | <code>trials \| requests("baseline")</code> | announces and scrapes in that phase of these trials: `due`, `unserved` |
 //! | <code>trials \| unserved("baseline")</code> | the same in words, as in 12 of 207,648; `-` where nothing was due |
 //! | <code>list \| where(key=value)</code> | those of a list that have these values; a key of another object is `a__b` |
@@ -374,6 +375,9 @@ fn add_figures(environment: &mut Environment<'_>) {
         rate.ok_or_else(|| invalid(format!("{gap_s} s are more than the deadline of {deadline_s}")))
     });
     environment.add_function("longest_gap_s", limits::longest_gap_s);
+    environment.add_function("check", |holds: bool, words: &str| {
+        if holds { Ok("") } else { Err(invalid(format!("it does not hold that {words}"))) }
+    });
     let number = |value: Value| f64::try_from(value).map(figure_text::number);
     let range = move |interval: Value| -> Result<String, Error> {
         let (low, high) = (interval.get_item_by_index(0)?, interval.get_item_by_index(1)?);
@@ -419,6 +423,7 @@ mod tests {
             ("{{ rate_that_ends(0.5, 60, 3600) | digits }}", "0.10"),
             ("{{ longest_gap_s(1, 10) | digits }}", "2.93"),
             ("{{ share(0, 20) }}", "at most 14 %"),
+            ("{{ check(1 < 2, 'one is less') }}it is", "it is"),
             ("{{ {'ratio': 0.5, 'interval': [0.25, 0.75], 'pairs': 6} | factor }}", "0.50 (0.25 to 0.75, 6 pairs)"),
             ("{{ {'ratio': 0.5, 'interval': none, 'pairs': 2} | factor }}", "0.50 (2 pairs)"),
             ("{{ answer('quick').question is string }} {{ '| cp |' in matrix('quick') }}", "True True"),
@@ -461,6 +466,7 @@ mod tests {
             ("{{ run('quick').trials | where(journal_mode='truncate') | the_one }}", "expected one, and there are 0"),
             ("{{ run('quick').trials | the_one }}", "there are 2"),
             ("{{ [] | median }}", "no median"),
+            ("{{ check(2 < 1, 'two is less') }}", "it does not hold that two is less"),
             ("{% for %}", "syntax error"),
             ("{{ rate_that_ends(0.5, 60, 30) }}", "60 s are more than the deadline of 30"),
             ("{{ modes('quick', 'commit', 'p51_us') }}", "p51_us is no figure"),

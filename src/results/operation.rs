@@ -33,7 +33,8 @@ pub struct OperationResult {
     pub response: Distribution,
     /// Service times of the operations that were begun.
     pub service: Distribution,
-    /// How late idle workers woke for them: the load generator's own part of the response time.
+    /// How late the load generator was, its own part of the response time: how late idle workers woke; over a network, how late each
+    /// request was sent.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub lag: Recorded<Distribution>,
     /// How many were late, and what that cost their clients.

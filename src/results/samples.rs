@@ -225,6 +225,7 @@ pub(crate) fn phase(name: PhaseName) -> PhaseResult {
         achieved_commits_per_s: 50.0,
         commits: 500,
         longest_without_commit_s: 0.025,
+        held_s: None,
         stalled_s: Recorded::Known(Some(0.012)),
         generator_bound: Recorded::Unknown,
         operations: OperationKind::ALL.map(|kind| operation(kind, 1_000, 0)).to_vec(),

@@ -324,12 +324,17 @@ pub struct PhaseResult {
     pub offered_commits_per_s: f64,
     /// Write transactions that were committed, a second.
     pub achieved_commits_per_s: f64,
-    /// Write transactions that were committed.
+    /// Write transactions that were committed, and of a tracker are known to have been.
     pub commits: u64,
-    /// Longest stretch of the phase without a commit; of a snapshot, with what reaches beyond it.
+    /// Longest stretch of the phase without a commit; of a snapshot, with what reaches beyond it. Time in which this program asked for no
+    /// write (`held_s`) is not in it.
     pub longest_without_commit_s: f64,
+    /// How long this program asked for no write, because it waited for a tracker to give one up; absent where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_s: Option<f64>,
     /// The longest time in which a write was due or waiting and none was committed; of a snapshot, with what reaches beyond
-    /// it. `None` where it is not known, because a listener writes what operations queue.
+    /// it. `None` where it is not known, because a listener writes what operations queue, or because a tracker wrote at a time that nobody
+    /// knows.
     #[serde(default, skip_serializing_if = "Recorded::is_unknown")]
     pub stalled_s: Recorded<Option<f64>>,
     /// In early files, of all kinds together: whether the generator's own lag is over a tenth of the response time of one of
@@ -338,7 +343,7 @@ pub struct PhaseResult {
     pub generator_bound: Recorded<bool>,
     /// By kind.
     pub operations: Vec<OperationResult>,
-    /// How late idle workers woke.
+    /// How late the load generator was: how late idle workers woke; over a network, how late each request was sent.
     pub lag: Distribution,
     /// What SQLite asked of its files; `None` where nobody counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

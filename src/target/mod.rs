@@ -35,6 +35,9 @@ pub trait Target: Send + 'static {
     /// that has no files leaves it empty.
     fn take_io(&self, _log: &mut IoLog) {}
 
+    /// The hold that the last execution asked for is over.
+    fn release(&self) {}
+
     /// What the target does of its own between operations; most do nothing. It is called once before each wait for the next
     /// operation, with the instant at which that wait ends, and should return by then.
     fn idle(&self) -> IdleWork<'_> {
@@ -89,9 +92,9 @@ pub struct Execution {
     pub fatal: Option<String>,
     /// Whether a checkpoint was run meanwhile, on this thread.
     pub carried_checkpoint: bool,
-    /// When the answer came, where the target let nothing else begin after it, for reasons of its own, until it returned. No client
-    /// waits for that: all that follows is due by so much later.
-    pub answered: Option<Instant>,
+    /// Until when nothing else of its stream is to begin, for reasons of the target's own. No client waits for that: all that follows is
+    /// due by so much later. [`Target::release`] is called then.
+    pub hold_until: Option<Instant>,
     /// Whether it is not known that the write was made, or when.
     pub is_doubtful: bool,
 }

@@ -269,7 +269,7 @@ impl SqliteTarget {
             lost_to_full_disk: torrent.lost_to_full_disk + total.lost_to_full_disk,
             fatal: torrent.fatal.or(total.fatal),
             carried_checkpoint: false,
-            answered: None,
+            hold_until: None,
             is_doubtful: false,
         }
     }

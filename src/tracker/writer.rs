@@ -54,6 +54,18 @@ pub struct Doubt {
     pub commit: u64,
     /// Why.
     pub why: Doubtful,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When it was answered, or no longer waited for.
+    pub ended: Instant,
+}
+
+impl Doubt {
+    /// When the tracker must have written it or given it up, where it was answered: nothing is sent before.
+    #[must_use]
+    pub fn over(&self) -> Instant {
+        (self.sent + GIVEN_UP_AFTER).max(self.ended)
+    }
 }
 
 /// Why it is not known at once what became of a write.
@@ -161,24 +173,20 @@ impl Completer {
             Ok(Answered::Yes { .. }) => Some(Doubtful::WasRepeated),
             Ok(Answered::No | Answered::Refused(_)) | Err(_) => Some(Doubtful::Unanswered),
         };
-        if let Some(why) = why {
-            self.doubts.note(Doubt { commit, why });
+        let doubt = why.map(|why| Doubt { commit, why, sent: begun, ended });
+        if let Some(doubt) = doubt {
+            self.doubts.note(doubt);
         }
         let mut execution = Execution { statements: 1, ..Execution::default() };
-        match why {
+        match doubt {
             // The first request may still wait for its lock. The next completed download has to wait for that, so that they stay in
             // order, and no client does.
-            Some(Doubtful::WasRepeated | Doubtful::TookLong) => {
-                (execution.answered, execution.is_doubtful) = (Some(ended), true);
-                thread::sleep(GIVEN_UP_AFTER.saturating_sub(begun.elapsed()));
+            Some(Doubt { why: Doubtful::WasRepeated | Doubtful::TookLong, .. }) => {
+                (execution.hold_until, execution.is_doubtful) = (doubt.map(|doubt| doubt.over()), true);
             }
-            Some(Doubtful::Unanswered) => {
-                execution.failure = Some(OperationFailure::Other);
-                return Ok(execution);
-            }
-            None => {}
+            Some(Doubt { why: Doubtful::Unanswered, .. }) => execution.failure = Some(OperationFailure::Other),
+            None => self.session.acknowledge(),
         }
-        self.session.acknowledge();
         Ok(execution)
     }
 }
@@ -201,12 +209,21 @@ impl Target for Completer {
     fn execute_batch(&self, operations: &[Operation], until: Instant) -> Execution {
         let mut all = Execution::default();
         for operation in operations {
-            let Execution { failure, statements, fatal, .. } = self.execute(operation, until);
+            let Execution { failure, statements, fatal, hold_until, .. } = self.execute(operation, until);
+            if let Some(until) = hold_until {
+                thread::sleep(until.saturating_duration_since(Instant::now()));
+                self.release();
+            }
             all.failure = all.failure.or(failure);
             all.fatal = all.fatal.or(fatal);
             all.statements += statements;
         }
         all
+    }
+
+    /// Only now is the write that was answered made, or given up.
+    fn release(&self) {
+        self.session.acknowledge();
     }
 
     fn idle(&self) -> IdleWork<'_> {
@@ -268,7 +285,8 @@ mod tests {
 
     #[test]
     fn what_became_of_writes_follows_from_the_sequence_or_is_not_known() {
-        let doubt = |why| move |commit| Doubt { commit, why };
+        let now = Instant::now();
+        let doubt = |why| move |commit| Doubt { commit, why, sent: now, ended: now };
         let (long, repeated, unanswered) =
             (doubt(Doubtful::TookLong), doubt(Doubtful::WasRepeated), doubt(Doubtful::Unanswered));
         let unknown = |from_commit, why: &str| (Some(from_commit), why.to_owned());

@@ -4,7 +4,7 @@
 //! An hour can have sixty million commits, so that their times are never held: they pass by once, in order, and what is
 //! remembered of them is some numbers for each phase and each point.
 
-use super::evaluate::Phase;
+use super::evaluate::{Phase, overlap_s};
 use crate::{
     measure::seconds,
     results::{PhaseName, SeriesPoint},
@@ -22,6 +22,8 @@ pub struct Commits {
     point: usize,
     /// When the last one was made that has passed by.
     last_s: Option<f64>,
+    /// Times in which the harness asked for none.
+    holds_s: Vec<(f64, f64)>,
 }
 
 /// The commits of a phase.
@@ -33,7 +35,7 @@ pub struct PhaseCommits {
     touching: bool,
     /// How many were made in it.
     pub count: u64,
-    /// The longest stretch without one.
+    /// The longest stretch without one, but for the times in it in which the harness asked for none.
     pub longest_without_s: f64,
     /// Where the stretch begins that the next commit ends.
     open_s: f64,
@@ -47,8 +49,8 @@ struct PointCommits {
 }
 
 impl Commits {
-    /// None yet, of a trial with these phases and points, which follow each other.
-    pub fn new(phases: &[Phase], series: &[SeriesPoint]) -> Self {
+    /// None yet, of a trial with these phases and points, which follow each other, and these times in which the harness asked for none.
+    pub fn new(phases: &[Phase], series: &[SeriesPoint], holds_s: &[(f64, f64)]) -> Self {
         let point = |point: &SeriesPoint| PointCommits {
             from_s: point.t_s as f64,
             to_s: (point.t_s + point.duration_s) as f64,
@@ -60,6 +62,7 @@ impl Commits {
             phase: 0,
             point: 0,
             last_s: None,
+            holds_s: holds_s.to_vec(),
         }
     }
 
@@ -67,10 +70,10 @@ impl Commits {
     pub fn add(&mut self, at_s: f64) {
         while let Some(phase) = self.phases.get_mut(self.phase) {
             if at_s < phase.to_s {
-                phase.add(at_s);
+                phase.add(at_s, &self.holds_s);
                 break;
             }
-            phase.end(at_s);
+            phase.end(at_s, &self.holds_s);
             self.phase += 1;
             if let Some((next, last_s)) = self.phases.get_mut(self.phase).zip(self.last_s) {
                 next.begin_after(last_s);
@@ -94,7 +97,7 @@ impl Commits {
             if let Some(last_s) = self.last_s.filter(|last_s| *last_s < phase.from_s) {
                 phase.begin_after(last_s);
             }
-            phase.end(phase.to_s);
+            phase.end(phase.to_s, &self.holds_s);
         }
         (self.phases, self.points.into_iter().map(|point| point.count).collect())
     }
@@ -120,21 +123,22 @@ impl PhaseCommits {
     }
 
     /// A commit that was made before its end.
-    fn add(&mut self, at_s: f64) {
+    fn add(&mut self, at_s: f64, holds_s: &[(f64, f64)]) {
         if at_s < self.from_s {
             return self.begin_after(at_s);
         }
         self.count += 1;
-        self.close_stretch(at_s);
+        self.close_stretch(at_s, holds_s);
     }
 
     /// The first commit after it was made at this time, or its own end is all that is known.
-    fn end(&mut self, next_s: f64) {
-        self.close_stretch(if self.touching { next_s } else { self.to_s });
+    fn end(&mut self, next_s: f64, holds_s: &[(f64, f64)]) {
+        self.close_stretch(if self.touching { next_s } else { self.to_s }, holds_s);
     }
 
-    fn close_stretch(&mut self, at_s: f64) {
-        self.longest_without_s = self.longest_without_s.max(at_s - self.open_s);
+    fn close_stretch(&mut self, at_s: f64, holds_s: &[(f64, f64)]) {
+        let without_s = at_s - self.open_s - overlap_s(holds_s, self.open_s, at_s);
+        self.longest_without_s = self.longest_without_s.max(without_s);
         self.open_s = at_s;
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     interrupt::Interrupt,
     load::{ExchangeStream, Load, Stream},
     machine::Machine,
-    measure::SLICE_NS,
+    measure::{SLICE_NS, Tally},
     results::{DiskUse, FilesBeside, PartName, PhaseName, SeriesPoint, Silence},
     scenario::{Timeline, TrialPlan},
     snapshot::CopyProgress,
@@ -84,6 +84,8 @@ pub struct Measurement {
     pub crossing_stalls_ms: Vec<(u64, u64)>,
     /// The longest times after the warm-up in which nobody was served.
     pub silences: Vec<Silence>,
+    /// Operations that were due after the end of the load, and begun all the same before it had stopped.
+    pub beyond: Tally,
     /// The snapshots that were taken, in time order.
     pub snapshots: Vec<SnapshotMeasurement>,
     /// Snapshots whose turn did not come, because those before them took too long.
@@ -220,13 +222,14 @@ fn measurement(
     snapshots_not_taken: u64,
     start: Instant,
 ) -> Measurement {
-    let Recorder { segments, points, crossing_stalls_ms, silences, .. } = recorder;
+    let Recorder { segments, points, crossing_stalls_ms, silences, beyond, .. } = recorder;
     let mut series = points.finish();
     machine.fill(&mut series);
     Measurement {
         segments,
         crossing_stalls_ms,
         silences: silences.longest(),
+        beyond,
         snapshots: watch.snapshots,
         snapshots_not_taken,
         start,

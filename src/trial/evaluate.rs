@@ -34,6 +34,10 @@ pub struct Measured<'a> {
     pub client_timeout: Duration,
     /// Whether the writes are those that operations wait for, so that stalls are known.
     pub knows_stalls: bool,
+    /// Times in which it is not known when a write was made, or whether, in seconds from the start of the load.
+    pub unclear_s: &'a [(f64, f64)],
+    /// Times in which the harness asked for no write, for reasons of its own, in seconds from the start of the load.
+    pub holds_s: &'a [(f64, f64)],
     /// Whether somebody looked for checkpoints.
     pub knows_checkpoints: bool,
     /// Whether somebody counted what was asked of the files.
@@ -177,6 +181,7 @@ impl Room<'_> {
             achieved_commits_per_s: a_second(commits.count),
             commits: commits.count,
             longest_without_commit_s: commits.longest_without_s,
+            held_s: Some(overlap_s(self.measured.holds_s, from_s, to_s)).filter(|held_s| *held_s > 0.0),
             stalled_s: self.stalled_s(segments, beyond).into(),
             generator_bound: Recorded::Unknown,
             operations: self.operations(&tally),
@@ -211,7 +216,9 @@ impl Room<'_> {
             Beyond::IsCutOff => (*to_ms).min(end_ms) - (*from_ms).max(first_ms),
         };
         let longest_ms = crossing.map(length_ms).chain(segments.iter().map(|segment| segment.stalled_ms)).max();
-        longest_ms.filter(|_| self.measured.knows_stalls).map(|longest_ms| longest_ms as f64 / 1e3)
+        let (first_s, end_s) = (first_ms as f64 / 1e3, end_ms as f64 / 1e3);
+        let is_clear = overlap_s(self.measured.unclear_s, first_s, end_s) == 0.0;
+        longest_ms.filter(|_| self.measured.knows_stalls && is_clear).map(|longest_ms| longest_ms as f64 / 1e3)
     }
 
     fn horizons(&self) -> Vec<HorizonResult> {
@@ -258,6 +265,11 @@ impl Room<'_> {
             operations: of_kind.collect(),
         }
     }
+}
+
+/// How much of a stretch lies in times that do not overlap each other, in seconds.
+pub fn overlap_s(times_s: &[(f64, f64)], from_s: f64, to_s: f64) -> f64 {
+    times_s.iter().map(|(begin_s, end_s)| (end_s.min(to_s) - begin_s.max(from_s)).max(0.0)).sum()
 }
 
 fn achieved_rate_ops(segments: &[Segment]) -> f64 {
@@ -323,11 +335,17 @@ fn place(measured: &Measured<'_>, phases: &[Phase], results: &mut [PhaseResult])
 }
 
 /// Every operation that the schedules hold must have been accounted for, part by part and kind by kind; where the harness held a stream,
-/// what was due in one part was asked for in a later one or not at all, and only the sums are compared. The closed loop has no schedule.
+/// what was due in one part was asked for in a later one, `beyond` the end, or not at all, and only the sums are compared. The closed loop
+/// has no schedule.
 ///
 /// # Errors
 /// In which phase there are other numbers, in words.
-pub fn check_accounts(streams: &[StreamSchedule], workload: &Workload, segments: &[Segment]) -> Result<(), String> {
+pub fn check_accounts(
+    streams: &[StreamSchedule],
+    workload: &Workload,
+    segments: &[Segment],
+    beyond: &Tally,
+) -> Result<(), String> {
     let mut due = vec![[0; Kind::ALL.len()]; segments.len()];
     for stream in streams {
         let Pace::Open(mut schedule) = stream.pace.clone() else { return Ok(()) };
@@ -341,22 +359,26 @@ pub fn check_accounts(streams: &[StreamSchedule], workload: &Workload, segments:
             counts[stream.kind.unwrap_or_else(|| workload.kind(index)) as usize] += 1;
         }
     }
-    let accounted = |segment: &Segment| {
+    let accounted = |tally: &Tally| {
         Kind::ALL.map(|kind| {
-            let tally = segment.tally.of(kind.into());
+            let tally = tally.of(kind.into());
             tally.counts.due() + tally.withheld
         })
     };
-    if segments.iter().any(|segment| segment.tally.held_us > 0) {
-        let (due, accounted) = (sums(due.into_iter()), sums(segments.iter().map(accounted)));
-        return if due == accounted {
+    let is_held = |tally: &Tally| tally.held_us > 0;
+    if segments.iter().map(|segment| &segment.tally).chain([beyond]).any(is_held) {
+        let sum = sums(segments.iter().map(|segment| accounted(&segment.tally)));
+        let (due, beyond) = (sums(due.into_iter()), accounted(beyond));
+        // Some of what came beyond the end was put off, and the rest was due only then.
+        let is_whole = |kind: usize| due[kind].checked_sub(sum[kind]).is_some_and(|rest| rest <= beyond[kind]);
+        return if (0..Kind::ALL.len()).all(is_whole) {
             Ok(())
         } else {
-            Err(format!("{due:?} announces and scrapes were due in all, but {accounted:?} are accounted for"))
+            Err(format!("{due:?} announces and scrapes were due in all, but {sum:?} are accounted for"))
         };
     }
     for (segment, due) in segments.iter().zip(due) {
-        let accounted = accounted(segment);
+        let accounted = accounted(&segment.tally);
         if due != accounted {
             return Err(format!(
                 "{due:?} announces and scrapes were due in {}, but {accounted:?} are accounted for",

@@ -348,13 +348,16 @@ impl Rooms<'_, '_> {
         self.result.wal_bytes_max = measurement.wal_bytes_max;
         self.result.disk_use = self.plan.target.has_own_database().then_some(measurement.disk_use);
         self.result.snapshots_not_taken = Recorded::Known(measurement.snapshots_not_taken);
+        let holds_s = loaded.obligations.holds_s(measurement.start);
         let measured = Measured {
             segments: &measurement.segments,
             crossing_stalls_ms: &measurement.crossing_stalls_ms,
             silences: &measurement.silences,
             series: &measurement.series,
             client_timeout: self.plan.client_timeout,
-            knows_stalls: !self.plan.mix.write_profile.has_listener() && loaded.obligations.knows_when(),
+            knows_stalls: !self.plan.mix.write_profile.has_listener(),
+            unclear_s: &loaded.obligations.unclear_s(measurement.start),
+            holds_s: &holds_s,
             knows_checkpoints: match self.plan.target {
                 TargetPlan::Sqlite => self.plan.files != FilesPlan::Uncounted,
                 TargetPlan::Tracker { .. } => true,
@@ -362,7 +365,7 @@ impl Rooms<'_, '_> {
             },
             knows_io: self.plan.files != FilesPlan::Uncounted && self.plan.target == TargetPlan::Sqlite,
         };
-        let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series);
+        let none = || Commits::new(&evaluate::phases(&measurement.segments), &measurement.series, &holds_s);
         let read = count_commits(loaded, self.context.dataset, none());
         let read = self.note(Stage::Evaluate, read);
         let (commits, history) = read.map_or_else(|| (none(), None), |(commits, history)| (commits, Some(history)));
@@ -377,7 +380,8 @@ impl Rooms<'_, '_> {
             result.offered_rate_ops = result.offered_rate_ops.map(|_| offered_rate_ops);
         }
         if measurement.fatal.is_none() && measurement.workers_left == 0 {
-            let accounts = evaluate::check_accounts(&self.plan.streams, workload, &measurement.segments);
+            let accounts =
+                evaluate::check_accounts(&self.plan.streams, workload, &measurement.segments, &measurement.beyond);
             self.note(Stage::Evaluate, accounts.map_err(anyhow::Error::msg));
         }
         history
@@ -447,12 +451,11 @@ impl Rooms<'_, '_> {
     }
 }
 
-/// Has all commits of a trial pass by of which it is known when they were made, and says what the ledger knows: the state after the last.
+/// Has all commits of a trial pass by that are known to have been made, and says what the ledger knows: the state after the last.
 fn count_commits(loaded: &LoadOutcome, dataset: &Cached, mut commits: Commits) -> Result<(Commits, TrialHistory)> {
     let history = LedgerFile::open(&loaded.ledger)?;
-    let doubtful = loaded.obligations.doubtful();
     let last = replay::replay(&history, &dataset.manifest, |state| {
-        if state.commit > 0 && !state.void && !doubtful.contains(&state.commit) {
+        if state.commit > 0 && !state.void && !loaded.obligations.is_unknown(state.commit) {
             commits.add(state.at_us as f64 / 1e6 - loaded.offset_s);
         }
     })?;

@@ -83,6 +83,8 @@ pub struct Recorder {
     pub crossing_stalls_ms: Vec<(u64, u64)>,
     /// Times in which nobody was served.
     pub silences: SilenceLog,
+    /// Operations that were due after the end of the load, and begun all the same before it had stopped.
+    pub beyond: Tally,
     stalls: StallTracker,
     /// The slice in which the latest horizon ends.
     horizon_end: u64,
@@ -98,6 +100,7 @@ impl Recorder {
             points: Points::new(start, end_slice),
             crossing_stalls_ms: Vec::new(),
             silences: SilenceLog::new(start),
+            beyond: Tally::default(),
             stalls: StallTracker::default(),
             horizon_end: 0,
             client_timeout_slices: slices(client_timeout.as_secs_f64()),
@@ -191,6 +194,8 @@ impl Recorder {
             if segment.part == Part::Baseline {
                 segment.log.add(slice);
             }
+        } else {
+            self.beyond.add(slice);
         }
         for sample in &slice.samples {
             if let Some(segment) = self.segment_of(sample.ended_slice()) {

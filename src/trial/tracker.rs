@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -30,7 +30,7 @@ use crate::{
         drops,
         program::{self, Tracker},
         swarm::Swarm,
-        writer::{Completer, Doubts, Writes, reconcile},
+        writer::{Completer, Doubt, Doubtful, Doubts, Writes, reconcile},
     },
     workload::{Mix, Workload},
 };
@@ -196,14 +196,14 @@ pub struct Obligations {
     /// Whether commits are known from what another program was asked for.
     is_inferred: bool,
     writes: Writes,
-    /// Commits of which it was not known at once what became of them.
-    doubtful: Vec<u64>,
+    /// Those of which it was not known at once what became of them, in the order of their commits.
+    doubts: Vec<Doubt>,
 }
 
 impl Obligations {
     /// Where every commit is known by SQLite's own hook.
     pub fn none() -> Self {
-        Self { is_inferred: false, writes: Writes::All, doubtful: Vec::new() }
+        Self { is_inferred: false, writes: Writes::All, doubts: Vec::new() }
     }
 
     /// Whether commits are inferred, so that the live database has to bear them out before anything is judged.
@@ -211,17 +211,28 @@ impl Obligations {
         self.is_inferred
     }
 
-    /// Whether it is known when each commit was made: nothing is doubtful but what was never made.
-    pub fn knows_when(&self) -> bool {
-        match &self.writes {
-            Writes::Lost(lost) => self.doubtful.iter().all(|commit| lost.contains(commit)),
-            Writes::All | Writes::Unknown { .. } => self.doubtful.is_empty(),
-        }
+    /// Times in which a write was under way, in seconds from an instant, of which it is not known when it was made, or whether.
+    pub fn unclear_s(&self, start: Instant) -> Vec<(f64, f64)> {
+        let is_clear = match self.writes {
+            Writes::Lost(_) => true,
+            Writes::All | Writes::Unknown { .. } => false,
+        };
+        let doubts = self.doubts.iter().filter(|_| !is_clear);
+        doubts.map(|doubt| (seconds_since(start, doubt.sent), seconds_since(start, doubt.over()))).collect()
     }
 
-    /// Commits that were asked for, and of which it is not known that, or when, they were made.
-    pub fn doubtful(&self) -> &[u64] {
-        &self.doubtful
+    /// Times after an answer in which no other write was asked for, in seconds from an instant.
+    pub fn holds_s(&self, start: Instant) -> Vec<(f64, f64)> {
+        let held = self.doubts.iter().filter(|doubt| doubt.why != Doubtful::Unanswered);
+        held.map(|doubt| (seconds_since(start, doubt.ended), seconds_since(start, doubt.over()))).collect()
+    }
+
+    /// Whether a commit may never have been made, and nobody knows.
+    pub fn is_unknown(&self, commit: u64) -> bool {
+        match self.writes {
+            Writes::All | Writes::Lost(_) => false,
+            Writes::Unknown { .. } => self.doubts.iter().any(|doubt| doubt.commit == commit),
+        }
     }
 
     /// How many commits after the first number, and up to the second, were never made, as far as that is known.
@@ -264,11 +275,16 @@ impl Obligations {
     /// Whether a write that is beyond doubt was asked for meanwhile, or was under way all the time because the copy itself kept it waiting.
     fn has_advanced(&self, claim: &Claim, advance: Advance) -> bool {
         let Advance { issued_at_start, acknowledged_at_end } = advance;
-        let is_sure = |commit: &u64| !self.doubtful.contains(commit);
+        let is_sure = |commit: &u64| !self.doubts.iter().any(|doubt| doubt.commit == *commit);
         let is_under_way = issued_at_start == claim.commit_at_end && acknowledged_at_end < claim.commit_at_end;
         (issued_at_start + 1..=claim.commit_at_end).any(|commit| is_sure(&commit))
             || (is_under_way && is_sure(&claim.commit_at_end))
     }
+}
+
+/// 0 before it.
+fn seconds_since(start: Instant, instant: Instant) -> f64 {
+    instant.saturating_duration_since(start).as_secs_f64()
 }
 
 impl TrackerRoom {
@@ -320,8 +336,7 @@ impl TrackerRoom {
             aborted_requests: stopped.map_or(0, |stopped| stopped.aborted_requests),
             was_killed: stopped.is_some_and(|stopped| stopped.was_killed),
         };
-        let doubtful = doubts.iter().map(|doubt| doubt.commit).collect();
-        Ok((result, Obligations { is_inferred: true, writes, doubtful }))
+        Ok((result, Obligations { is_inferred: true, writes, doubts }))
     }
 
     /// Marks the writes that were lost in the ledger, and names the first of them.
@@ -361,7 +376,12 @@ mod tests {
             commit_at_end,
             ended_us: 0,
         };
-        let of = |writes, doubtful: &[u64]| Obligations { is_inferred: true, writes, doubtful: doubtful.to_vec() };
+        let sent = Instant::now();
+        let doubt = |commit: &u64| Doubt { commit: *commit, why: Doubtful::WasRepeated, sent, ended: sent };
+        let of = |writes, doubtful: &[u64]| {
+            let doubts = doubtful.iter().map(doubt).collect();
+            Obligations { is_inferred: true, writes, doubts }
+        };
         let unknown = || Writes::Unknown { from_commit: 50, why: "it was so".to_owned() };
         let advance = |issued_at_start, acknowledged_at_end| Advance { issued_at_start, acknowledged_at_end };
         for (name, obligations, claim, advance, is_objected) in [
@@ -393,8 +413,16 @@ mod tests {
         }
         let lost = of(Writes::Lost(vec![4, 7, 8]), &[4, 7, 8]);
         assert_eq!([(3, 8), (4, 8), (8, 20)].map(|(after, to)| lost.lost_between(after, to)), [3, 2, 0]);
-        assert!(lost.knows_when() && of(Writes::All, &[]).knows_when() && !of(Writes::All, &[4]).knows_when());
-        assert!(!of(Writes::Lost(vec![4]), &[4, 5]).knows_when());
+        let of_all = of(Writes::All, &[4]);
+        for (obligations, unclear, holds) in
+            [(&lost, 0, 3), (&of_all, 1, 1), (&of(unknown(), &[60]), 1, 1), (&Obligations::none(), 0, 0)]
+        {
+            let found = (obligations.unclear_s(sent).len(), obligations.holds_s(sent).len());
+            assert_eq!(found, (unclear, holds), "{obligations:?}");
+        }
+        let (from_s, to_s) = of_all.holds_s(sent)[0];
+        assert!(from_s == 0.0 && (to_s - 5.5).abs() < 1e-9, "{from_s} to {to_s}");
+        assert!(of(unknown(), &[60]).is_unknown(60) && !of(unknown(), &[60]).is_unknown(61) && !of_all.is_unknown(4));
         for (start, expected) in [(3, 3), (4, 3), (6, 6), (8, 6), (9, 9)] {
             assert_eq!(lost.claim(claim(start, 20)).commit_at_start, expected, "{start}");
         }

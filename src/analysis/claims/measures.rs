@@ -90,9 +90,9 @@ pub fn began_again(copy: &Copy<'_>) -> Option<bool> {
 /// Of those that ended, and lasted long enough for a client to give up: whether everything that was due meanwhile was served in time.
 /// A shorter one could lock everybody out, and nobody would give up.
 pub fn locks_nobody_out(copy: &Copy<'_>) -> Option<bool> {
-    let phase = copy.phase.filter(|phase| phase.duration_s >= copy.timeout_s)?;
-    let counts = phase.counts();
-    (copy.has_ended() && counts.due() > 0).then(|| counts.served == counts.due())
+    let counts = copy.phase?.counts();
+    let is_long = copy.snapshot.run.duration_s >= copy.timeout_s;
+    (copy.has_ended() && is_long && counts.due() > 0).then(|| counts.served == counts.due())
 }
 
 fn io(trial: &TrialResult) -> Option<(&PhaseResult, &IoResult)> {

@@ -161,8 +161,8 @@ fn a_copy_locks_somebody_out_only_if_it_lasts_as_long_as_a_client_waits() {
         (15.0, 1, false, ClaimOutcome::Open),
     ] {
         let results = seven(Strategy::CliBackup, |trial| {
+            trial.snapshots[0].run.duration_s = duration_s;
             let phase = trial.phases.iter_mut().find(|phase| phase.name == PhaseName::Snapshot).unwrap();
-            phase.duration_s = duration_s;
             for operation in &mut phase.operations {
                 *operation = samples::operation(operation.kind, 1_000, dropped);
             }

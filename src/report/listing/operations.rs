@@ -37,6 +37,7 @@ pub(super) fn phase(figures: &mut List, part: &str, phase: &PhaseResult) {
         achieved_commits_per_s,
         commits,
         longest_without_commit_s,
+        held_s,
         stalled_s,
         generator_bound,
         operations,
@@ -53,6 +54,12 @@ pub(super) fn phase(figures: &mut List, part: &str, phase: &PhaseResult) {
     figures.put("achieved_commit_rate", PerSecond, "Commits that were made, a second", *achieved_commits_per_s);
     figures.put("commits", One, COMMITS, *commits);
     figures.put("longest_without_commit", Seconds, "Longest stretch without a commit", *longest_without_commit_s);
+    figures.put(
+        "held",
+        Seconds,
+        "How long the load generator asked for no write, for reasons of its own",
+        if_known(*held_s),
+    );
     stalled(figures, stalled_s.found().copied());
     figures.put("generator_bound", Word, GENERATOR_BOUND, *generator_bound);
     distribution(figures, "lag", LAG, lag, 0);

@@ -46,6 +46,8 @@ fn measured<'a>(segments: &'a [Segment], series: &'a [SeriesPoint]) -> Measured<
         series,
         client_timeout,
         knows_stalls: true,
+        unclear_s: &[],
+        holds_s: &[],
         knows_checkpoints: false,
         knows_io: false,
     }
@@ -77,7 +79,7 @@ fn figures_of(phase: Segment, commits: &[f64]) -> PhaseResult {
 }
 
 fn with_commits(segments: &[Segment], series: &[SeriesPoint], times_s: &[f64]) -> Figures {
-    let mut commits = Commits::new(&phases(segments), series);
+    let mut commits = Commits::new(&phases(segments), series, &[]);
     for at_s in times_s {
         commits.add(*at_s);
     }
@@ -242,27 +244,35 @@ fn operations_that_are_missing_from_the_accounts_are_noticed() {
         }
         phase
     };
+    let none = Tally::default();
     let open = [stream(Some(Kind::Announce), Pace::Open(schedule))];
-    assert_eq!(check_accounts(&open, &workload, &[full(0, 3), full(3, 4)]), Ok(()));
+    assert_eq!(check_accounts(&open, &workload, &[full(0, 3), full(3, 4)], &none), Ok(()));
     let mut short = [full(0, 3), full(3, 4)];
     short[1].tally = Tally::default();
     short[1].tally.add(&announces(300, [50; 9]));
-    let error = check_accounts(&open, &workload, &short).unwrap_err();
+    let error = check_accounts(&open, &workload, &short, &none).unwrap_err();
     assert!(error.contains("[10, 0]") && error.contains("[9, 0]") && error.contains("baseline"), "{error}");
     let mut other_kind = [full(0, 3), full(3, 4)];
     other_kind[0].tally.add(&Slice { dropped: [0, 0, 0, 1], ..Slice::default() });
-    assert!(check_accounts(&open, &workload, &other_kind).is_err(), "a scrape that nobody asked for");
+    assert!(check_accounts(&open, &workload, &other_kind, &none).is_err(), "a scrape that nobody asked for");
     // The harness held the stream for a second: what was due in the first part came in the second one, and ten operations not at all.
     let mut held = [full(0, 2), full(2, 4)];
     held[0].tally.held_us = 1_000_000;
     held[1].tally = Tally::default();
     held[1].tally.add(&Slice { withheld: [10, 0, 0, 0], ..announces(300, [50; 10]) });
-    assert_eq!(check_accounts(&open, &workload, &held), Ok(()));
-    held[1].tally.add(&announces(300, [50]));
-    let error = check_accounts(&open, &workload, &held).unwrap_err();
+    assert_eq!(check_accounts(&open, &workload, &held, &none), Ok(()));
+    // Two of these were put off, and begun after the end, where another one is that was due only then.
+    held[1].tally = Tally::default();
+    held[1].tally.add(&Slice { withheld: [8, 0, 0, 0], ..announces(300, [50; 10]) });
+    let mut beyond = Tally::default();
+    beyond.add(&announces(400, [50; 3]));
+    assert_eq!(check_accounts(&open, &workload, &held, &beyond), Ok(()));
+    assert!(check_accounts(&open, &workload, &held, &none).is_err());
+    held[1].tally.add(&announces(300, [50; 3]));
+    let error = check_accounts(&open, &workload, &held, &none).unwrap_err();
     assert!(error.contains("[40, 0]") && error.contains("[41, 0]") && error.contains("in all"), "{error}");
     let closed = [stream(None, Pace::Closed)];
-    assert_eq!(check_accounts(&closed, &workload, &short), Ok(()), "the closed loop has no schedule");
+    assert_eq!(check_accounts(&closed, &workload, &short, &none), Ok(()), "the closed loop has no schedule");
 }
 
 #[test]
@@ -292,7 +302,7 @@ fn parts_make_phases_and_horizons() {
     segments[2].stalled_ms = 20;
     let figures = evaluate(
         &Measured { crossing_stalls_ms: &[(2_450, 2_750), (5_990, 6_500)], ..measured(&segments, &[]) },
-        Commits::new(&phases(&segments), &[]),
+        Commits::new(&phases(&segments), &[], &[]),
     );
     let found: Vec<_> = figures.phases.iter().map(|phase| (phase.name, phase.started_s, phase.duration_s)).collect();
     let expected = [
@@ -324,9 +334,19 @@ fn parts_make_phases_and_horizons() {
     assert_eq!(lengths_s.len(), 3);
     assert!((lengths_s[1] - 1.0).abs() < 1e-9, "what lasts beyond the horizon is not in it");
     let unknown = Measured { knows_stalls: false, ..measured(&segments, &[]) };
-    let unknown = evaluate(&unknown, Commits::new(&phases(&segments), &[]));
+    let unknown = evaluate(&unknown, Commits::new(&phases(&segments), &[], &[]));
     assert!(unknown.phases.iter().all(|phase| phase.stalled_s == Recorded::Known(None)));
     assert_eq!(unknown.horizons[0].window.stalled_s, None);
+    // From 2.2 to 3.2 s it is not known when a write was made; and for 0.3 s of that the harness asked for none.
+    let (unclear_s, holds_s) = ([(2.2, 3.2)], [(2.9, 3.2)]);
+    let commits = Commits::new(&phases(&segments), &[], &holds_s);
+    let held = evaluate(&Measured { unclear_s: &unclear_s, holds_s: &holds_s, ..measured(&segments, &[]) }, commits);
+    let stalls = held.phases.iter().map(|phase| phase.stalled_s.found().copied().is_some());
+    assert_eq!(stalls.collect::<Vec<_>>(), [true, true, false, false, true, true, true]);
+    let held_s = held.phases.iter().map(|phase| phase.held_s.map(|held_s| (held_s * 1e3).round()));
+    assert_eq!(held_s.collect::<Vec<_>>(), [None, None, None, Some(300.0), None, None, None]);
+    let without_s = held.phases[3].longest_without_commit_s;
+    assert!((without_s - 0.6).abs() < 1e-9, "of 0.9 s: {without_s}");
 }
 
 #[test]
