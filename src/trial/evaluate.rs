@@ -216,8 +216,7 @@ impl Room<'_> {
             Beyond::IsCutOff => (*to_ms).min(end_ms) - (*from_ms).max(first_ms),
         };
         let longest_ms = crossing.map(length_ms).chain(segments.iter().map(|segment| segment.stalled_ms)).max();
-        let (first_s, end_s) = (first_ms as f64 / 1e3, end_ms as f64 / 1e3);
-        let is_clear = overlap_s(self.measured.unclear_s, first_s, end_s) == 0.0;
+        let is_clear = overlap_s(self.measured.unclear_s, first_ms as f64 / 1e3, end_ms as f64 / 1e3) == 0.0;
         longest_ms.filter(|_| self.measured.knows_stalls && is_clear).map(|longest_ms| longest_ms as f64 / 1e3)
     }
 
