@@ -103,7 +103,7 @@ pub(super) fn run_scenario(arguments: &Arguments, interrupt_again: fn()) -> Resu
         Watchdog::start(&this).context("cannot start the process that ends snapshots if this one is killed")?;
     let options = Options {
         work_dir,
-        keep_in: arguments.keep.then(|| out.path.join("kept")),
+        keep_in: arguments.keep.then(|| out.path.join(run::KEPT)),
         out_dir: out.path.clone(),
         programs: Programs::find(this),
         only: arguments.only(),

@@ -19,7 +19,7 @@ pub(crate) use budget::{bytes_needed, check_room, duration_bound, duration_typic
 pub use derive::derive;
 pub(crate) use merge::{ShardFile, merge, name_kept_from};
 pub use only::Only;
-pub(crate) use resume::{check_scenario, check_shard, missing};
+pub(crate) use resume::{KEPT, check_scenario, check_shard, missing};
 
 use crate::{
     dataset::{

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The folder in that of the results in which `--keep` keeps the files of trials.
-const KEPT: &str = "kept";
+pub(crate) const KEPT: &str = "kept";
 
 /// Refuses to go on under another scenario.
 ///

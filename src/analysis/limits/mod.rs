@@ -48,6 +48,26 @@ pub struct Copies {
 }
 
 impl Copies {
+    /// None yet.
+    fn none(journal_mode: JournalMode, strategy: Strategy, bytes: u64, rate: f64) -> Self {
+        Self {
+            journal_mode,
+            strategy,
+            bytes,
+            rate,
+            ended_s: Vec::new(),
+            undisturbed_s: Vec::new(),
+            exact: 0,
+            locked: 0,
+            stopped: 0,
+            failed: 0,
+            disturbed: 0,
+            disturbed_and_stopped_s: Vec::new(),
+            begun_again: 0,
+            commits_meanwhile: 0,
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -93,22 +113,8 @@ pub fn copies(all: &[Results]) -> Vec<Copies> {
         for trial in results.trials.iter().filter(|trial| trial.strategy.definition().begins_again) {
             let Some(rate) = rate(trial) else { continue };
             let key = (trial.journal_mode, trial.strategy, dataset.bytes, rate.to_bits());
-            let of_key = found.entry(key).or_insert_with(|| Copies {
-                journal_mode: trial.journal_mode,
-                strategy: trial.strategy,
-                bytes: dataset.bytes,
-                rate,
-                ended_s: Vec::new(),
-                undisturbed_s: Vec::new(),
-                exact: 0,
-                locked: 0,
-                stopped: 0,
-                failed: 0,
-                disturbed: 0,
-                disturbed_and_stopped_s: Vec::new(),
-                begun_again: 0,
-                commits_meanwhile: 0,
-            });
+            let none = || Copies::none(trial.journal_mode, trial.strategy, dataset.bytes, rate);
+            let of_key = found.entry(key).or_insert_with(none);
             trial.snapshots.iter().for_each(|snapshot| add(of_key, snapshot));
         }
     }
@@ -208,22 +214,7 @@ mod tests {
     use crate::{oracle::Verdict, results::samples};
 
     fn none() -> Copies {
-        Copies {
-            journal_mode: JournalMode::Delete,
-            strategy: Strategy::Backup,
-            bytes: 1_000_000_000,
-            rate: 1.0,
-            ended_s: Vec::new(),
-            undisturbed_s: Vec::new(),
-            exact: 0,
-            locked: 0,
-            stopped: 0,
-            failed: 0,
-            disturbed: 0,
-            disturbed_and_stopped_s: Vec::new(),
-            begun_again: 0,
-            commits_meanwhile: 0,
-        }
+        Copies::none(JournalMode::Delete, Strategy::Backup, 1_000_000_000, 1.0)
     }
 
     /// A copy that began again so often, and was stopped after so long or ended well.
